@@ -1,0 +1,44 @@
+"""mfm: whole-brain mean-field models, what is observed of them, and their data.
+
+Names are loaded on first use, so that ``import mfm`` is immediate.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FICParameters": "mfm.parameters",
+    "Connectome": "mfm.connectome",
+    "Protocol": "mfm.protocol",
+    "feedback_weights": "mfm.feedback",
+    "resting_state": "mfm.feedback",
+    "simulate": "mfm.simulation",
+    "Simulation": "mfm.simulation",
+    "SimStatus": "mfm.simulation",
+    "within_range": "mfm.simulation",
+    "functional_connectivity": "mfm.statistics",
+    "fisher_mean": "mfm.statistics",
+    "upper_triangle": "mfm.statistics",
+    "fcd_cdf": "mfm.statistics",
+    "kolmogorov_smirnov": "mfm.statistics",
+    "Target": "mfm.statistics",
+    "Cost": "mfm.statistics",
+    "cost": "mfm.statistics",
+}
+
+__all__ = sorted([*_HOMES, "errors"])
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "errors":
+        return import_module("mfm.errors")
+    raise AttributeError(f"module 'mfm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Simulation backends: `reference` (torch, readable, differentiable) and `compiled` (numba, explicit SIMD)."""

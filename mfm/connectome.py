@@ -1,0 +1,101 @@
+"""The structural connectome as it enters the equations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfm.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Connectome:
+    """Structural connectivity C, with ``C[i, j]`` the weight of region j's output onto region i.
+
+    Parameters
+    ----------
+    weights : array, (N, N)
+        Non-negative and finite, already transformed and scaled; see `load_connectome` for raw streamline counts.
+    labels : sequence of str, optional
+        Names of the N regions, each once.
+
+    Raises
+    ------
+    InputError
+        If the matrix is not square, holds NaN, infinite or negative entries, connects nothing, or the labels do not fit.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.Connectome([[0.0, 0.02], [0.02, 0.0]], labels=["lh-a", "rh-a"]).n_regions
+    2
+    """
+
+    weights: np.ndarray
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        weights = check_square(np.asarray(self.weights), "The connectome")
+        # A frozen private copy: inputs are never shared with, or changed by, the caller.
+        weights = np.array(weights, dtype=np.float64, order="C")
+        if (weights < 0).any():
+            raise InputError(
+                "The connectome has negative entries.",
+                expected="weights >= 0",
+                found=f"{int((weights < 0).sum())} negative entries, minimum {weights.min():g}",
+                cause="logarithm of values below 1, or a matrix that is already logged or z-scored",
+                fix='give raw counts with transform="log1p", or shift the matrix yourself',
+            )
+        if not (weights[~np.eye(len(weights), dtype=bool)] > 0).any():
+            raise InputError("The connectome connects no two regions.", cause="all off-diagonal entries are zero")
+        weights.setflags(write=False)
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "labels", check_labels(self.labels, len(weights), "the connectome"))
+
+    @property
+    def n_regions(self) -> int:
+        return self.weights.shape[0]
+
+    def __repr__(self) -> str:
+        density = (self.weights > 0).mean()
+        named = "named" if self.labels else "unnamed"
+        return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
+
+
+def check_square(matrix: np.ndarray, what: str) -> np.ndarray:
+    """`matrix` if it is a finite square matrix of at least two regions; an InputError otherwise."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
+        off_by_one = matrix.ndim == 2 and abs(matrix.shape[0] - matrix.shape[1]) == 1
+        raise InputError(
+            f"{what} is not a square matrix.",
+            expected="N rows and N columns, N >= 2",
+            found=f"shape {tuple(matrix.shape)}",
+            cause="a header row or a column of names in the file" if off_by_one else "a time series or a vector was given",
+        )
+    if not np.issubdtype(matrix.dtype, np.number) or np.iscomplexobj(matrix):
+        raise InputError(f"{what} is not real-valued.", found=f"type {matrix.dtype}")
+    if not np.isfinite(matrix).all():
+        rows = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+        raise InputError(
+            f"{what} has entries that are not finite.",
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows {rows[:8].tolist()}",
+            cause="regions without data, the logarithm of zero, or a header row read as numbers",
+            fix="remove those regions from every input",
+        )
+    return matrix
+
+
+def check_labels(labels: Sequence[str] | None, n_regions: int, what: str) -> tuple[str, ...] | None:
+    """The region names as a tuple, if there is one for each region and none twice."""
+    if labels is None:
+        return None
+    labels = tuple(str(label) for label in labels)
+    if len(labels) != n_regions:
+        raise InputError(f"The region names do not fit {what}.", expected=f"{n_regions} names", found=f"{len(labels)}")
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise InputError(f"Region names of {what} are not unique.", found=", ".join(repeated[:5]))
+    return labels

@@ -1,0 +1,55 @@
+"""The neural equations of the FIC model (Deco et al. 2014; Zhang et al. 2024), once and readable, in torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mfm.constants import NEURAL
+
+
+def transfer_function(x: Tensor, d: float) -> Tensor:
+    """Firing rate phi(x; d) = x / (1 - exp(-d x)) in Hz, with phi(0; d) = 1 / d (Deco et al. 2014, eq. 7 and 8)."""
+    near_zero = (d * x).abs() < 1e-8
+    x_safe = torch.where(near_zero, torch.ones_like(x), x)
+    return torch.where(near_zero, 1.0 / d + x / 2, x_safe / -torch.expm1(-d * x_safe))
+
+
+def excitatory_rate(I_E: Tensor) -> Tensor:
+    """r_E in Hz for an input current `I_E` in nA."""
+    return transfer_function(NEURAL.a_E * I_E - NEURAL.b_E, NEURAL.d_E)
+
+
+def inhibitory_rate(I_I: Tensor) -> Tensor:
+    """r_I in Hz for an input current `I_I` in nA."""
+    return transfer_function(NEURAL.a_I * I_I - NEURAL.b_I, NEURAL.d_I)
+
+
+def neural_drift(
+    S_E: Tensor, S_I: Tensor, coupling: Tensor, w_EE: Tensor, w_EI: Tensor, w_IE: Tensor, G: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Deterministic part of the dynamics.
+
+    Parameters
+    ----------
+    S_E, S_I : tensor, (..., N)
+        Gating variables.
+    coupling : tensor, (..., N)
+        ``sum_j C[i, j] S_E[j]``.
+    w_EE, w_EI, w_IE : tensor, broadcastable to (..., N)
+    G : tensor, broadcastable to (..., N)
+
+    Returns
+    -------
+    dS_E, dS_I : tensor, (..., N)
+        Time derivatives, per second.
+    r_E : tensor, (..., N)
+        Excitatory firing rate, Hz.
+    """
+    c = NEURAL
+    I_E = c.W_E * c.I_0 + c.J * w_EE * S_E + G * c.J * coupling - w_IE * S_I
+    I_I = c.W_I * c.I_0 + c.J * w_EI * S_E - S_I
+    r_E = excitatory_rate(I_E)
+    dS_E = -S_E / c.tau_E + (1 - S_E) * c.gamma * r_E
+    dS_I = -S_I / c.tau_I + inhibitory_rate(I_I)
+    return dS_E, dS_I, r_E

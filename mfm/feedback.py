@@ -1,0 +1,124 @@
+"""Feedback inhibition control: the inhibitory weights that hold every region at 3 Hz, and the fixed point they create."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mfm.connectome import Connectome
+from mfm.constants import NEURAL
+from mfm.dynamics import excitatory_rate, inhibitory_rate, transfer_function
+from mfm.errors import InputError
+from mfm.parameters import FICParameters
+
+_NEWTON_STEPS = 60
+
+
+class RestingState(NamedTuple):
+    """The designed fixed point of the FIC model: S_E (scalar, the same everywhere), I_E (scalar), S_I and I_I (B, N)."""
+
+    S_E: float
+    I_E: float
+    S_I: Tensor
+    I_I: Tensor
+
+
+@cache
+def excitatory_resting_point() -> tuple[float, float]:
+    """S_E* and I_E* (nA) at the target rate of 3 Hz.
+
+    S_E* = x / (1 + x) with x = tau_E gamma r_E*; I_E* solves phi(I_E*) = r_E* by Newton's method (phi is convex and
+    increasing, so that Newton from the right of the root descends monotonically).
+    """
+    c = NEURAL
+    x = c.tau_E * c.gamma * c.target_rate_hz
+    current = torch.tensor(0.45, dtype=torch.float64)
+    for _ in range(_NEWTON_STEPS):
+        rate, slope = _value_and_slope(excitatory_rate, current)
+        current = current - (rate - c.target_rate_hz) / slope
+    return x / (1 + x), current.item()
+
+
+def resting_state(w_EI: Tensor) -> RestingState:
+    """The fixed point at 3 Hz for inhibitory drive `w_EI` (B, N), by Newton's method on the whole batch.
+
+    I_I* is the root of ``W_I I_0 + J w_EI S_E* - tau_I r_I(I_I) - I_I``, which decreases and is concave in I_I: Newton's
+    method converges from any start after one step. The last step is differentiable with respect to `w_EI` (implicit
+    function theorem).
+    """
+    c = NEURAL
+    S_E, I_E = excitatory_resting_point()
+    drive = c.W_I * c.I_0 + c.J * S_E * w_EI
+    with torch.no_grad():
+        # From the right of the root: S_I is positive, so that the drive alone bounds I_I from above.
+        current = drive.detach().clone()
+        for _ in range(_NEWTON_STEPS):
+            rate, slope = _value_and_slope(inhibitory_rate, current)
+            update = (drive - c.tau_I * rate - current) / (1 + c.tau_I * slope)
+            current = current + update
+            if update.abs().max() <= 1e-15:
+                break
+        _, slope = _value_and_slope(inhibitory_rate, current)
+    current = current + (drive - c.tau_I * inhibitory_rate(current) - current) / (1 + c.tau_I * slope)
+    return RestingState(S_E, I_E, c.tau_I * inhibitory_rate(current), current)
+
+
+def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
+    """Inhibitory feedback weights w_IE for which every region rests at 3 Hz.
+
+    ``w_IE = (W_E I_0 + J S_E* (w_EE + G sum_j C_ij) - I_E*) / S_I*`` (Deco et al. 2014; closed form as in Demirtas et al.
+    2019). The fixed point may be unstable, and noise may leave it: whether rates stay in range is known from simulation.
+
+    Parameters
+    ----------
+    p : FICParameters
+        B candidates over N regions.
+    sc : Connectome
+        N regions.
+
+    Returns
+    -------
+    tensor, (B, N)
+        Dimensionless; differentiable in the parameters. ``p.w_IE`` itself where that is given.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.zeros((1, 2)), [1.0])
+    >>> mfm.feedback_weights(p, mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])).shape
+    torch.Size([1, 2])
+    """
+    check_same_regions(p, sc)
+    if p.w_IE is not None:
+        return p.w_IE
+    c = NEURAL
+    rest = resting_state(p.w_EI)
+    strength = torch.as_tensor(sc.weights.sum(axis=1), dtype=p.w_EE.dtype, device=p.w_EE.device)
+    excitation = c.W_E * c.I_0 + c.J * rest.S_E * (p.w_EE + p.G[:, None] * strength)
+    return (excitation - rest.I_E) / rest.S_I
+
+
+def check_same_regions(p: FICParameters, sc: Connectome) -> None:
+    """Raise an InputError unless parameters and connectome have the same number of regions."""
+    if p.n_regions != sc.n_regions:
+        raise InputError(
+            "Parameters and connectome have different numbers of regions.",
+            expected=f"{sc.n_regions} regions, as in the connectome",
+            found=f"{p.n_regions} regions in the parameters",
+            cause="maps and connectome of different parcellations",
+        )
+
+
+def _value_and_slope(rate, current: Tensor) -> tuple[Tensor, Tensor]:
+    """A firing rate and its derivative with respect to the current, in closed form."""
+    a, b, d = (NEURAL.a_E, NEURAL.b_E, NEURAL.d_E) if rate is excitatory_rate else (NEURAL.a_I, NEURAL.b_I, NEURAL.d_I)
+    x = a * current - b
+    value = transfer_function(x, d)
+    # phi' = (phi / x) (1 - d (phi - x)), and 1/2 at x = 0.
+    near_zero = (d * x).abs() < 1e-6
+    x_safe = torch.where(near_zero, torch.ones_like(x), x)
+    slope = torch.where(near_zero, torch.full_like(x, 0.5), value / x_safe * (1 - d * (value - x_safe)))
+    return value, a * slope

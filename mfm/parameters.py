@@ -1,0 +1,106 @@
+"""Parameter sets of the FIC model, a batch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfm.errors import InputError
+
+
+def as_float_tensor(value, name: str) -> Tensor:
+    """A floating tensor: tensors keep their floating type, everything else becomes float64."""
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} is not a numeric array.", expected="numbers", found=repr(type(value))) from error
+    return tensor if tensor.is_floating_point() else tensor.to(torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class FICParameters:
+    """B parameter sets of the FIC model over N regions.
+
+    Parameters
+    ----------
+    w_EE, w_EI, sigma : array or tensor, (B, N) or (N,)
+        Recurrent excitation, excitatory-to-inhibitory weight (both dimensionless) and noise amplitude (nA-free units of
+        the gating variable per square root of a second). ``sigma = 0`` is allowed: noise-free dynamics.
+    G : array or tensor, (B,) or scalar
+        Global coupling.
+    w_IE : array or tensor, (B, N) or (N,), optional
+        Inhibitory-to-excitatory weight. By default it is not a free parameter: `feedback_weights` solves it so that every
+        region rests at 3 Hz. Give it only to switch feedback inhibition control off.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, a value is not finite, or ``sigma`` or ``G`` is negative.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> p = mfm.FICParameters(np.full((2, 68), 3.0), np.full((2, 68), 2.5), np.full((2, 68), 0.005), [1.0, 2.0])
+    >>> p.n_candidates, p.n_regions
+    (2, 68)
+    """
+
+    w_EE: Tensor
+    w_EI: Tensor
+    sigma: Tensor
+    G: Tensor
+    w_IE: Tensor | None = None
+
+    def __post_init__(self):
+        G = as_float_tensor(self.G, "G").reshape(-1)
+        regional = {}
+        for name in ("w_EE", "w_EI", "sigma", "w_IE"):
+            if getattr(self, name) is None:
+                continue
+            value = as_float_tensor(getattr(self, name), name)
+            if value.ndim == 1:
+                value = value[None, :].expand(len(G), -1)
+            if value.ndim != 2 or value.shape[0] != len(G):
+                raise InputError(
+                    f"{name} and G do not describe the same candidates.",
+                    expected=f"{name} of shape (B, N) with B = {len(G)}, the length of G",
+                    found=f"{name} of shape {tuple(value.shape)}",
+                    fix="pass one row per candidate, or one row of N regions for all of them",
+                )
+            regional[name] = value
+        n_regions = {name: value.shape[1] for name, value in regional.items()}
+        if len(set(n_regions.values())) != 1:
+            raise InputError("The regional parameters have different numbers of regions.", found=str(n_regions))
+        for name, value in (*regional.items(), ("G", G)):
+            if not torch.isfinite(value).all():
+                raise InputError(f"{name} holds values that are not finite.", expected="finite numbers")
+        for name, value in (("sigma", regional["sigma"]), ("G", G)):
+            if (value < 0).any():
+                raise InputError(f"{name} must not be negative.", found=f"minimum {value.min().item():g}")
+        for name, value in (*regional.items(), ("G", G)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def n_candidates(self) -> int:
+        return self.w_EE.shape[0]
+
+    @property
+    def n_regions(self) -> int:
+        return self.w_EE.shape[1]
+
+    @property
+    def requires_grad(self) -> bool:
+        tensors = (self.w_EE, self.w_EI, self.sigma, self.G, self.w_IE)
+        return any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+    def __getitem__(self, index) -> FICParameters:
+        """The candidates selected by `index` (an int keeps the batch dimension)."""
+        if isinstance(index, int):
+            index = [index]
+        w_IE = None if self.w_IE is None else self.w_IE[index]
+        return FICParameters(self.w_EE[index], self.w_EI[index], self.sigma[index], self.G[index], w_IE)
+
+    def __repr__(self) -> str:
+        return f"FICParameters({self.n_candidates} candidates, {self.n_regions} regions)"

@@ -1,0 +1,144 @@
+"""The timing of a simulation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mfm.errors import InputError
+
+#: Length of a sliding FCD window, in seconds (Kong et al. 2021; Zhang et al. 2024).
+FCD_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Timing of a simulated scan: warm-up without hemodynamics, burn-in with them, then the recorded frames.
+
+    Parameters
+    ----------
+    tr_s : float
+        Repetition time, in seconds.
+    n_frames : int
+        Recorded frames. Frame k is the state k + 1 TRs after the burn-in ends.
+    dt_s : float, default 0.006
+        Neural Euler-Maruyama step, in seconds; ``tr_s / dt_s`` must be an integer to 1e-6.
+    burn_in_s : float, default 144
+        Unrecorded time with hemodynamics, rounded up to whole hemodynamic steps.
+    warm_up_s : float, default 30
+        Time before that without hemodynamics, rounded up to whole neural steps.
+    hemo_dt_s : float, optional
+        Hemodynamic step, a multiple of ``dt_s`` that divides ``tr_s``; default ``dt_s``. The hemodynamics have time
+        constants of about a second and are driven by the mean of S_E over the step, so that 0.03 s moves FC by less
+        than 0.001 and the FCD CDF by less than 0.002 (``tests/mfm/test_protocol_accuracy.py``), below one percent of the noise.
+
+    Raises
+    ------
+    InputError
+        If a duration is not positive, or ``tr_s`` is not a whole number of steps. A TR is never rounded.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> protocol = mfm.Protocol(tr_s=0.72, n_frames=1200)
+    >>> protocol.steps_per_tr, protocol.window_frames, protocol.n_steps
+    (120, 83, 173000)
+    """
+
+    tr_s: float
+    n_frames: int
+    dt_s: float = 0.006
+    burn_in_s: float = 144.0
+    warm_up_s: float = 30.0
+    hemo_dt_s: float | None = None
+
+    def __post_init__(self):
+        for name in ("tr_s", "dt_s", "burn_in_s", "warm_up_s", "hemo_dt_s"):
+            value = getattr(self, name)
+            if value is None and name == "hemo_dt_s":
+                continue
+            may_be_zero = name in ("burn_in_s", "warm_up_s")
+            ok = isinstance(value, (int, float)) and math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))
+            if not ok:
+                raise InputError(f"{name} must be a positive duration in seconds.", found=repr(value))
+        if not isinstance(self.n_frames, int) or isinstance(self.n_frames, bool) or self.n_frames < 1:
+            raise InputError("n_frames must be a positive whole number.", found=repr(self.n_frames))
+        if self.tr_s > 20:
+            raise InputError(
+                "The repetition time is implausible.",
+                expected="seconds, usually 0.5 to 3",
+                found=f"tr_s = {self.tr_s:g}",
+                cause="milliseconds were given",
+                fix=f"tr_s = {self.tr_s / 1000:g}",
+            )
+        if not _divides(self.dt_s, self.tr_s):
+            steps = max(1, round(self.tr_s / self.dt_s))
+            raise InputError(
+                "The TR is not a whole number of integration steps.",
+                expected="tr_s / dt_s an integer to 1e-6",
+                found=f"{self.tr_s:g} / {self.dt_s:g} = {self.tr_s / self.dt_s:.6f}",
+                fix=f"dt_s = {self.tr_s / steps:.10g} ({steps} steps per TR) is the nearest valid step",
+            )
+        if not (_divides(self.dt_s, self.hemodynamic_dt_s) and _divides(self.hemodynamic_dt_s, self.tr_s)):
+            valid = [k for k in range(1, self.steps_per_tr + 1) if self.steps_per_tr % k == 0]
+            nearest = min(valid, key=lambda k: abs(k * self.dt_s - self.hemodynamic_dt_s))
+            raise InputError(
+                "The hemodynamic step does not fit between the neural step and the TR.",
+                expected="a multiple of dt_s that divides tr_s",
+                found=f"hemo_dt_s = {self.hemodynamic_dt_s:g}, dt_s = {self.dt_s:g}, tr_s = {self.tr_s:g}",
+                fix=f"hemo_dt_s = {nearest * self.dt_s:.10g}",
+            )
+
+    @property
+    def hemodynamic_dt_s(self) -> float:
+        return self.dt_s if self.hemo_dt_s is None else self.hemo_dt_s
+
+    @property
+    def steps_per_tr(self) -> int:
+        return round(self.tr_s / self.dt_s)
+
+    @property
+    def steps_per_hemodynamic_step(self) -> int:
+        return round(self.hemodynamic_dt_s / self.dt_s)
+
+    @property
+    def warm_up_steps(self) -> int:
+        return _steps_covering(self.warm_up_s, self.dt_s)
+
+    @property
+    def burn_in_steps(self) -> int:
+        return _steps_covering(self.burn_in_s, self.hemodynamic_dt_s) * self.steps_per_hemodynamic_step
+
+    @property
+    def n_steps(self) -> int:
+        """All neural steps: warm-up, burn-in and recording."""
+        return self.warm_up_steps + self.burn_in_steps + self.n_frames * self.steps_per_tr
+
+    @property
+    def scan_s(self) -> float:
+        return self.tr_s * self.n_frames
+
+    @property
+    def window_frames(self) -> int:
+        """Frames in a sliding FCD window of 60 s."""
+        return round(FCD_WINDOW_S / self.tr_s)
+
+
+def nearest_dt(tr_s: float, dt_s: float) -> float:
+    """The step nearest to `dt_s` (in seconds) that divides `tr_s`."""
+    return tr_s / max(1, round(tr_s / dt_s))
+
+
+def coarse_hemodynamic_dt(tr_s: float, dt_s: float, limit_s: float = 0.03) -> float:
+    """The largest multiple of `dt_s` that divides `tr_s` and does not exceed `limit_s` (or `dt_s` where none does)."""
+    steps = round(tr_s / dt_s)
+    return dt_s * max(k for k in range(1, steps + 1) if steps % k == 0 and (k == 1 or k * dt_s <= limit_s * (1 + 1e-9)))
+
+
+def _divides(part: float, whole: float) -> bool:
+    ratio = whole / part
+    return round(ratio) >= 1 and abs(ratio - round(ratio)) <= 1e-6
+
+
+def _steps_covering(duration_s: float, step_s: float) -> int:
+    return max(0, math.ceil(duration_s / step_s - 1e-6))

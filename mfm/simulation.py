@@ -1,0 +1,232 @@
+"""`simulate`: parameters, connectome and timing in, BOLD and firing rates out, on the backend that suits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfm.connectome import Connectome
+from mfm.constants import RATE_RANGE_HZ
+from mfm.errors import BackendError, InputError
+from mfm.feedback import check_same_regions, feedback_weights, resting_state
+from mfm.parameters import FICParameters, as_float_tensor
+from mfm.protocol import Protocol
+
+BACKENDS = ("auto", "reference", "numba")
+
+
+class SimStatus(IntEnum):
+    """What became of a simulation."""
+
+    OK = 0
+    #: A state left the finite numbers; BOLD and averages of that simulation are NaN.
+    DIVERGED = 1
+    #: A region's time-averaged r_E left [2.7, 3.3] Hz (reported only where w_IE was solved for 3 Hz).
+    OUT_OF_RANGE = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Result of `simulate` for B candidates, R realisations, T frames, N regions.
+
+    Attributes
+    ----------
+    bold : tensor, (B, R, T, N)
+        BOLD signal change, percent.
+    rate_E : tensor, (B, R, N)
+        Excitatory firing rate averaged over time after the warm-up, Hz.
+    S_E, S_I : tensor, (B, R, N)
+        Gating variables averaged likewise.
+    status : tensor of int, (B, R)
+        `SimStatus`.
+    protocol : Protocol
+    seed : int or tuple of int
+    backend : str
+    """
+
+    bold: Tensor
+    rate_E: Tensor
+    S_E: Tensor
+    S_I: Tensor
+    status: Tensor
+    protocol: Protocol
+    seed: int | tuple[int, ...]
+    backend: str
+
+    @property
+    def within_range(self) -> Tensor:
+        """(B,) bool: every region of every realisation stays within [2.7, 3.3] Hz."""
+        return within_range(self.rate_E).all(dim=-1)
+
+    def __repr__(self) -> str:
+        B, R, T, N = self.bold.shape
+        counts = ", ".join(f"{int((self.status == s).sum())} {s.name}" for s in SimStatus if (self.status == s).any())
+        return f"Simulation({B} candidates x {R} realisations, {T} frames, {N} regions, {self.backend}: {counts})"
+
+
+def simulate(
+    p: FICParameters,
+    sc: Connectome,
+    protocol: Protocol,
+    n_repeats: int = 1,
+    seed: int | Sequence[int] = 0,
+    backend: str = "auto",
+    initial=None,
+    n_threads: int | None = None,
+) -> Simulation:
+    """Simulate the FIC model and its BOLD signal.
+
+    Parameters
+    ----------
+    p : FICParameters
+        B candidates over N regions. Inhibitory feedback is solved for 3 Hz unless ``p.w_IE`` is given.
+    sc : Connectome
+        N regions.
+    protocol : Protocol
+    n_repeats : int, default 1
+        Noise realisations R of every candidate.
+    seed : int or sequence of B ints, default 0
+        One seed gives every candidate the same noise (common random numbers: differences between candidates are
+        parameters, not luck); a sequence gives each its own. Realisation r of a seed is the same noise on every backend, in
+        every batch and for every R.
+    backend : {"auto", "reference", "numba"}
+        ``auto`` takes ``reference`` where gradients are asked for, else ``numba``. ``numba`` computes in float32.
+    initial : (S_E, S_I), optional
+        Initial state, each broadcastable to (B, R, N); default the fixed point at 3 Hz.
+    n_threads : int, optional
+        Threads of the numba backend; default the cores this process may use.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    InputError
+        If shapes disagree or an argument is out of range.
+    BackendError
+        If the backend is unknown or cannot do what is asked.
+
+    Notes
+    -----
+    ``dS = f(S) dt + sigma dW`` by Euler-Maruyama (Zhang et al. 2024); no clipping of S. A simulation that leaves the finite
+    numbers has status DIVERGED and NaN results; it never stops the others.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.005), [1.0])
+    >>> mfm.simulate(p, sc, mfm.Protocol(tr_s=0.72, n_frames=10, burn_in_s=7.2, warm_up_s=3)).bold.shape
+    torch.Size([1, 1, 10, 2])
+    """
+    check_same_regions(p, sc)
+    if backend not in BACKENDS:
+        raise BackendError(f"Unknown backend {backend!r}.", expected=" | ".join(BACKENDS), found=repr(backend))
+    if not isinstance(n_repeats, int) or n_repeats < 1:
+        raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
+    if backend == "auto":
+        backend = "reference" if p.requires_grad else "numba"
+    if backend == "numba" and p.requires_grad:
+        raise BackendError("The numba backend has no gradients.", fix='backend="reference", or detach the parameters')
+    keys = _noise_keys(seed, p.n_candidates)
+    w_IE = feedback_weights(p, sc)
+    S_E, S_I = _initial_state(p, initial, n_repeats)
+    run = _simulate_reference if backend == "reference" else _simulate_numba
+    trajectory = run(p, w_IE, sc, protocol, (S_E, S_I), keys, n_repeats, n_threads or available_cores())
+    status = _status(trajectory, check_range=p.w_IE is None)
+    recorded_seed = int(seed) if np.ndim(seed) == 0 else tuple(int(s) for s in seed)
+    return Simulation(*_nan_where_diverged(trajectory, status), status, protocol, recorded_seed, backend)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def within_range(rate_E: Tensor, band_hz: tuple[float, float] = RATE_RANGE_HZ) -> Tensor:
+    """Whether every region's time-averaged rate lies in `band_hz`: (..., N) to (...) bool; NaN is out of range."""
+    return ((rate_E >= band_hz[0]) & (rate_E <= band_hz[1])).all(dim=-1)
+
+
+def _simulate_reference(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+    from mfm.backends.reference import simulate_reference
+
+    return tuple(simulate_reference(p, w_IE, sc, protocol, initial, keys, n_repeats))
+
+
+def _simulate_numba(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+    from mfm.backends.compiled import simulate_lanes
+
+    B, R, N = p.n_candidates, n_repeats, p.n_regions
+
+    def lanes(value: Tensor) -> np.ndarray:
+        return np.repeat(value.detach().cpu().double().numpy(), R, axis=0)
+
+    parameters = {name: lanes(getattr(p, name)) for name in ("w_EE", "w_EI", "sigma", "G")}
+    parameters["w_IE"] = lanes(w_IE)
+    parameters["S_E"], parameters["S_I"] = (x.detach().cpu().double().numpy().reshape(B * R, N) for x in initial)
+    realisations = np.tile(np.arange(R, dtype=np.uint32), B)
+    bold, means = simulate_lanes(parameters, sc.weights, protocol, np.repeat(keys, R), realisations, n_threads)
+    averages = torch.from_numpy(means).reshape(3, B, R, N)
+    return torch.from_numpy(bold).reshape(B, R, -1, N), *averages
+
+
+def _noise_keys(seed, n_candidates: int) -> np.ndarray:
+    """One 64-bit noise key per candidate."""
+    seeds = np.atleast_1d(np.asarray(seed, dtype=object))
+    ok = all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and 0 <= s < 2**64 for s in seeds)
+    if not ok or seeds.ndim != 1 or len(seeds) not in (1, n_candidates):
+        raise InputError(
+            "The seed cannot be used.",
+            expected=f"an integer in [0, 2^64), or one for each of {n_candidates} candidates",
+            found=repr(seed)[:80],
+        )
+    return np.broadcast_to(np.array([int(s) for s in seeds], dtype=np.uint64), (n_candidates,))
+
+
+def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, Tensor]:
+    shape = (p.n_candidates, n_repeats, p.n_regions)
+    if initial is None:
+        rest = resting_state(p.w_EI)
+        return torch.full(shape, rest.S_E, dtype=p.w_EI.dtype, device=p.w_EI.device), rest.S_I[:, None].expand(shape)
+    state = []
+    for name, value in zip(("S_E", "S_I"), initial, strict=True):
+        value = as_float_tensor(value, f"initial {name}").to(p.w_EI)
+        if value.ndim == 2:
+            value = value[:, None]
+        try:
+            state.append(value.expand(shape))
+        except RuntimeError as error:
+            raise InputError(
+                f"The initial {name} has the wrong shape.",
+                expected=f"(N,), (B, N) or (B, R, N) for B, R, N = {shape}",
+                found=str(tuple(value.shape)),
+            ) from error
+    return state[0], state[1]
+
+
+def _status(trajectory, check_range: bool) -> Tensor:
+    bold, rate_E, S_E, S_I = (x.detach() for x in trajectory)
+    finite = torch.isfinite(bold).all(dim=-1).all(dim=-1)
+    for average in (rate_E, S_E, S_I):
+        finite = finite & torch.isfinite(average).all(dim=-1)
+    status = torch.full(finite.shape, SimStatus.OK, dtype=torch.int64, device=finite.device)
+    if check_range:
+        status[~within_range(rate_E)] = SimStatus.OUT_OF_RANGE
+    status[~finite] = SimStatus.DIVERGED
+    return status
+
+
+def _nan_where_diverged(trajectory, status: Tensor) -> tuple[Tensor, ...]:
+    """The trajectory with every number of a diverged simulation replaced by NaN: no half-broken result is used."""
+    diverged = status == SimStatus.DIVERGED
+    if not diverged.any():
+        return tuple(trajectory)
+    return tuple(x.masked_fill(diverged.reshape(diverged.shape + (1,) * (x.ndim - 2)), float("nan")) for x in trajectory)

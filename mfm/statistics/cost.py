@@ -1,0 +1,173 @@
+"""The cost of a simulated scan against what it is fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfm.connectome import check_labels, check_square
+from mfm.errors import InputError
+from mfm.parameters import as_float_tensor
+from mfm.statistics.fc import upper_triangle
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Empirical FC and FCD distribution.
+
+    Parameters
+    ----------
+    fc : array or tensor, (N, N)
+        Pearson correlations, symmetric, diagonal 1.
+    fcd_cdf : array or tensor, (K,)
+        CDF of the FCD matrix on K equal bins of [-1, 1]; non-decreasing, ending in 1.
+    labels : sequence of str, optional
+        Names of the regions.
+
+    Raises
+    ------
+    InputError
+        If FC is not a correlation matrix (NaN, outside [-1, 1], Fisher z, asymmetric), or the CDF decreases (a histogram)
+        or does not end in 1 (counts; `mfm.io.read_fcd_cdf` normalises those).
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> run = torch.randn(300, 10)
+    >>> mfm.Target(mfm.functional_connectivity(run), mfm.fcd_cdf(run)).n_regions
+    10
+    """
+
+    fc: Tensor
+    fcd_cdf: Tensor
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        fc = as_float_tensor(self.fc, "FC").double()
+        check_square(fc.numpy(), "FC")
+        off_diagonal = upper_triangle(fc)
+        fisher_z = bool((fc.diagonal() > 1.5).all() or (fc.diagonal() == 0).all()) or bool(off_diagonal.abs().max() > 1)
+        if fc.abs().max() > 1 + 1e-6 or (fisher_z and (fc.diagonal() != 1).any()):
+            raise InputError(
+                "FC is not a matrix of correlations.",
+                expected="values in [-1, 1] and ones on the diagonal",
+                found=f"values in [{fc.min():.3g}, {fc.max():.3g}], diagonal {fc[0, 0]:.3g}",
+                cause="FC was saved as Fisher z",
+                fix="save tanh(z), with ones on the diagonal",
+            )
+        if (fc - fc.mT).abs().max() > 1e-5:
+            raise InputError(
+                "FC is not symmetric.",
+                found=f"FC[i, j] and FC[j, i] differ by up to {(fc - fc.mT).abs().max():.3g}",
+                cause="only one triangle was saved, or rows and columns are in different orders",
+                fix="save the full symmetric matrix",
+            )
+        object.__setattr__(self, "fc", fc)
+        object.__setattr__(self, "fcd_cdf", check_fcd_cdf(self.fcd_cdf))
+        object.__setattr__(self, "labels", check_labels(self.labels, len(fc), "FC"))
+
+    @property
+    def n_regions(self) -> int:
+        return len(self.fc)
+
+
+def check_fcd_cdf(cdf) -> Tensor:
+    """The FCD CDF as float64 (K,), or an InputError that says why it is none."""
+    cdf = as_float_tensor(cdf, "FCD CDF").double().reshape(-1)
+    if not torch.isfinite(cdf).all() or len(cdf) < 2:
+        raise InputError("The FCD CDF has entries that are not finite, or fewer than two.", found=f"{len(cdf)} entries")
+    if (cdf.diff() < -1e-9).any() or cdf[0] < 0:
+        raise InputError(
+            "The FCD CDF decreases.",
+            expected="a cumulative distribution: non-decreasing from 0 to 1",
+            found=f"{int((cdf.diff() < 0).sum())} decreasing steps",
+            cause="a histogram or a density was given",
+            fix="give numpy.cumsum(histogram) / numpy.sum(histogram)",
+        )
+    if abs(cdf[-1].item() - 1) > 1e-6:
+        raise InputError(
+            "The FCD CDF does not end in 1.",
+            found=f"last value {cdf[-1]:g}",
+            cause="cumulative counts" if cdf[-1] > 1 else "a truncated distribution",
+            fix="divide by the last value (mfm.io.read_fcd_cdf does)",
+        )
+    return cdf
+
+
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """Terms of the cost, each (B,); NaN where a candidate's statistics are.
+
+    Attributes
+    ----------
+    corr : tensor
+        1 - Pearson correlation of the upper triangles of simulated and empirical FC.
+    mean_diff : tensor
+        ``|mean FC_sim - mean FC_emp|`` over the upper triangles (called L1 in the papers' tables).
+    ks : tensor
+        Kolmogorov-Smirnov distance of the FCD distributions.
+    """
+
+    corr: Tensor
+    mean_diff: Tensor
+    ks: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of the three terms (Zhang et al. 2024)."""
+        return self.corr + self.mean_diff + self.ks
+
+
+def cost(fc, fcd_cdf, target: Target) -> Cost:
+    """Cost of simulated statistics against a target (Zhang et al. 2024).
+
+    Parameters
+    ----------
+    fc : array or tensor, (B, N, N) or (N, N)
+    fcd_cdf : array or tensor, (B, K) or (K,)
+    target : Target
+
+    Returns
+    -------
+    Cost
+        Terms of shape (B,).
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> run = torch.randn(300, 10)
+    >>> fc, cdf = mfm.functional_connectivity(run), mfm.fcd_cdf(run)
+    >>> round(mfm.cost(fc, cdf, mfm.Target(fc, cdf)).total.item(), 6)
+    0.0
+    """
+    fc = as_float_tensor(fc, "FC").double()
+    fc = fc[None] if fc.ndim == 2 else fc
+    cdf = as_float_tensor(fcd_cdf, "FCD CDF").double()
+    cdf = cdf[None] if cdf.ndim == 1 else cdf
+    if fc.shape[-1] != target.n_regions:
+        raise InputError(
+            "Simulated and empirical FC have different numbers of regions.",
+            expected=f"{target.n_regions}",
+            found=f"{fc.shape[-1]}",
+        )
+    simulated = upper_triangle(fc)
+    empirical = upper_triangle(target.fc.to(fc.device))
+    mean_simulated = simulated.mean(dim=-1)
+    x = simulated - mean_simulated[:, None]
+    y = empirical - empirical.mean()
+    r = (x @ y) / (x.norm(dim=-1) * y.norm())
+    return Cost(1 - r, (mean_simulated - empirical.mean()).abs(), kolmogorov_smirnov(cdf, target.fcd_cdf))
+
+
+def kolmogorov_smirnov(cdf: Tensor, other: Tensor) -> Tensor:
+    """Largest distance of CDFs on the same bins: (..., K) and (K,) to (...)."""
+    if cdf.shape[-1] != other.shape[-1]:
+        raise InputError(
+            "FCD distributions on different bins cannot be compared.",
+            expected=f"{other.shape[-1]} bins, as in the target",
+            found=f"{cdf.shape[-1]}",
+            fix=f"compute the simulated FCD with n_bins={other.shape[-1]}",
+        )
+    return (cdf - other.to(cdf.device)).abs().amax(dim=-1)

@@ -1,0 +1,75 @@
+"""Static functional connectivity."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mfm.errors import InputError
+from mfm.parameters import as_float_tensor
+
+# Simulations whose FC is computed together: bounds the float64 copy of their BOLD.
+_CHUNK = 16
+
+
+def functional_connectivity(bold) -> Tensor:
+    """Pearson correlation of the regions' time series.
+
+    Parameters
+    ----------
+    bold : array or tensor, (..., T, N)
+        Each leading index is one run; runs are never joined.
+
+    Returns
+    -------
+    tensor of float64, (..., N, N)
+        NaN in the rows and columns of a constant or non-finite region. Differentiable.
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> mfm.functional_connectivity(torch.randn(3, 100, 5)).shape
+    torch.Size([3, 5, 5])
+    """
+    bold = as_bold(bold)
+    flat = bold.reshape(-1, *bold.shape[-2:])
+    fc = torch.cat([_correlation(chunk.double()) for chunk in flat.split(_CHUNK)])
+    return fc.reshape(*bold.shape[:-2], bold.shape[-1], bold.shape[-1])
+
+
+def as_bold(bold) -> Tensor:
+    """`bold` as a floating tensor of at least two frames and two regions."""
+    bold = as_float_tensor(bold, "bold")
+    if bold.ndim < 2 or bold.shape[-2] < 2 or bold.shape[-1] < 2:
+        raise InputError(
+            "BOLD has the wrong shape.",
+            expected="(..., T, N): frames by regions, at least two of each",
+            found=str(tuple(bold.shape)),
+        )
+    return bold
+
+
+def upper_triangle(matrix: Tensor) -> Tensor:
+    """The strict upper triangle of (..., N, N), row by row, as (..., N (N - 1) / 2)."""
+    i, j = torch.triu_indices(*matrix.shape[-2:], offset=1, device=matrix.device)
+    return matrix[..., i, j]
+
+
+def fisher_mean(fc: Tensor, dim: int = 0) -> Tensor:
+    """Mean of correlations as Fisher z over dimension `dim`: tanh(mean(arctanh(r))).
+
+    Correlations of +-1 (the diagonal) are kept just inside the open interval and returned as +-1 where all of them are.
+    """
+    largest = 1 - torch.finfo(fc.dtype).eps
+    mean = torch.tanh(torch.arctanh(fc.clamp(-largest, largest)).mean(dim=dim))
+    exact = (fc.abs() >= largest).all(dim=dim)
+    return torch.where(exact, fc.mean(dim=dim).sign(), mean)
+
+
+def _correlation(x: Tensor) -> Tensor:
+    x = x - x.mean(dim=-2, keepdim=True)
+    # Scaled by the largest deviation first: a region of any unit, or of no variance, is told from round-off.
+    scale = x.abs().amax(dim=-2, keepdim=True)
+    x = x / scale
+    x = x / x.norm(dim=-2, keepdim=True)
+    return x.mT @ x

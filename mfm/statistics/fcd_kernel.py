@@ -1,0 +1,174 @@
+"""The FCD histogram of one run, compiled: float32 products of windows, counted as they are made."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from mfm.backends.simd import LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
+
+_f = np.float32
+_compile = njit(nogil=True, error_model="numpy", cache=True)
+
+# Pairs of regions multiplied at a time: two tiles of this many pairs and LANES windows stay in the first-level cache.
+_PAIRS = 128
+
+# Rows of a tile computed together: each load of the right-hand windows serves this many sums.
+_ROWS = 8
+
+
+def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int) -> np.ndarray | None:
+    """Histogram counts on [-1, 1] of the FCD matrix's upper triangle.
+
+    Parameters
+    ----------
+    run : array of float32, (T, N)
+
+    Returns
+    -------
+    array of int64, (n_bins,), or None if a region is not finite, or constant in some window.
+    """
+    if not np.isfinite(run).all() or _constant_in_a_window(run, window_frames):
+        return None
+    n_frames, n_regions = run.shape
+    n_windows = n_frames - window_frames + 1
+    n_pairs = n_regions * (n_regions - 1) // 2
+    panels = np.zeros(-(-n_windows // LANES) * n_pairs * LANES, np.float32)
+    x = run.astype(np.float64)
+    _window_patterns(x - x.mean(axis=0), window_frames, panels)
+    counts = np.zeros(n_bins, np.int64)
+    _count_products(panels, n_windows, n_pairs, counts)
+    return counts
+
+
+def _constant_in_a_window(run: np.ndarray, window_frames: int) -> bool:
+    """Whether some region repeats one value for a whole window."""
+    changes = np.zeros((len(run), run.shape[1]), np.int32)
+    np.cumsum(run[1:] != run[:-1], axis=0, out=changes[1:])
+    return bool((changes[window_frames - 1 :] == changes[: len(run) - window_frames + 1]).any())
+
+
+@_compile
+def _move_window(new, old, sums, products):
+    """Let the sums over a window take in the frame `new` and let go of the frame `old` (float64: no drift to speak of)."""
+    n_regions = len(sums)
+    for j in range(n_regions):
+        sums[j] += new[j] - old[j]
+    for i in range(n_regions):
+        row = products[i]
+        a = new[i]
+        b = old[i]
+        for j in range(n_regions):
+            row[j] += a * new[j] - b * old[j]
+
+
+@_compile
+def _window_patterns(x, window, panels):
+    """FC of each window as a centred vector of unit length; a panel holds LANES windows, pair by pair, window innermost.
+
+    `x` is (T, N), float64 and centred. The correlations are made in float64: where a region varies little within a window,
+    float32 sums would cost digits.
+    """
+    n_frames, n_regions = x.shape
+    n_windows = n_frames - window + 1
+    sums = np.zeros(n_regions)
+    products = np.zeros((n_regions, n_regions))
+    inverse = np.empty(n_regions)
+    nothing = np.zeros(n_regions)
+    for t in range(n_frames):
+        _move_window(x[t], x[t - window] if t >= window else nothing, sums, products)
+        w = t - window + 1
+        if w < 0:
+            continue
+        for i in range(n_regions):
+            inverse[i] = 1.0 / np.sqrt(products[i, i] - sums[i] * sums[i] / window)
+        k = (w // LANES) * (n_regions * (n_regions - 1) // 2) * LANES + w % LANES
+        for i in range(n_regions):
+            row = products[i]
+            mean_i = sums[i] / window
+            inverse_i = inverse[i]
+            for j in range(i + 1, n_regions):
+                panels[k] = _f((row[j] - mean_i * sums[j]) * inverse_i * inverse[j])
+                k += LANES
+        if w % LANES == LANES - 1 or w == n_windows - 1:
+            _centre_and_scale(panels, w // LANES, n_regions * (n_regions - 1) // 2)
+
+
+@_compile
+def _centre_and_scale(panels, panel, n_pairs):
+    """Mean 0 and length 1 over the pairs, for each window of a panel; sums of `_PAIRS` are added up, to round less."""
+    first = panel * n_pairs * LANES
+    last = first + n_pairs * LANES
+    total = floats(_f(0.0))
+    for start in range(first, last, _PAIRS * LANES):
+        part = floats(_f(0.0))
+        for k in range(start, min(start + _PAIRS * LANES, last), LANES):
+            part = part + load(panels, k)
+        total = total + part
+    centre = total * _f(1.0 / n_pairs)
+    square = floats(_f(0.0))
+    for start in range(first, last, _PAIRS * LANES):
+        part = floats(_f(0.0))
+        for k in range(start, min(start + _PAIRS * LANES, last), LANES):
+            deviation = load(panels, k) - centre
+            store(panels, k, deviation)
+            part = part + deviation * deviation
+        square = square + part
+    scale = _f(1.0) / square_root(square)
+    for k in range(first, last, LANES):
+        store(panels, k, load(panels, k) * scale)
+
+
+@_compile
+def _add_products(panels, left, right, n_pairs, tile, offset):
+    """Add to `_ROWS` rows of the tile the products over some pairs, summed apart first: fewer roundings."""
+    a = floats(_f(0.0))
+    b = a
+    c = a
+    d = a
+    e = a
+    f = a
+    g = a
+    h = a
+    for _ in range(n_pairs):
+        y = load(panels, right)
+        a = a + y * panels[left]
+        b = b + y * panels[left + 1]
+        c = c + y * panels[left + 2]
+        d = d + y * panels[left + 3]
+        e = e + y * panels[left + 4]
+        f = f + y * panels[left + 5]
+        g = g + y * panels[left + 6]
+        h = h + y * panels[left + 7]
+        left += LANES
+        right += LANES
+    store(tile, offset, load(tile, offset) + a)
+    store(tile, offset + LANES, load(tile, offset + LANES) + b)
+    store(tile, offset + 2 * LANES, load(tile, offset + 2 * LANES) + c)
+    store(tile, offset + 3 * LANES, load(tile, offset + 3 * LANES) + d)
+    store(tile, offset + 4 * LANES, load(tile, offset + 4 * LANES) + e)
+    store(tile, offset + 5 * LANES, load(tile, offset + 5 * LANES) + f)
+    store(tile, offset + 6 * LANES, load(tile, offset + 6 * LANES) + g)
+    store(tile, offset + 7 * LANES, load(tile, offset + 7 * LANES) + h)
+
+
+@_compile
+def _count_products(panels, n_windows, n_pairs, counts):
+    """Count the inner products of all pairs of different windows, tile of LANES x LANES windows by tile."""
+    n_bins = len(counts)
+    n_panels = (n_windows + LANES - 1) // LANES
+    panel_size = n_pairs * LANES
+    tile = np.empty(LANES * LANES, np.float32)
+    for column in range(n_panels):
+        for row in range(column + 1):
+            tile[:] = _f(0.0)
+            for first in range(0, n_pairs, _PAIRS):
+                last = min(first + _PAIRS, n_pairs)
+                for r in range(0, LANES, _ROWS):
+                    _add_products(panels, row * panel_size + first * LANES + r, column * panel_size + first * LANES,
+                                  last - first, tile, r * LANES)
+            for r in range(LANES):
+                for l in range(LANES):
+                    if row * LANES + r < column * LANES + l < n_windows:
+                        k = int((np.float64(tile[r * LANES + l]) + 1.0) * (0.5 * n_bins))
+                        counts[max(0, min(k, n_bins - 1))] += 1

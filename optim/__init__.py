@@ -1,0 +1,1 @@
+"""optim: finds the parameters at which the model shows what a person's scan shows."""

@@ -1,0 +1,1 @@
+"""surrogate: predicts from parameters what a simulation would show."""

@@ -1,0 +1,21 @@
+"""Reading and writing of data."""
+
+from mfm.io.connectomes import load_connectome
+from mfm.io.subject import DataFiles, StageFiles, load_subject
+from mfm.io.tables import read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries
+from mfm.io.write import write_atomic, write_json, write_tsv
+
+__all__ = [
+    "DataFiles",
+    "StageFiles",
+    "load_connectome",
+    "load_subject",
+    "read_fcd_cdf",
+    "read_labels",
+    "read_map",
+    "read_matrix",
+    "read_timeseries",
+    "write_atomic",
+    "write_json",
+    "write_tsv",
+]

@@ -1,0 +1,232 @@
+"""Arrays from text and npy files, as labs keep them: csv, tsv, txt or npy, with or without names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mfm.errors import InputError, InputNote, MissingInputError
+from mfm.statistics.cost import check_fcd_cdf
+
+ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
+_MISSING = {"", "n/a", "na", "nan"}
+
+
+class Table(NamedTuple):
+    """Numbers (R, C) and the names of rows and columns where the file has them."""
+
+    values: np.ndarray
+    row_names: tuple[str, ...] | None
+    column_names: tuple[str, ...] | None
+
+
+def existing_file(path: str | Path, what: str) -> Path:
+    """`path` if it is a readable file; a MissingInputError otherwise."""
+    path = Path(path).expanduser()
+    if path.is_symlink() and not path.exists():
+        raise MissingInputError(
+            f"The {what} file is a link to a file that is not there: {path}",
+            cause="a git-annex or DataLad dataset whose content was not fetched",
+            fix=f"datalad get {path}",
+        )
+    if not path.is_file():
+        raise MissingInputError(f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder")
+    return path
+
+
+def file_digest(path: str | Path) -> str:
+    """sha256 of a file's content."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_table(path: str | Path, what: str = "input") -> Table:
+    """Read a csv, tsv, txt (space-separated) or npy file; names are recognised by not being numbers."""
+    path = existing_file(path, what)
+    if path.suffix == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"Cannot read {path}.", found=str(error), cause="a truncated file, or one that holds objects") from error
+        if values.ndim == 1:
+            values = values[:, None]
+        if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
+            raise InputError(f"{path} does not hold a matrix of numbers.", found=f"shape {values.shape}, type {values.dtype}")
+        return Table(values.astype(np.float64), None, None)
+    if path.suffix not in (".csv", ".tsv", ".txt"):
+        raise InputError(f"The {what} file has an unknown type: {path.name}", expected=".csv, .tsv, .txt or .npy")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file.", found=str(error)) from error
+    rows = _split(text)
+    if not rows:
+        raise InputError(f"{path} is empty.")
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1:
+        first_bad = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
+        raise InputError(
+            f"The rows of {path} have different lengths.",
+            expected=f"{len(rows[0])} columns, as in the first row",
+            found=f"{len(rows[first_bad])} columns in row {first_bad + 1}",
+            cause="a truncated file, or a separator that is neither comma, tab nor space",
+        )
+    return _numbers_and_names(rows, path)
+
+
+def _split(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        return []
+    delimiter = next((d for d in "\t,;" if d in lines[0]), None)
+    if delimiter is None:
+        return [line.split() for line in lines]
+    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+
+
+def _numbers_and_names(rows: list[list[str]], path: Path) -> Table:
+    has_header = not all(_is_number(cell) for cell in rows[0]) and not all(_is_number(cell) for cell in rows[0][1:] or rows[0])
+    body = rows[1:] if has_header else rows
+    has_row_names = len(body) > 0 and len(body[0]) > 1 and not any(_is_number(row[0]) for row in body)
+    cells = [row[1:] for row in body] if has_row_names else body
+    try:
+        values = np.array([[np.nan if cell.lower() in _MISSING else float(cell) for cell in row] for row in cells])
+    except ValueError as error:
+        raise InputError(f"{path} holds text where numbers are expected.", found=str(error)) from error
+    if values.ndim != 2 or values.size == 0:
+        raise InputError(f"{path} holds no numbers.")
+    header = tuple(rows[0][1:] if has_row_names else rows[0]) if has_header else None
+    return Table(values, tuple(row[0] for row in body) if has_row_names else None, header)
+
+
+def _is_number(cell: str) -> bool:
+    if cell.lower() in _MISSING:
+        return True
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """A square matrix and the names of its regions, if the file has any."""
+    values, row_names, column_names = read_table(path, what)
+    if row_names and column_names and row_names != column_names:
+        raise InputError(f"Rows and columns of {path} have different names.", fix="save the matrix with one order of regions")
+    return values, column_names or row_names
+
+
+def read_labels(path: str | Path) -> tuple[str, ...]:
+    """Names of regions, one a line."""
+    lines = existing_file(path, "region names").read_text(encoding="utf-8").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def read_map(path: str | Path, n_regions: int, labels: tuple[str, ...] | None = None) -> np.ndarray:
+    """One value per region, (N,); joined by name where both the file and `labels` have names."""
+    values, row_names, column_names = read_table(path, "map")
+    if values.shape[0] == 1 and values.shape[1] > 1:
+        values, row_names = values.T, column_names
+    if values.shape[1] != 1:
+        raise InputError(f"{path} is not a map.", expected="one column", found=f"{values.shape[1]} columns")
+    if len(values) != n_regions:
+        raise InputError(
+            f"The map {path} has another number of regions.",
+            expected=f"{n_regions} values, as in the connectome",
+            found=f"{len(values)}",
+            cause="maps of another parcellation, or with subcortical or medial-wall entries",
+        )
+    if row_names and labels:
+        order = order_by_name(row_names, labels, str(path))
+        return values[order, 0]
+    return values[:, 0]
+
+
+def order_by_name(names: tuple[str, ...], wanted: tuple[str, ...], what: str) -> list[int]:
+    """Positions in `names` of the regions `wanted`; an InputError if the two are not the same set."""
+    missing = [name for name in wanted if name not in names]
+    if missing or len(names) != len(wanted) or len(set(names)) != len(names):
+        raise InputError(
+            f"The regions of {what} are not those of the other inputs.",
+            expected=f"the {len(wanted)} names {', '.join(wanted[:3])}, ...",
+            found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {', '.join(missing[:5]) or 'none'}",
+            cause="another parcellation or another naming of its regions",
+        )
+    return [names.index(name) for name in wanted]
+
+
+def read_timeseries(
+    path: str | Path, orientation: str = "frames_by_regions", n_regions: int | None = None
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Parcellated time series of one run.
+
+    Parameters
+    ----------
+    path : path
+        csv, tsv, txt or npy.
+    orientation : {"frames_by_regions", "regions_by_frames"}
+        How the file is laid out; never guessed.
+    n_regions : int, optional
+        Regions to expect, as in the connectome.
+
+    Returns
+    -------
+    values : array, (T, N)
+    names : tuple of str, or None
+
+    Raises
+    ------
+    InputError
+        If the other orientation fits, or regions are constant or not finite (they are named).
+    """
+    if orientation not in ORIENTATIONS:
+        raise InputError(f"Unknown orientation {orientation!r}.", expected=" | ".join(ORIENTATIONS))
+    values, row_names, column_names = read_table(path, "time series")
+    names = column_names
+    if orientation == "regions_by_frames":
+        values, names = values.T, row_names
+    if n_regions is not None and values.shape[1] != n_regions:
+        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+        transposed = values.shape[0] == n_regions
+        raise InputError(
+            f"The time series {path} do not have the connectome's regions.",
+            expected=f"frames x {n_regions} regions",
+            found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
+            cause="regions x time instead of time x regions" if transposed else "another parcellation, or an index column",
+            fix=f"data.orientation={other}" if transposed else "use time series and connectome of the same regions",
+        )
+    check_timeseries(values, names, str(path))
+    return values, names
+
+
+def check_timeseries(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> None:
+    """Raise an InputError that names regions which are constant or not finite."""
+    for problem, bad in (
+        ("not finite", ~np.isfinite(values).all(axis=0)),
+        ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
+    ):
+        if bad.any():
+            regions = [names[k] if names else f"region {k + 1}" for k in np.flatnonzero(bad)]
+            raise InputError(
+                f"Regions of {what} are {problem}.",
+                found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
+                cause="regions outside the field of view, or dropped for low coverage",
+                fix="remove them from time series, connectome and maps alike",
+            )
+
+
+def read_fcd_cdf(path: str | Path) -> np.ndarray:
+    """FCD CDF, (K,), from one column or row; cumulative counts are normalised, with an `InputNote` that says so."""
+    values = read_table(path, "FCD CDF").values.reshape(-1)
+    if len(values) and np.isfinite(values).all() and values[-1] > 1 + 1e-6 and (np.diff(values) >= 0).all():
+        warnings.warn(
+            InputNote(f"{path} holds cumulative counts (last value {values[-1]:g}); they were divided by it."), stacklevel=2
+        )
+        values = values / values[-1]
+    return check_fcd_cdf(values).numpy()

@@ -1,0 +1,68 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from mfm.errors import OutputError
+
+
+def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
+    """Have `write` fill a temporary file beside `path`, then rename it: a reader sees the old file or the new one."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}.", found=str(error), fix="choose another output folder") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        # mkstemp makes private files; results are as readable as the user's other files.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: str | Path, content: dict) -> Path:
+    """`content` as JSON; NaN and infinity become null, which every reader understands."""
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence]) -> Path:
+    """A table with a header row; NaN and None are written as ``n/a``."""
+    lines = ["\t".join(columns)] + ["\t".join(_cell(value) for value in row) for row in rows]
+    return write_atomic(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+
+
+def _cell(value) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "n/a"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return str(value)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

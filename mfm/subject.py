@@ -1,0 +1,190 @@
+"""A subject's data, validated and in one container."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mfm.connectome import Connectome
+from mfm.errors import InputError
+from mfm.maps import RegionalMaps
+from mfm.protocol import FCD_WINDOW_S
+from mfm.statistics.cost import Target
+from mfm.statistics.fc import functional_connectivity
+from mfm.statistics.fcd import fcd_cdf
+
+STAGES = ("search", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What one stage of a fit is scored against.
+
+    Parameters
+    ----------
+    target : Target
+        FC and FCD of the recorded scan.
+    sc : Connectome
+    tr_s : float
+        Repetition time, seconds.
+    n_frames : int
+        Frames of the recorded scan, and so of the simulated one.
+    source : str
+        What it is, for people.
+    """
+
+    target: Target
+    sc: Connectome
+    tr_s: float
+    n_frames: int
+    source: str = ""
+
+    def __post_init__(self):
+        if self.target.n_regions != self.sc.n_regions:
+            raise InputError(
+                "FC and connectome have different numbers of regions.",
+                expected=f"{self.sc.n_regions}, as in the connectome",
+                found=f"{self.target.n_regions} in FC",
+                cause="different parcellations, or subcortical regions in one of them",
+            )
+        if self.target.labels and self.sc.labels and self.target.labels != self.sc.labels:
+            raise InputError(
+                "FC and connectome name their regions differently, or in another order.",
+                found=f"{', '.join(self.target.labels[:3])}, ... and {', '.join(self.sc.labels[:3])}, ...",
+                fix="reorder one of them by name",
+            )
+        window = round(FCD_WINDOW_S / self.tr_s)
+        if self.n_frames < 2 * window:
+            raise InputError(
+                "The scan is too short for functional connectivity dynamics.",
+                expected=f"at least two windows of 60 s: {2 * window} frames at TR {self.tr_s:g} s",
+                found=f"{self.n_frames} frames",
+                cause="a TR in other units, or regions x time instead of time x regions",
+            )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that went into a subject's data."""
+
+    role: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectData:
+    """Everything a fit needs to know of one subject (or group).
+
+    Parameters
+    ----------
+    subject_id : str
+    search, validation, test : Scan
+        What candidates are searched on, chosen on, and reported on.
+    maps : RegionalMaps
+    labels : tuple of str
+        Names of the N regions.
+    runs : tuple of Target
+        Statistics of each recorded run, where runs are known; two or more give the run-to-run cost.
+    sources : tuple of Source
+    notes : tuple of str
+        What a reader of the results should know of the data.
+    """
+
+    subject_id: str
+    search: Scan
+    validation: Scan
+    test: Scan
+    maps: RegionalMaps
+    labels: tuple[str, ...]
+    runs: tuple[Target, ...] = ()
+    sources: tuple[Source, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        n_regions = self.search.sc.n_regions
+        for name, found in (
+            *((f"{stage} connectome", getattr(self, stage).sc.n_regions) for stage in STAGES),
+            ("maps", self.maps.n_regions),
+            ("region names", len(self.labels)),
+        ):
+            if found != n_regions:
+                raise InputError(f"The {name} have another number of regions.", expected=f"{n_regions}", found=f"{found}")
+
+    @property
+    def n_regions(self) -> int:
+        return self.search.sc.n_regions
+
+    def __repr__(self) -> str:
+        lines = [f"SubjectData {self.subject_id}: {self.n_regions} regions, maps: {', '.join(self.maps.names) or 'none'}"]
+        for stage in STAGES:
+            scan = getattr(self, stage)
+            mean_fc = scan.target.fc[np.triu_indices(self.n_regions, 1)].mean()
+            lines.append(f"  {stage}: {scan.source or 'scan'}, {scan.n_frames} frames, TR {scan.tr_s:g} s, mean FC {mean_fc:.3f}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+def subject_from_runs(
+    subject_id: str,
+    runs: Sequence[np.ndarray],
+    sc: Connectome,
+    tr_s: float,
+    maps: RegionalMaps | None = None,
+    labels: Sequence[str] | None = None,
+    sources: Sequence[Source] = (),
+) -> SubjectData:
+    """A subject from the time series of its runs, with the runs shared out over the stages of a fit.
+
+    Three runs or more: the first is searched on, the second chosen on, the third reported on. Two: the second serves for
+    both validation and test. One: its first half is searched on, its second half serves for both. Statistics are
+    those of each run (or half) by itself; runs are never joined.
+
+    Parameters
+    ----------
+    runs : sequence of array, (T, N)
+    sc : Connectome
+    tr_s : float
+        Seconds.
+    maps : RegionalMaps, optional
+        Default: none.
+    labels : sequence of str, optional
+        Region names; default those of the connectome, else numbers.
+    """
+    if not runs:
+        raise InputError("A subject needs at least one run.")
+    names = tuple(labels or sc.labels or (f"region-{k + 1:03d}" for k in range(sc.n_regions)))
+    notes = []
+    parts = [(f"run {k + 1}", np.asarray(run)) for k, run in enumerate(runs)]
+    if len(parts) == 1:
+        half = len(parts[0][1]) // 2
+        parts = [("run 1, first half", parts[0][1][:half]), ("run 1, second half", parts[0][1][half : 2 * half])]
+        notes.append("One run: its halves serve for search and for validation and test. The test is not independent of the choice.")
+    elif len(parts) == 2:
+        notes.append("Two runs: the second serves for validation and test. The test is not independent of the choice.")
+    window = round(FCD_WINDOW_S / tr_s)
+    scans = []
+    for source, run in parts:
+        if run.shape[0] < 2 * window:
+            raise InputError(
+                f"{source[0].upper()}{source[1:]} is too short for functional connectivity dynamics.",
+                expected=f"at least two windows of 60 s: {2 * window} frames at TR {tr_s:g} s",
+                found=f"{run.shape[0]} frames",
+                cause="a short scan, a wrong TR, or regions x time instead of time x regions",
+            )
+        bold = torch.as_tensor(run, dtype=torch.float64)
+        target = Target(functional_connectivity(bold), fcd_cdf(bold, window), names)
+        scans.append(Scan(target, sc, tr_s, len(run), source))
+    return SubjectData(
+        subject_id,
+        search=scans[0],
+        validation=scans[1],
+        test=scans[2] if len(scans) > 2 else scans[1],
+        maps=maps or RegionalMaps.none(sc.n_regions),
+        labels=names,
+        runs=tuple(scan.target for scan in scans),
+        sources=tuple(sources),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,208 @@
+"""The command line: ``mfmfit fit``, ``mfmfit simulate``, ``mfmfit demo``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from mfm.errors import ConfigError, InputNote, MfmfitError
+
+_EXIT_INTERRUPTED = 75
+_EXIT_BUG = 70
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code (see ``mfmfit --help``)."""
+    args = _parser().parse_args(argv)
+    warnings.showwarning = _show_warning
+    try:
+        return args.run(args)
+    except MfmfitError as error:
+        _say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted: the same command goes on where this one stopped")
+        return _EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    from mfm import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="mfmfit",
+        description="Fit whole-brain mean-field models to people.",
+        epilog="Exit codes: 0 done; 1 no fit within range; 2 usage or settings; 65 invalid input; 66 missing input; "
+        "69 backend not available; 70 bug; 73 output folder; 75 interrupted (the same command resumes).",
+    )
+    parser.add_argument("--version", action="version", version=f"mfmfit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fit = commands.add_parser(
+        "fit",
+        help="fit one subject or group",
+        description="Fit one subject or group. Settings are Hydra overrides, for example: mfmfit fit acquisition=hcp_ya "
+        "atlas=dk68 data.subject=100307 data.sc=SC.csv 'data.timeseries=[run-1.tsv,run-2.tsv]' "
+        "'data.maps={myelin: myelin.csv, gradient: gradient.csv}'",
+    )
+    fit.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/fit.yaml")
+    fit.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
+    fit.set_defaults(run=_fit)
+
+    simulate = commands.add_parser("simulate", help="simulate fitted or given parameters, and write BOLD, FC and FCD")
+    simulate.add_argument("--parameters", required=True, help="table with the columns w_EE, w_EI, sigma (a fit's regional.tsv)")
+    simulate.add_argument("--G", type=float, help="global coupling; default: from the JSON beside the table")
+    simulate.add_argument("--sc", required=True, help="structural connectome")
+    simulate.add_argument("--sc-transform", default="log", choices=("log", "log1p", "none"))
+    simulate.add_argument("--tr", type=float, required=True, metavar="SECONDS")
+    simulate.add_argument("--frames", type=int, required=True)
+    simulate.add_argument("--dt", type=float, metavar="SECONDS", help="neural step; default: the valid step nearest to 6 ms")
+    simulate.add_argument("--repeats", type=int, default=1, help="noise realisations")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--backend", default="auto", choices=("auto", "reference", "numba"))
+    simulate.add_argument("--out", required=True, metavar="FOLDER")
+    simulate.set_defaults(run=_simulate)
+
+    demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
+    demo.add_argument("--out", default="demo-output", metavar="FOLDER")
+    demo.add_argument("--generations", type=int, default=None, help="default: 40")
+    demo.add_argument("--seed", type=int, default=1)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, InputNote):
+        _say(f"note: {message}")
+    else:
+        _say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+
+
+def _fit(args) -> int:
+    from optim.configuration import compose
+
+    return run_fit(compose(args.overrides), check_only=args.check)
+
+
+def run_fit(config, check_only: bool = False) -> int:
+    """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out."""
+    from mfm.io import load_subject
+    from optim.fit import check_config
+
+    check_config(config)
+    subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
+    _say(repr(subject))
+    if check_only:
+        from optim.fit import prepare
+
+        prepare(subject, config)
+        _say("everything needed is there, and nothing contradicts")
+        return 0
+    result = fit_and_write(subject, config)
+    if result is not None:
+        print(_table(result))
+    return 0
+
+
+def fit_and_write(subject, config):
+    """Fit into the configured folder; None where that very fit is already there."""
+    from optim.fit import fingerprint, fit_subject
+    from optim.outputs import FitFolder, write_fit
+
+    folder = FitFolder(config)
+    print_ = fingerprint(subject, config)
+    if folder.open(print_, config.output.overwrite):
+        _say(f"this fit is already done: {folder.path} (output.overwrite=true with other settings replaces it)")
+        return None
+    result = fit_subject(subject, config, folder.work, Progress(config.optimizer.starts * config.optimizer.generations))
+    write_fit(result, folder)
+    _say(f"results: {folder.path}")
+    return result
+
+
+class Progress:
+    """One bar on a terminal, one line per generation elsewhere."""
+
+    def __init__(self, n_generations: int):
+        self._n = n_generations
+        self._began = time.perf_counter()
+        self._bar = None
+        self._done = 0
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=n_generations, unit="generation", file=sys.stderr)
+
+    def __call__(self, row) -> None:
+        self._done += 1
+        text = f"best {row.best_total:.3f}, {row.share_in_range:.0%} within range, step {row.step:.3f}"
+        if self._bar is not None:
+            self._bar.update(1)
+            self._bar.set_postfix_str(text)
+            if self._done == self._n:
+                self._bar.close()
+            return
+        elapsed = time.perf_counter() - self._began
+        _say(f"start {row.start + 1} generation {row.generation + 1}: {text} ({self._done}/{self._n}, {elapsed:.0f} s)")
+
+
+def _table(result) -> str:
+    lines = [f"{'stage':<12}{'1 - r':>8}{'mean diff':>11}{'KS':>8}{'total':>8}   within range"]
+    for s in result.stages:
+        inside = "yes" if s.in_range else "NO"
+        lines.append(f"{s.stage:<12}{s.corr:>8.3f}{s.mean_diff:>11.3f}{s.ks:>8.3f}{s.total:>8.3f}   {inside}")
+    c = result.ceiling
+    lines.append(f"single realisations of the winner: {c.realisation_mean:.3f} +- {c.realisation_std:.3f}")
+    if c.run_to_run is not None:
+        lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
+    lines.append(f"G = {float(result.parameters.G[0]):.3f}; mean E/I ratio = {float(result.ei_ratio.mean()):.3f}")
+    return "\n".join(lines)
+
+
+def _simulate(args) -> int:
+    from optim.simulate import simulate_to_folder
+
+    if args.repeats < 1:
+        raise ConfigError("--repeats must be at least 1.", found=str(args.repeats))
+    files = simulate_to_folder(
+        parameters=Path(args.parameters),
+        G=args.G,
+        sc=args.sc,
+        sc_transform=args.sc_transform,
+        tr_s=args.tr,
+        n_frames=args.frames,
+        dt_s=args.dt,
+        n_repeats=args.repeats,
+        seed=args.seed,
+        backend=args.backend,
+        out=Path(args.out),
+    )
+    for file in files:
+        print(file)
+    return 0
+
+
+def _demo(args) -> int:
+    from optim.demo import compare_with_truth, demo_config
+    from mfm.demo import demo_subject
+
+    config = demo_config(args.out, args.seed, args.generations)
+    demo = demo_subject()
+    _say(repr(demo.subject))
+    result = fit_and_write(demo.subject, config)
+    if result is None:
+        return 0
+    print(_table(result))
+    print(compare_with_truth(result, demo))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

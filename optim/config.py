@@ -1,0 +1,220 @@
+"""Every setting of a fit, as dataclasses: what a name means stands here, what it is set to stands in ``conf/``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mfm import Bounds, MapParameterisation, Plausibility, Protocol, Scan, SubjectData, upper_triangle
+from mfm.errors import ConfigError
+from mfm.io import DataFiles
+from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
+
+OPTIMIZERS = ("cmaes", "delssome")
+NOISE = ("shared", "independent")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model, its bounds and its plausibility rules.
+
+    Parameters
+    ----------
+    name : {"fic"}
+    bounds : {"group", "subject"}
+        ``group``: w_EI in [0, 5]; ``subject``: w_EI's range from the subject's mean FC (Zeng et al. 2026).
+    w_EE, w_EI, sigma, G : [low, high], optional
+        Override a range.
+    w_EI_signs : mapping of map name to +1 or -1, optional
+        Sign that w_EI's correlation with a map must have; default: negative with myelin, positive with gradient (Zhang et al.
+        2024). ``{}`` switches the rule off.
+    w_EI_min_std : float
+        Least standard deviation of w_EI over regions (0.3 for a subject's fit in Zeng et al. 2026); 0 switches it off.
+    """
+
+    name: str = "fic"
+    bounds: str = "group"
+    w_EE: list[float] | None = None
+    w_EI: list[float] | None = None
+    sigma: list[float] | None = None
+    G: list[float] | None = None
+    w_EI_signs: dict[str, int] | None = None
+    w_EI_min_std: float = 0.0
+
+    def __post_init__(self):
+        _one_of("model.name", self.name, ("fic",))
+        _one_of("model.bounds", self.bounds, ("group", "subject"))
+        for name, sign in (self.w_EI_signs or {}).items():
+            _one_of(f"model.w_EI_signs.{name}", sign, (-1, 1))
+        for name in ("w_EE", "w_EI", "sigma", "G"):
+            value = getattr(self, name)
+            if value is not None and len(value) != 2:
+                raise ConfigError(f"model.{name} is not a range.", expected="[low, high]", found=str(value))
+
+    def parameterisation(self, subject: SubjectData) -> MapParameterisation:
+        """Coefficients of the subject's maps, with the bounds and rules of this configuration."""
+        mean_fc = float(upper_triangle(subject.search.target.fc).mean())
+        bounds = Bounds.for_subject(mean_fc) if self.bounds == "subject" else Bounds()
+        own = {name: tuple(v) for name in ("w_EE", "w_EI", "sigma", "G") if (v := getattr(self, name)) is not None}
+        published = Plausibility().w_EI_signs
+        signs = published if self.w_EI_signs is None else tuple(self.w_EI_signs.items())
+        rules = Plausibility(signs, self.w_EI_min_std)
+        return MapParameterisation(subject.maps, Bounds(**{**asdict(bounds), **own}), rules)
+
+
+@dataclass(frozen=True)
+class AtlasConfig:
+    """The parcellation: a name for output files, and a file of region names."""
+
+    name: str = "unnamed"
+    labels: str | None = None
+
+
+@dataclass(frozen=True)
+class AcquisitionConfig:
+    """The scan: repetition time in seconds, and frames. Neither has a default: a wrong TR is a wrong fit.
+
+    ``n_frames`` may be left out for time series, whose length is read from them.
+    """
+
+    tr_s: float | None = None
+    n_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """How candidates are simulated and scored.
+
+    Parameters
+    ----------
+    backend : {"auto", "reference", "numba"}
+    n_repeats : int
+        Noise realisations per candidate in search, validation and test.
+    noise : {"shared", "independent"}
+        ``shared``: the candidates of a generation see the same noise, a new one every generation.
+    dt_search_s, dt_validation_s, dt_test_s : float, optional
+        Neural steps in seconds; null is the valid step nearest to 6 ms (search, validation) or 0.5 ms (test).
+    burn_in_s, warm_up_s : float
+    hemo_dt_s : float, optional
+        Hemodynamic step; null is the coarsest valid one up to 0.03 s.
+    n_threads : int, optional
+        Default: the cores this process may use. Results do not depend on it.
+    """
+
+    backend: str = "auto"
+    n_repeats: int = 3
+    noise: str = "shared"
+    dt_search_s: float | None = None
+    dt_validation_s: float | None = None
+    dt_test_s: float | None = None
+    burn_in_s: float = 144.0
+    warm_up_s: float = 30.0
+    hemo_dt_s: float | None = None
+    n_threads: int | None = None
+
+    def __post_init__(self):
+        _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
+        _one_of("objective.noise", self.noise, NOISE)
+        _at_least("objective.n_repeats", self.n_repeats, 1)
+
+    def protocol(self, scan: Scan, stage: str) -> Protocol:
+        """Timing of a stage's simulations; an invalid step is an error, never adjusted."""
+        default = 0.0005 if stage == "test" else 0.006
+        dt_s = getattr(self, f"dt_{stage}_s") or nearest_dt(scan.tr_s, default)
+        # Validates the step before the hemodynamic one is derived from it.
+        timing = {"burn_in_s": self.burn_in_s, "warm_up_s": self.warm_up_s}
+        plain = Protocol(scan.tr_s, scan.n_frames, dt_s, **timing)
+        hemo_dt_s = self.hemo_dt_s or coarse_hemodynamic_dt(plain.tr_s, dt_s)
+        return Protocol(scan.tr_s, scan.n_frames, dt_s, **timing, hemo_dt_s=hemo_dt_s)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The search.
+
+    Parameters
+    ----------
+    name : {"cmaes", "delssome"}
+        CMA-ES, or the published variant of it for comparison.
+    population, generations : int
+    starts : int
+        Independent searches; all of their winners meet in validation.
+    initial_candidates : int
+        Plausible random candidates scored before a search, which starts from the best; 0 starts from a random one.
+    initial_step : float
+        Initial standard deviation, as a share of the parameters' ranges.
+    seed : int
+    """
+
+    name: str = "cmaes"
+    population: int = 100
+    generations: int = 100
+    starts: int = 1
+    initial_candidates: int = 200
+    initial_step: float = 0.2
+    seed: int = 1
+
+    def __post_init__(self):
+        _one_of("optimizer.name", self.name, OPTIMIZERS)
+        _at_least("optimizer.population", self.population, 4)
+        _at_least("optimizer.generations", self.generations, 1)
+        _at_least("optimizer.starts", self.starts, 1)
+        _at_least("optimizer.initial_candidates", self.initial_candidates, 0)
+        _at_least("optimizer.seed", self.seed, 0)
+        if not 0 < self.initial_step <= 1:
+            raise ConfigError("optimizer.initial_step must lie in (0, 1].", found=str(self.initial_step))
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written, and where.
+
+    Parameters
+    ----------
+    folder : str
+    figures : bool
+    timeseries : bool
+        Also the simulated BOLD of the test, as npy.
+    overwrite : bool
+        Replace results of another configuration instead of refusing.
+    """
+
+    folder: str = "outputs"
+    figures: bool = True
+    timeseries: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Everything that decides a fit. An unknown or mistyped setting is an error."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    atlas: AtlasConfig = field(default_factory=AtlasConfig)
+    acquisition: AcquisitionConfig = field(default_factory=AcquisitionConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    data: DataFiles = field(default_factory=DataFiles)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the numbers: all but the output, the threads and the paths (files count by digest)."""
+        settings = asdict(self)
+        del settings["output"]
+        del settings["objective"]["n_threads"]
+        settings["data"] = {key: settings["data"][key] for key in ("subject", "sc_transform", "sc_scale_max", "orientation")}
+        settings["atlas"] = {"name": settings["atlas"]["name"]}
+        return settings
+
+
+def _one_of(name: str, value, allowed: tuple) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} has an unknown value.", expected=" | ".join(map(str, allowed)), found=repr(value))
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name} is too small.", expected=f"at least {least}", found=str(value))

@@ -1,0 +1,62 @@
+"""From Hydra's values to the dataclasses that give them meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mfm.errors import ConfigError
+from optim.config import FitConfig
+
+
+def config_folder() -> Path:
+    """Where the YAML files are: inside an installed wheel, or beside the packages in a checkout."""
+    installed = Path(__file__).parent / "_conf"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def compose(overrides: Sequence[str] = ()) -> FitConfig:
+    """The configuration ``conf/fit.yaml`` with overrides, checked.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown group, an unknown key or a value of the wrong type.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+            values = hydra_compose("fit", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError("The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys") from error
+    return from_values(values)
+
+
+def from_values(values) -> FitConfig:
+    """A `FitConfig` from Hydra's values; unknown keys and wrong types are errors."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    schema = OmegaConf.structured(FitConfig)
+    _make_writable(schema)
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise ConfigError("A setting is unknown or has the wrong type.", found=str(error)) from error
+
+
+def _make_writable(node) -> None:
+    """Lift the read-only flag that OmegaConf sets on the fields of frozen dataclasses."""
+    from omegaconf import DictConfig, OmegaConf
+
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none():
+            _make_writable(child)

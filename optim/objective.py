@@ -1,0 +1,142 @@
+"""Scoring of candidates: parameters in, `Evaluation` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol as TypingProtocol
+
+import torch
+from torch import Tensor
+
+import mfm
+from mfm import Cost, FICParameters, Scan, SimStatus
+from mfm.constants import RATE_RANGE_HZ
+
+#: Losses of candidates that are no candidates for the fit: out of range (plus how far), and never scored (plus how implausible).
+#: Both lie above the largest possible cost, 2 + 2 + 1.
+OUT_OF_RANGE_LOSS = 6.0
+IMPLAUSIBLE_LOSS = 20.0
+
+# BOLD that is held at a time; more candidates are simulated in turns, with the same results.
+_BOLD_BYTES = 192 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What is known of B candidates, in R realisations, over N regions.
+
+    Attributes
+    ----------
+    cost : Cost
+        Terms (B,) of the realisation-averaged FC and FCD; NaN for candidates that were not scored.
+    within_range : tensor of bool, (B,)
+        Whether every region's mean rate lies in [2.7, 3.3] Hz in every realisation.
+    status : tensor of int, (B, R)
+        `mfm.SimStatus`.
+    rate_E, S_E, S_I : tensor, (B, R, N)
+    fc : tensor, (B, N, N)
+    fcd_cdf : tensor, (B, K)
+    realisation_cost : Cost
+        The same terms for each realisation by itself, (B, R).
+    """
+
+    cost: Cost
+    within_range: Tensor
+    status: Tensor
+    rate_E: Tensor
+    S_E: Tensor
+    S_I: Tensor
+    fc: Tensor
+    fcd_cdf: Tensor
+    realisation_cost: Cost
+
+    @property
+    def loss(self) -> Tensor:
+        """What a search minimises: (B,), finite. Total cost within range; beyond it, 6 plus the mean excess of the rates."""
+        low, high = RATE_RANGE_HZ
+        rate = torch.nan_to_num(self.rate_E, nan=1e3)
+        excess = torch.maximum(low - rate, rate - high).clamp(min=0).mean(dim=(1, 2)).log1p()
+        loss = torch.where(self.within_range, self.cost.total, OUT_OF_RANGE_LOSS + excess.clamp(max=10.0))
+        return torch.where(torch.isfinite(loss), loss, torch.full_like(loss, OUT_OF_RANGE_LOSS + 10.0))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:
+        def join(values):
+            if isinstance(values[0], Cost):
+                return Cost(*(torch.cat([getattr(v, term) for v in values]) for term in ("corr", "mean_diff", "ks")))
+            return torch.cat(values)
+
+        return cls(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(cls)})
+
+
+class Objective(TypingProtocol):
+    """Anything that scores candidates."""
+
+    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+        """Score B candidates; `seed` as in `mfm.simulate`. Never raises for what a candidate's dynamics do."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationObjective:
+    """Score candidates by simulating them.
+
+    Parameters
+    ----------
+    scan : Scan
+        Target, connectome and timing.
+    protocol : Protocol
+        Of the simulation; TR and frames are the scan's.
+    n_repeats : int
+        Noise realisations per candidate, whose FC matrices and FCD distributions are averaged.
+    backend : str
+    n_threads : int, optional
+    score_out_of_range : bool, default False
+        Whether FC and FCD are also computed for candidates that leave the range.
+    """
+
+    scan: Scan
+    protocol: mfm.Protocol
+    n_repeats: int = 3
+    backend: str = "auto"
+    n_threads: int | None = None
+    score_out_of_range: bool = False
+
+    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+        seeds = [seed] * p.n_candidates if isinstance(seed, int) else list(seed)
+        bytes_each = self.n_repeats * self.protocol.n_frames * p.n_regions * 4
+        size = max(1, _BOLD_BYTES // bytes_each)
+        starts = range(0, p.n_candidates, size)
+        return Evaluation.concatenate([self._evaluate(p[k : k + size], seeds[k : k + size]) for k in starts])
+
+    def _evaluate(self, p: FICParameters, seeds: list[int]) -> Evaluation:
+        with torch.no_grad():
+            sim = mfm.simulate(
+                p, self.scan.sc, self.protocol, self.n_repeats, seeds, backend=self.backend, n_threads=self.n_threads
+            )
+        scored = (sim.status != SimStatus.DIVERGED).all(dim=1)
+        if not self.score_out_of_range:
+            scored = scored & sim.within_range
+        B, R, _, N = sim.bold.shape
+        n_bins = len(self.scan.target.fcd_cdf)
+        fc = torch.full((B, R, N, N), float("nan"), dtype=torch.float64)
+        cdf = torch.full((B, R, n_bins), float("nan"), dtype=torch.float64)
+        if scored.any():
+            bold = sim.bold[scored]
+            fc[scored] = mfm.functional_connectivity(bold)
+            cdf[scored] = mfm.fcd_cdf(bold, self.protocol.window_frames, n_bins, self.n_threads)
+        target = self.scan.target
+        each = mfm.cost(fc.reshape(B * R, N, N), cdf.reshape(B * R, n_bins), target)
+        mean_fc, mean_cdf = fc.mean(dim=1), cdf.mean(dim=1)
+        return Evaluation(
+            cost=mfm.cost(mean_fc, mean_cdf, target),
+            within_range=sim.within_range,
+            status=sim.status,
+            rate_E=sim.rate_E,
+            S_E=sim.S_E,
+            S_I=sim.S_I,
+            fc=mean_fc,
+            fcd_cdf=mean_cdf,
+            realisation_cost=Cost(*(getattr(each, term).reshape(B, R) for term in ("corr", "mean_diff", "ks"))),
+        )

@@ -1,0 +1,175 @@
+"""What a fit leaves on disk: tables and JSON that can be read without this software, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import asdict, astuple, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import mfm
+from mfm.errors import OutputError
+from mfm.io import write_atomic, write_json, write_tsv
+from optim.config import FitConfig
+from optim.fit import FitResult
+from optim.search import Generation
+
+_COLUMNS = {
+    "index": "Position of the region, from 1",
+    "region": "Name of the region",
+    "w_EE": "Recurrent excitation (dimensionless)",
+    "w_EI": "Excitatory-to-inhibitory weight (dimensionless)",
+    "w_IE": "Inhibitory-to-excitatory feedback weight that holds the region at 3 Hz (dimensionless)",
+    "sigma": "Noise amplitude (gating variable per square root of a second)",
+    "S_E": "Time-averaged excitatory gating variable",
+    "S_I": "Time-averaged inhibitory gating variable",
+    "r_E": "Time-averaged excitatory firing rate (Hz)",
+    "EI_ratio": "Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I, mean over realisations",
+}
+
+
+class FitFolder:
+    """The folder of one subject's fit: ``<output.folder>/sub-<id>/``."""
+
+    def __init__(self, config: FitConfig):
+        subject = config.data.subject.removeprefix("sub-")
+        self.path = Path(config.output.folder) / f"sub-{subject}"
+        self.stem = f"sub-{subject}_atlas-{config.atlas.name}_desc-{config.model.name}"
+        self.work = self.path / "work"
+        self._state = self.path / "status.json"
+
+    def file(self, suffix: str) -> Path:
+        return self.path / f"{self.stem}_{suffix}"
+
+    def open(self, fingerprint: str, overwrite: bool) -> bool:
+        """Prepare the folder for a fit; True if that very fit is already complete.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds results of other data, settings or version, and `overwrite` is not set.
+        """
+        status = self._read_status()
+        if status is not None and status.get("fingerprint") != fingerprint:
+            if not overwrite:
+                raise OutputError(
+                    f"{self.path} holds a fit with other data, settings or version.",
+                    expected=f"fingerprint {fingerprint[:12]}",
+                    found=f"fingerprint {str(status.get('fingerprint'))[:12]}, {status.get('state')}",
+                    fix="choose another output.folder, or output.overwrite=true to replace it",
+                )
+            shutil.rmtree(self.path)
+            status = None
+        if status is not None and status.get("state") == "done":
+            return True
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.set_state("running", fingerprint)
+        return False
+
+    def set_state(self, state: str, fingerprint: str) -> None:
+        write_json(self._state, {"state": state, "fingerprint": fingerprint, "version": mfm.__version__})
+
+    def _read_status(self) -> dict | None:
+        if not self._state.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise OutputError(
+                    f"{self.path} is not empty and was not written by a fit.", fix="choose another output.folder"
+                )
+            return None
+        return json.loads(self._state.read_text(encoding="utf-8"))
+
+
+def write_fit(result: FitResult, folder: FitFolder) -> None:
+    """Write tables, JSON and, where asked for, figures; the folder is marked done last."""
+    _write_regional(result, folder)
+    write_tsv(
+        folder.file("fit.tsv"),
+        ("stage", "corr", "mean_diff", "ks", "total", "realisations", "candidates", "in_range", "dt_s"),
+        [astuple(score) for score in result.stages],
+    )
+    write_tsv(folder.file("trace.tsv"), [f.name for f in fields(Generation)], [astuple(row) for row in result.trace])
+    write_atomic(folder.file("fc.npy"), lambda path: _save(path, result.test.fc[0].numpy()))
+    write_atomic(folder.file("fcdcdf.npy"), lambda path: _save(path, result.test.fcd_cdf[0].numpy()))
+    if result.config.output.timeseries:
+        write_atomic(folder.file("bold.npy"), lambda path: _save(path, _simulated_bold(result)))
+    if result.config.output.figures:
+        from optim.figures import write_figures
+
+        write_figures(result, folder)
+    write_json(folder.file("fit.json"), _record(result))
+    folder.set_state("done", result.fingerprint)
+    shutil.rmtree(folder.work, ignore_errors=True)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with open(path, "wb") as handle:
+        np.save(handle, array)
+
+
+def _write_regional(result: FitResult, folder: FitFolder) -> None:
+    p = result.parameters
+    columns = (p.w_EE[0], p.w_EI[0], result.w_IE, p.sigma[0], result.S_E, result.S_I, result.rate_E, result.ei_ratio)
+    rows = [
+        (k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)
+    ]
+    write_tsv(folder.file("regional.tsv"), list(_COLUMNS), rows)
+    write_json(
+        folder.file("regional.json"),
+        {
+            "columns": _COLUMNS,
+            "G": float(p.G[0]),
+            "coefficients": dict(zip(result.parameterisation.names, result.coefficients.tolist(), strict=True)),
+            "stage": "test",
+            "fingerprint": result.fingerprint,
+        },
+    )
+
+
+def _record(result: FitResult) -> dict:
+    """Everything needed to reproduce and judge the fit."""
+    subject = result.subject
+    packages = ("mfmfit", "torch", "numba", "numpy", "scipy", "cma")
+    return {
+        "schema": 1,
+        "subject": subject.subject_id,
+        "within_range": result.in_range,
+        "G": float(result.parameters.G[0]),
+        "coefficients": dict(zip(result.parameterisation.names, result.coefficients.tolist(), strict=True)),
+        "bounds": asdict(result.parameterisation.bounds),
+        "stages": [asdict(score) for score in result.stages],
+        "noise_ceiling": asdict(result.ceiling),
+        "protocols": {
+            stage: asdict(result.config.objective.protocol(getattr(subject, stage), stage))
+            for stage in ("search", "validation", "test")
+        },
+        "notes": list(subject.notes),
+        "inputs": [asdict(source) for source in subject.sources],
+        "config": result.config.as_dict(),
+        "fingerprint": result.fingerprint,
+        "seconds": result.seconds,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "machine": platform.machine(),
+    }
+
+
+def _simulated_bold(result: FitResult) -> np.ndarray:
+    """BOLD of the test simulations, (R, T, N): the same seed gives the same noise."""
+    from optim.fit import _seed, objective_for
+
+    objective = objective_for(result.subject.test, "test", result.config)
+    sim = mfm.simulate(
+        result.parameters,
+        result.subject.test.sc,
+        objective.protocol,
+        objective.n_repeats,
+        _seed(result.config, "test"),
+        objective.backend,
+        n_threads=objective.n_threads,
+    )
+    return sim.bold[0].numpy()

@@ -1,0 +1,154 @@
+"""One search from one start: generations of candidates, their trace and their winners, resumable at every generation."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mfm.io import write_atomic
+from optim.cmaes import CMAES, Sampler, implausible_loss
+from optim.config import OptimizerConfig
+from optim.delssome import DELSSOMESearch
+from optim.objective import Objective
+from optim.search_space import SearchSpace
+
+SAMPLERS = {"cmaes": CMAES, "delssome": DELSSOMESearch}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One row of the trace. Costs are of the best candidate within range, NaN where there was none."""
+
+    start: int
+    generation: int
+    best_total: float
+    best_corr: float
+    best_mean_diff: float
+    best_ks: float
+    median_loss: float
+    step: float
+    share_in_range: float
+    n_simulated: int
+    seconds: float
+
+
+@dataclass
+class SearchState:
+    """All that a search needs to go on: pickled after every generation."""
+
+    start: int
+    sampler: Sampler | None = None
+    trace: list[Generation] = field(default_factory=list)
+    #: Best candidate within range of each generation that had one, in search coordinates.
+    winners: list[np.ndarray] = field(default_factory=list)
+    restarts: int = 0
+    #: Random candidates simulated before the search distributions began.
+    n_initial: int = 0
+
+    @property
+    def n_simulated(self) -> int:
+        """Candidates simulated so far."""
+        return self.n_initial + sum(row.n_simulated for row in self.trace)
+
+
+def run_search(
+    space: SearchSpace,
+    objective: Objective,
+    optimizer: OptimizerConfig,
+    noise: str,
+    start: int,
+    checkpoint: Path | None = None,
+    progress: Callable[[Generation], None] | None = None,
+) -> SearchState:
+    """Search from one start until its generations are spent.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    objective : Objective
+    optimizer : OptimizerConfig
+    noise : {"shared", "independent"}
+    start : int
+        Number of the start; with `optimizer.seed` it decides every random number.
+    checkpoint : path, optional
+        Written after every generation; where it exists, the search goes on from it, bit-equal.
+    progress : callable, optional
+        Told of every generation.
+
+    Returns
+    -------
+    SearchState
+    """
+    state = _resume(checkpoint) or SearchState(start)
+    while len(state.trace) < optimizer.generations:
+        generation = len(state.trace)
+        seeds = np.random.SeedSequence([optimizer.seed, start, generation])
+        if state.sampler is None:
+            _begin(state, space, objective, optimizer, noise)
+        assert state.sampler is not None
+        began = time.perf_counter()
+        u = state.sampler.ask()
+        loss, row = _score(u, space, objective, _noise_seeds(seeds, len(u), noise), state)
+        state.sampler.tell(u, loss)
+        state.trace.append(
+            Generation(start, generation, **row, step=state.sampler.step, seconds=time.perf_counter() - began)
+        )
+        if state.sampler.stopped():
+            state.sampler = None
+            state.restarts += 1
+        if checkpoint is not None:
+            write_atomic(checkpoint, lambda path: path.write_bytes(pickle.dumps(state)))
+        if progress is not None:
+            progress(state.trace[-1])
+    return state
+
+
+def _resume(checkpoint: Path | None) -> SearchState | None:
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    return pickle.loads(checkpoint.read_bytes())
+
+
+def _begin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str) -> None:
+    """A fresh search distribution around the best of some random candidates."""
+    seeds = np.random.SeedSequence([optimizer.seed, state.start, 2**31 + state.restarts])
+    draw, sample, noise_seeds = seeds.spawn(3)
+    u = space.draw(max(1, optimizer.initial_candidates), np.random.default_rng(draw))
+    best = 0
+    if optimizer.initial_candidates > 1:
+        loss, _ = _score(u, space, objective, _noise_seeds(noise_seeds, len(u), noise), None)
+        best = int(loss.argmin())
+        state.n_initial += len(u)
+    state.sampler = SAMPLERS[optimizer.name](space, u[best], optimizer.initial_step, optimizer.population, sample)
+
+
+def _noise_seeds(seeds: np.random.SeedSequence, n: int, noise: str) -> list[int]:
+    if noise == "shared":
+        return [int(seeds.generate_state(1, np.uint64)[0])] * n
+    return [int(s) for s in seeds.generate_state(n, np.uint64)]
+
+
+def _score(u, space: SearchSpace, objective: Objective, noise_seeds: list[int], state: SearchState | None):
+    """Losses of a population, and its row of the trace; the best within range joins `state.winners`."""
+    violation = space.violation(u)
+    loss = implausible_loss(violation)
+    feasible = np.flatnonzero(violation == 0)
+    row = dict.fromkeys(("best_total", "best_corr", "best_mean_diff", "best_ks"), float("nan"))
+    row |= {"share_in_range": 0.0, "n_simulated": len(feasible), "median_loss": float("nan")}
+    if len(feasible):
+        p = space.parameterisation.to_parameters(space.to_coefficients(u[feasible]))
+        evaluation = objective.evaluate(p, [noise_seeds[k] for k in feasible])
+        loss[feasible] = evaluation.loss.numpy()
+        row["share_in_range"] = float(evaluation.within_range.double().mean()) * len(feasible) / len(u)
+        best = int(loss[feasible].argmin())
+        if evaluation.within_range[best] and np.isfinite(evaluation.cost.total[best]):
+            row |= {f"best_{term}": float(getattr(evaluation.cost, term)[best]) for term in ("total", "corr", "mean_diff", "ks")}
+            if state is not None:
+                state.winners.append(u[feasible[best]])
+    row["median_loss"] = float(np.median(loss))
+    return loss, row

@@ -1,0 +1,32 @@
+"""One fit as a Hydra application, for sweeps: ``python scripts/fit.py -m optimizer.seed=1,2,3 data.sc=...``.
+
+In a sweep every job writes into its own folder of ``multirun/``.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from mfm.errors import MfmfitError
+from optim.cli import run_fit
+from optim.configuration import from_values
+
+
+@hydra.main(config_path=str(Path(__file__).resolve().parents[1] / "conf"), config_name="fit", version_base="1.3")
+def main(values) -> None:
+    try:
+        config = from_values(values)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            config = replace(config, output=replace(config.output, folder=HydraConfig.get().runtime.output_dir))
+        run_fit(config)
+    except MfmfitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,6 +58,11 @@ class Connectome:
     def n_regions(self) -> int:
         return self.weights.shape[0]
 
+    @property
+    def default_labels(self) -> tuple[str, ...]:
+        """The region names, or numbered ones where there are none."""
+        return self.labels or tuple(f"region-{k + 1:03d}" for k in range(self.n_regions))
+
     def __repr__(self) -> str:
         density = (self.weights > 0).mean()
         named = "named" if self.labels else "unnamed"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NeuralConstants:
-    """Constants of the excitatory-inhibitory mean-field model (Deco et al. 2014, J Neurosci 34:7886; Zhang et al. 2024, PNAS)."""
+    """Constants of the mean-field model (Deco et al. 2014, J Neurosci 34:7886; Zhang et al. 2024, PNAS)."""
 
     I_0: float = 0.382
     J: float = 0.15

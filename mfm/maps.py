@@ -141,7 +141,7 @@ class MapParameterisation:
                 if r * sign * other_sign < 0:
                     raise InputError(
                         f"The maps {name!r} and {other!r} make nearly every candidate implausible.",
-                        expected=f"a correlation of {'+' if sign * other_sign > 0 else '-'} sign between them, because w_EI must "
+                        expected=f"a correlation of {'+' if sign * other_sign > 0 else '-'} sign, because w_EI must "
                         f"correlate {'positively' if sign > 0 else 'negatively'} with {name} and "
                         f"{'positively' if other_sign > 0 else 'negatively'} with {other}",
                         found=f"r = {r:+.2f}",
@@ -168,7 +168,12 @@ class MapParameterisation:
     def slices(self) -> dict[str, slice]:
         """Where each parameter's coefficients are."""
         m = len(self.maps.names) + 1
-        return {"w_EE": slice(0, m), "w_EI": slice(m, 2 * m), "G": slice(2 * m, 2 * m + 1), "sigma": slice(2 * m + 1, 3 * m + 1)}
+        return {
+            "w_EE": slice(0, m),
+            "w_EI": slice(m, 2 * m),
+            "G": slice(2 * m, 2 * m + 1),
+            "sigma": slice(2 * m + 1, 3 * m + 1),
+        }
 
     def regional(self, coefficients) -> tuple[dict[str, Tensor], Tensor]:
         """Regional parameters (B, N) by name, and G (B,), without any check of their range."""

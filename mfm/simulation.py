@@ -141,8 +141,9 @@ def simulate(
     run = _simulate_reference if backend == "reference" else _simulate_numba
     trajectory = run(p, w_IE, sc, protocol, (S_E, S_I), keys, n_repeats, n_threads or available_cores())
     status = _status(trajectory, check_range=p.w_IE is None)
-    recorded_seed = int(seed) if np.ndim(seed) == 0 else tuple(int(s) for s in seed)
-    return Simulation(*_nan_where_diverged(trajectory, status), status, protocol, recorded_seed, backend)
+    bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
+    recorded_seed = tuple(int(s) for s in seed) if isinstance(seed, Sequence) else int(seed)
+    return Simulation(bold, rate_E, S_E, S_I, status, protocol, recorded_seed, backend)
 
 
 def available_cores() -> int:
@@ -178,7 +179,7 @@ def _simulate_numba(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
     return torch.from_numpy(bold).reshape(B, R, -1, N), *averages
 
 
-def _noise_keys(seed, n_candidates: int) -> np.ndarray:
+def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:
     """One 64-bit noise key per candidate."""
     seeds = np.atleast_1d(np.asarray(seed, dtype=object))
     ok = all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and 0 <= s < 2**64 for s in seeds)

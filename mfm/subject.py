@@ -123,7 +123,9 @@ class SubjectData:
         for stage in STAGES:
             scan = getattr(self, stage)
             mean_fc = scan.target.fc[np.triu_indices(self.n_regions, 1)].mean()
-            lines.append(f"  {stage}: {scan.source or 'scan'}, {scan.n_frames} frames, TR {scan.tr_s:g} s, mean FC {mean_fc:.3f}")
+            lines.append(
+                f"  {stage}: {scan.source or 'scan'}, {scan.n_frames} frames, TR {scan.tr_s:g} s, mean FC {mean_fc:.3f}"
+            )
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
@@ -155,13 +157,15 @@ def subject_from_runs(
     """
     if not runs:
         raise InputError("A subject needs at least one run.")
-    names = tuple(labels or sc.labels or (f"region-{k + 1:03d}" for k in range(sc.n_regions)))
+    names = tuple(labels or sc.default_labels)
     notes = []
     parts = [(f"run {k + 1}", np.asarray(run)) for k, run in enumerate(runs)]
     if len(parts) == 1:
         half = len(parts[0][1]) // 2
         parts = [("run 1, first half", parts[0][1][:half]), ("run 1, second half", parts[0][1][half : 2 * half])]
-        notes.append("One run: its halves serve for search and for validation and test. The test is not independent of the choice.")
+        notes.append(
+            "One run: its halves serve for search and for validation and test. The test is not independent of the choice."
+        )
     elif len(parts) == 2:
         notes.append("Two runs: the second serves for validation and test. The test is not independent of the choice.")
     window = round(FCD_WINDOW_S / tr_s)

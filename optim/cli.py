@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
     demo.add_argument("--out", default="demo-output", metavar="FOLDER")
-    demo.add_argument("--generations", type=int, default=None, help="default: 40")
+    demo.add_argument("--generations", type=int, default=None, help="default: 30")
     demo.add_argument("--seed", type=int, default=1)
     demo.set_defaults(run=_demo)
     return parser
@@ -190,8 +190,8 @@ def _simulate(args) -> int:
 
 
 def _demo(args) -> int:
-    from optim.demo import compare_with_truth, demo_config
     from mfm.demo import demo_subject
+    from optim.demo import compare_with_truth, demo_config
 
     config = demo_config(args.out, args.seed, args.generations)
     demo = demo_subject()

@@ -32,7 +32,9 @@ def compose(overrides: Sequence[str] = ()) -> FitConfig:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
             values = hydra_compose("fit", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError("The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys") from error
+        raise ConfigError(
+            "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
+        ) from error
     return from_values(values)
 
 

@@ -243,8 +243,9 @@ def _seed(config: FitConfig, stage: str) -> int:
 def _stage_score(stage: str, e: Evaluation, k: int, candidates: int, objective: SimulationObjective) -> StageScore:
     terms = {term: float(getattr(e.cost, term)[k]) for term in ("corr", "mean_diff", "ks", "total")}
     in_range = bool(e.within_range[k])
-    return StageScore(stage, **terms, realisations=objective.n_repeats, candidates=candidates, in_range=in_range,
-                      dt_s=objective.protocol.dt_s)
+    return StageScore(
+        stage, **terms, realisations=objective.n_repeats, candidates=candidates, in_range=in_range, dt_s=objective.protocol.dt_s
+    )
 
 
 def _noise_ceiling(test: Evaluation, subject: SubjectData) -> NoiseCeiling:

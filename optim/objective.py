@@ -13,8 +13,8 @@ import mfm
 from mfm import Cost, FICParameters, Scan, SimStatus
 from mfm.constants import RATE_RANGE_HZ
 
-#: Losses of candidates that are no candidates for the fit: out of range (plus how far), and never scored (plus how implausible).
-#: Both lie above the largest possible cost, 2 + 2 + 1.
+#: Losses of candidates that cannot be chosen: out of range (plus how far), and never simulated (plus how implausible). Both
+#: lie above the largest possible cost, 2 + 2 + 1.
 OUT_OF_RANGE_LOSS = 6.0
 IMPLAUSIBLE_LOSS = 20.0
 

@@ -77,9 +77,7 @@ class FitFolder:
     def _read_status(self) -> dict | None:
         if not self._state.exists():
             if self.path.exists() and any(self.path.iterdir()):
-                raise OutputError(
-                    f"{self.path} is not empty and was not written by a fit.", fix="choose another output.folder"
-                )
+                raise OutputError(f"{self.path} is not empty and was not written by a fit.", fix="choose another output.folder")
             return None
         return json.loads(self._state.read_text(encoding="utf-8"))
 
@@ -114,9 +112,7 @@ def _save(path: Path, array: np.ndarray) -> None:
 def _write_regional(result: FitResult, folder: FitFolder) -> None:
     p = result.parameters
     columns = (p.w_EE[0], p.w_EI[0], result.w_IE, p.sigma[0], result.S_E, result.S_I, result.rate_E, result.ei_ratio)
-    rows = [
-        (k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)
-    ]
+    rows = [(k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)]
     write_tsv(folder.file("regional.tsv"), list(_COLUMNS), rows)
     write_json(
         folder.file("regional.json"),

@@ -17,7 +17,7 @@ from optim.delssome import DELSSOMESearch
 from optim.objective import Objective
 from optim.search_space import SearchSpace
 
-SAMPLERS = {"cmaes": CMAES, "delssome": DELSSOMESearch}
+SAMPLERS: dict[str, Callable[..., Sampler]] = {"cmaes": CMAES, "delssome": DELSSOMESearch}
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ def run_search(
         u = state.sampler.ask()
         loss, row = _score(u, space, objective, _noise_seeds(seeds, len(u), noise), state)
         state.sampler.tell(u, loss)
-        state.trace.append(
-            Generation(start, generation, **row, step=state.sampler.step, seconds=time.perf_counter() - began)
-        )
+        state.trace.append(Generation(start, generation, **row, step=state.sampler.step, seconds=time.perf_counter() - began))
         if state.sampler.stopped():
             state.sampler = None
             state.restarts += 1
@@ -147,7 +145,8 @@ def _score(u, space: SearchSpace, objective: Objective, noise_seeds: list[int], 
         row["share_in_range"] = float(evaluation.within_range.double().mean()) * len(feasible) / len(u)
         best = int(loss[feasible].argmin())
         if evaluation.within_range[best] and np.isfinite(evaluation.cost.total[best]):
-            row |= {f"best_{term}": float(getattr(evaluation.cost, term)[best]) for term in ("total", "corr", "mean_diff", "ks")}
+            terms = ("total", "corr", "mean_diff", "ks")
+            row |= {f"best_{term}": float(getattr(evaluation.cost, term)[best]) for term in terms}
             if state is not None:
                 state.winners.append(u[feasible[best]])
     row["median_loss"] = float(np.median(loss))

@@ -288,9 +288,7 @@ def _fill_normals(first_step, streams, out):
     flat = out.reshape(-1)
     for step in range(n_steps):
         for pair in range((n_regions + 1) // 2):
-            w0, w1, w2, w3 = philox(
-                uints(_u(first_step + step)), uints(_u(pair)), realisation, uints(_u(0)), key_low, key_high
-            )
+            w0, w1, w2, w3 = philox(uints(_u(first_step + step)), uints(_u(pair)), realisation, uints(_u(0)), key_low, key_high)
             z_E, z_I = gaussian_pair(w0, w1)
             o = (step * n_regions + 2 * pair) * 2 * LANES
             store(flat, o, z_E)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mfm.connectome import Connectome
 from mfm.errors import ConfigError, InputError
@@ -67,9 +68,7 @@ class DataFiles:
     maps: dict[str, str] | None = None
 
 
-def load_subject(
-    files: DataFiles, tr_s: float, n_frames: int | None = None, labels: str | Path | None = None
-) -> SubjectData:
+def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, labels: str | Path | None = None) -> SubjectData:
     """Read and validate everything that `files` names.
 
     Parameters
@@ -157,9 +156,9 @@ def _from_statistics(files, sc, maps, labels, tr_s, n_frames, sources) -> Subjec
         else:
             scans[stage] = _scan(files, stage, sc, labels, tr_s, n_frames)
         previous = stage
-    names = labels or next((s.target.labels for s in scans.values() if s.target.labels), None)
-    names = names or tuple(f"region-{k + 1:03d}" for k in range(sc.n_regions))
-    return SubjectData(files.subject, **scans, maps=maps, labels=names, sources=sources, notes=tuple(notes))
+    names = labels or next((s.target.labels for s in scans.values() if s.target.labels), None) or sc.default_labels
+    search, validation, test = (scans[stage] for stage in STAGES)
+    return SubjectData(files.subject, search, validation, test, maps, tuple(names), sources=sources, notes=tuple(notes))
 
 
 def _scan(files: DataFiles, stage: str, sc: Connectome, labels, tr_s: float, n_frames: int) -> Scan:
@@ -170,13 +169,14 @@ def _scan(files: DataFiles, stage: str, sc: Connectome, labels, tr_s: float, n_f
     if names and labels and len(names) == len(labels):
         order = order_by_name(names, labels, f"the {stage} FC")
         fc, names = fc[np.ix_(order, order)], labels
-    target = Target(fc, read_fcd_cdf(stage_files.fcd_cdf), names or labels if len(fc) == sc.n_regions else names)
+    cdf = torch.from_numpy(read_fcd_cdf(stage_files.fcd_cdf))
+    target = Target(torch.from_numpy(fc), cdf, names or labels if len(fc) == sc.n_regions else names)
     own_sc = _connectome(files, stage_files.sc, labels) if stage_files.sc else sc
     return Scan(target, own_sc, tr_s, n_frames, Path(stage_files.fc).as_posix())
 
 
 def _sources(files: DataFiles, labels: str | Path | None) -> tuple[Source, ...]:
-    named = [("sc", files.sc), *(("timeseries", path) for path in files.timeseries)]
+    named: list[tuple[str, str | Path | None]] = [("sc", files.sc), *(("timeseries", path) for path in files.timeseries)]
     named += [(f"map {name}", path) for name, path in (files.maps or {}).items()] + [("labels", labels)]
     for stage in STAGES:
         stage_files = getattr(files, stage)

@@ -35,7 +35,9 @@ def existing_file(path: str | Path, what: str) -> Path:
             fix=f"datalad get {path}",
         )
     if not path.is_file():
-        raise MissingInputError(f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder")
+        raise MissingInputError(
+            f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder"
+        )
     return path
 
 
@@ -52,7 +54,9 @@ def read_table(path: str | Path, what: str = "input") -> Table:
         try:
             values = np.load(path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise InputError(f"Cannot read {path}.", found=str(error), cause="a truncated file, or one that holds objects") from error
+            raise InputError(
+                f"Cannot read {path}.", found=str(error), cause="a truncated file, or one that holds objects"
+            ) from error
         if values.ndim == 1:
             values = values[:, None]
         if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):

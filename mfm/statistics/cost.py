@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,7 @@ class Target:
 
     fc: Tensor
     fcd_cdf: Tensor
-    labels: tuple[str, ...] | None = None
+    labels: Sequence[str] | None = None
 
     def __post_init__(self):
         fc = as_float_tensor(self.fc, "FC").double()

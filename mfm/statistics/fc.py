@@ -51,7 +51,8 @@ def as_bold(bold) -> Tensor:
 
 def upper_triangle(matrix: Tensor) -> Tensor:
     """The strict upper triangle of (..., N, N), row by row, as (..., N (N - 1) / 2)."""
-    i, j = torch.triu_indices(*matrix.shape[-2:], offset=1, device=matrix.device)
+    rows, columns = matrix.shape[-2:]
+    i, j = torch.triu_indices(rows, columns, offset=1, device=matrix.device)
     return matrix[..., i, j]
 
 

@@ -56,7 +56,7 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
         raise InputError("window_frames must be a whole number of at least 3.", found=repr(window_frames))
     if not isinstance(n_bins, int) or n_bins < 1:
         raise InputError("n_bins must be a positive whole number.", found=repr(n_bins))
-    if T < 2 * window_frames:
+    if 2 * window_frames > T:
         raise InputError(
             "The run is too short for functional connectivity dynamics.",
             expected=f"at least two windows, {2 * window_frames} frames",

@@ -165,10 +165,16 @@ def _count_products(panels, n_windows, n_pairs, counts):
             for first in range(0, n_pairs, _PAIRS):
                 last = min(first + _PAIRS, n_pairs)
                 for r in range(0, LANES, _ROWS):
-                    _add_products(panels, row * panel_size + first * LANES + r, column * panel_size + first * LANES,
-                                  last - first, tile, r * LANES)
+                    _add_products(
+                        panels,
+                        row * panel_size + first * LANES + r,
+                        column * panel_size + first * LANES,
+                        last - first,
+                        tile,
+                        r * LANES,
+                    )
             for r in range(LANES):
-                for l in range(LANES):
-                    if row * LANES + r < column * LANES + l < n_windows:
-                        k = int((np.float64(tile[r * LANES + l]) + 1.0) * (0.5 * n_bins))
+                for lane in range(LANES):
+                    if row * LANES + r < column * LANES + lane < n_windows:
+                        k = int((np.float64(tile[r * LANES + lane]) + 1.0) * (0.5 * n_bins))
                         counts[max(0, min(k, n_bins - 1))] += 1

@@ -1,0 +1,158 @@
+"""Figures of a fit: all four are written whole, whatever is missing in the fit."""
+
+import re
+import struct
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import mfm
+from optim.figures import _hemisphere, write_figures
+from optim.fit import StageScore
+from optim.search import Generation
+
+NAMES = ["fc.png", "fcd_cdf.png", "ei_ratio.png", "convergence.png"]
+
+
+def statistics(n_regions: int, seed: int):
+    """FC and FCD CDF of noise with a common part."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (120, n_regions)
+    bold = torch.randn(shape, generator=generator) + torch.randn((shape[0], 1), generator=generator)
+    return mfm.functional_connectivity(bold), mfm.fcd_cdf(bold.double(), window_frames=20, n_bins=200, n_threads=1)
+
+
+def generations(start: int, n: int, empty: tuple[int, ...] = ()) -> list[Generation]:
+    """Rows of a trace; no candidate was within range in the `empty` ones."""
+    rows = []
+    for g in range(n):
+        best = float("nan") if g in empty else 1 / (g + 1)
+        share = 0.0 if g in empty else 0.5
+        rows.append(Generation(start, g, best, best, best, best, 2.0, 0.2 * 0.9**g, share, 8, 1.0))
+    return rows
+
+
+def fake_fit(labels=None, trace=None, in_range=True, diverged=False, n_repeats=3):
+    """What the figures read of a FitResult."""
+    labels = tuple(labels or (f"ctx-{side}-{k}" for side in ("lh", "rh") for k in range(5)))
+    fc, cdf = statistics(len(labels), 1)
+    fc_sim, cdf_sim = statistics(len(labels), 2)
+    ratio = torch.linspace(0.8, 1.4, len(labels), dtype=torch.float64)
+    terms = (0.4, 0.1, 0.2, 0.7)
+    if diverged:
+        fc_sim, cdf_sim, ratio = (torch.full_like(x, float("nan")) for x in (fc_sim, cdf_sim, ratio))
+        terms = (float("nan"),) * 4
+    return SimpleNamespace(
+        subject=SimpleNamespace(
+            subject_id="01", labels=labels, test=SimpleNamespace(target=mfm.Target(fc, cdf, labels))
+        ),
+        test=SimpleNamespace(fc=fc_sim[None], fcd_cdf=cdf_sim[None]),
+        ei_ratio=ratio,
+        stages=(
+            StageScore("search", 0.3, 0.1, 0.1, 0.5, n_repeats, 80, True, 0.006),
+            StageScore("validation", 0.4, 0.1, 0.1, 0.6, n_repeats, 5, in_range, 0.006),
+            StageScore("test", *terms, n_repeats, 1, in_range, 0.0005),
+        ),
+        trace=tuple(generations(0, 6) if trace is None else trace),
+        in_range=in_range,
+    )
+
+
+def size_of_png(path) -> tuple[int, int]:
+    """Width and height, of a file that begins and ends as a PNG."""
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert content[-8:-4] == b"IEND"
+    return struct.unpack(">II", content[16:24])
+
+
+def draw(result, path) -> list[tuple[int, int]]:
+    """Sizes of the figures, all four of them and nothing else."""
+    files = write_figures(result, SimpleNamespace(path=path))
+    assert files == [path / "figures" / name for name in NAMES]
+    assert sorted(file.name for file in (path / "figures").iterdir()) == sorted(NAMES)
+    return [size_of_png(file) for file in files]
+
+
+def test_four_pngs_of_sensible_size(tmp_path):
+    for width, height in draw(fake_fit(), tmp_path):
+        assert 600 < width < 2500
+        assert 300 < height < 2500
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(lambda: fake_fit(trace=generations(0, 1)), id="one generation"),
+        pytest.param(lambda: fake_fit(trace=generations(0, 8, empty=(0, 3, 4, 7))), id="generations without a winner"),
+        pytest.param(lambda: fake_fit(trace=generations(0, 4) + generations(1, 4, empty=(0, 1, 2, 3))), id="one start in vain"),
+        pytest.param(lambda: fake_fit(trace=[row for k in range(9) for row in generations(k, 3)]), id="nine starts"),
+        pytest.param(lambda: fake_fit(in_range=False, n_repeats=1), id="out of range"),
+        pytest.param(lambda: fake_fit(in_range=False, diverged=True), id="diverged test"),
+        pytest.param(lambda: fake_fit(labels=[f"a_$x^{k}" + "$_L" * (k % 2) for k in range(4)]), id="names that look like formulae"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_unusual_fits_are_drawn_without_a_warning(result, tmp_path):
+    draw(result(), tmp_path)
+
+
+def test_the_ei_figure_grows_with_the_regions(tmp_path):
+    sizes = [draw(fake_fit(labels=[f"region-{k}" for k in range(n)]), tmp_path / f"{n}")[2] for n in (10, 40, 100)]
+    assert sizes[0][1] < sizes[1][1]
+    assert sizes[1][0] < sizes[2][0]
+    assert all(height / 150 > 0.15 * rows for (_, height), rows in zip(sizes, (10, 40, 50), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("ctx-lh-bankssts", "left"),
+        ("ctx_rh_entorhinal", "right"),
+        ("17Networks_LH_DefaultA_PFCd_1", "left"),
+        ("Precentral_R", "right"),
+        ("L_V1_ROI", "left"),
+        ("Right-Hippocampus", "right"),
+        ("region-001", None),
+        ("lingual", None),
+        ("rhinal", None),
+    ],
+)
+def test_hemisphere_by_name(name, side):
+    assert _hemisphere(name) == side
+
+
+def test_a_second_writing_gives_the_same_figures(tmp_path):
+    result = fake_fit()
+    draw(result, tmp_path)
+    before = [(tmp_path / "figures" / name).read_bytes() for name in NAMES]
+    draw(result, tmp_path)
+    assert before == [(tmp_path / "figures" / name).read_bytes() for name in NAMES]
+
+
+def test_inputs_are_not_changed(tmp_path):
+    result = fake_fit()
+    arrays = (result.subject.test.target.fc, result.test.fc, result.test.fcd_cdf, result.ei_ratio)
+    before = [np.array(array) for array in arrays]
+    draw(result, tmp_path)
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_no_global_state_of_matplotlib(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+import matplotlib
+settings = dict(matplotlib.rcParams)
+sys.path.insert(0, {re.sub(r"[^/]*$", "", __file__)!r})
+from test_figures import draw, fake_fit
+draw(fake_fit(), Path({str(tmp_path)!r}))
+assert "matplotlib.pyplot" not in sys.modules
+assert dict(matplotlib.rcParams) == settings
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,7 +1,8 @@
 """The published search: CMA-ES as used by pFIC and DELSSOME, for comparison.
 
 Zhang et al. 2024 and Zeng et al. 2026 recombine the best 10 of 100 with weights proportional to 1 / cost, and sample by
-rejection. It differs from standard CMA-ES (Hansen 2016) in the weights and in having no active update; `optim.cmaes` is for science.
+rejection. It differs from standard CMA-ES (Hansen 2016) in the weights and in having no active update. For science, prefer
+`optim.cmaes`.
 """
 
 from __future__ import annotations

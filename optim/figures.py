@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mfm.io import write_atomic
@@ -60,14 +61,15 @@ def _write(path: Path, figure: Figure) -> Path:
 
 def _figure(result: FitResult, what: str, width: float, height: float) -> Figure:
     """An empty figure, inches, whose title says whose fit it is and whether it is within range."""
-    figure = Figure(figsize=(width, height), layout="compressed", facecolor="white")
+    layout = ConstrainedLayoutEngine(compress=True, w_pad=0.08, h_pad=0.06)
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     verdict = "firing rates within range" if result.in_range else "firing rates OUT OF RANGE"
     title = f"sub-{result.subject.subject_id.removeprefix('sub-')}: {what} ({verdict})"
     figure.suptitle(title, fontsize=11, color=_INK if result.in_range else _VERMILION, parse_math=False)
     return figure
 
 
-def _clean(axes, x: str, y: str, grid: str = "both") -> None:
+def _clean(axes, x: str, y: str) -> None:
     """Axis labels and a light look."""
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
@@ -75,7 +77,7 @@ def _clean(axes, x: str, y: str, grid: str = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
     axes.set_axisbelow(True)
-    axes.grid(axis=grid, color="#E6E6E6", linewidth=0.6)
+    axes.grid(color="#E6E6E6", linewidth=0.6)
 
 
 def _score(result: FitResult, stage: str) -> StageScore:
@@ -105,7 +107,7 @@ def _fc(result: FitResult) -> Figure:
     limits = _range(empirical[upper], simulated[upper])
 
     figure = _figure(result, "functional connectivity, test stage", 13.0, 4.4)
-    panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.02))
+    panels = figure.subplots(1, 3)
     for axes, fc, title in zip(panels, (empirical, simulated), ("Empirical", "Simulated"), strict=False):
         off_diagonal = np.where(np.eye(n, dtype=bool), np.nan, fc)
         extent = (0.5, n + 0.5, n + 0.5, 0.5)
@@ -115,7 +117,7 @@ def _fc(result: FitResult) -> Figure:
         axes.grid(False)
         axes.set_title(title if fc is empirical else f"{title}, {_realisations(score)}", fontsize=10)
     bar = figure.colorbar(image, ax=panels[:2], shrink=0.85, pad=0.02)
-    bar.set_label("FC (Pearson r)", fontsize=9)
+    bar.ax.set_title("FC (r)", fontsize=9)
     bar.ax.tick_params(labelsize=8, color=_GREY)
     bar.outline.set_visible(False)
 
@@ -222,10 +224,12 @@ def _convergence(result: FitResult) -> Figure:
         step.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         step.yaxis.set_major_formatter("{x:g}")
         step.yaxis.set_minor_locator(NullLocator())
-    step.xaxis.set_major_locator(MaxNLocator(integer=True))
+    step.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    last = max(row.generation for row in result.trace)
+    step.set_xlim(-0.5 - 0.02 * last, last + 0.5 + 0.02 * last)
     figure.align_ylabels(panels)
     if len(starts) > 1:
-        cost.legend(loc="upper right", ncols=math.ceil(len(starts) / 8), fontsize=8, frameon=False)
+        figure.legend(*cost.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from collections.abc import Callable
@@ -144,7 +145,7 @@ def _score(u, space: SearchSpace, objective: Objective, noise_seeds: list[int], 
         loss[feasible] = evaluation.loss.numpy()
         row["share_in_range"] = float(evaluation.within_range.double().mean()) * len(feasible) / len(u)
         best = int(loss[feasible].argmin())
-        if evaluation.within_range[best] and np.isfinite(evaluation.cost.total[best]):
+        if evaluation.within_range[best] and math.isfinite(float(evaluation.cost.total[best])):
             terms = ("total", "corr", "mean_diff", "ks")
             row |= {f"best_{term}": float(getattr(evaluation.cost, term)[best]) for term in terms}
             if state is not None:

@@ -68,9 +68,10 @@ def fisher_mean(fc: Tensor, dim: int = 0) -> Tensor:
 
 
 def _correlation(x: Tensor) -> Tensor:
-    x = x - x.mean(dim=-2, keepdim=True)
-    # Scaled by the largest deviation first: a region of any unit, or of no variance, is told from round-off.
-    scale = x.abs().amax(dim=-2, keepdim=True)
-    x = x / scale
+    # A constant region has no correlation; its mean's round-off would give it one.
+    constant = (x.amax(dim=-2, keepdim=True) == x.amin(dim=-2, keepdim=True)).detach()
+    x = (x - x.mean(dim=-2, keepdim=True)).masked_fill(constant, float("nan"))
+    # The largest deviation first, so that squares neither overflow nor vanish whatever the unit.
+    x = x / x.abs().amax(dim=-2, keepdim=True)
     x = x / x.norm(dim=-2, keepdim=True)
     return x.mT @ x

@@ -65,6 +65,11 @@ def test_direction_and_diagonal_are_kept():
     np.testing.assert_array_equal(sc.weights, [[5, 2], [0, 0]])
 
 
+def test_regions_without_names_are_numbered():
+    assert Connectome(streamline_counts()).default_labels == ("region-001", "region-002", "region-003", "region-004")
+    assert Connectome(streamline_counts(), NAMES).default_labels == NAMES
+
+
 def test_repr_tells_names_density_and_maximum():
     assert repr(Connectome([[0, 0.02], [0.02, 0]], ["a", "b"])) == "Connectome(2 named regions, density 0.50, maximum 0.02)"
     assert "2 unnamed regions" in repr(Connectome([[0, 1], [1, 0]]))
@@ -99,7 +104,9 @@ def test_refuses_what_is_not_real(matrix):
 def test_names_rows_that_are_not_finite(bad):
     weights = streamline_counts()
     weights[2, 3] = weights[3, 2] = bad
-    with pytest.raises(InputError, match=r"(?s)not finite.*found: 2 NaN or infinite entries, in rows \[2, 3\].*logarithm of zero.*fix"):
+    with pytest.raises(
+        InputError, match=r"(?s)not finite.*found: 2 NaN or infinite entries, in rows \[2, 3\].*logarithm of zero.*fix"
+    ):
         Connectome(weights)
 
 
@@ -196,7 +203,9 @@ def test_refuses_a_scale_that_is_not_positive(scale_max):
 
 @pytest.mark.parametrize(("half", "name"), [(np.triu, "upper"), (np.tril, "lower")])
 def test_refuses_a_triangle(half, name):
-    with pytest.raises(InputError, match=rf"(?s)triangular.*both directions.*only the {name} triangle.*-symmetric.*matrix \+ matrix.T"):
+    with pytest.raises(
+        InputError, match=rf"(?s)triangular.*both directions.*only the {name} triangle.*-symmetric.*matrix \+ matrix.T"
+    ):
         transform_connectome(half(streamline_counts()))
 
 
@@ -204,14 +213,18 @@ def test_refuses_a_triangle(half, name):
 def test_refuses_counts_that_are_negative(transform):
     logged = np.log(streamline_counts() / 100 + 1e-3)
     n_negative = (logged[~np.eye(4, dtype=bool)] < 0).sum()
-    with pytest.raises(InputError, match=rf"(?s)negative entries.*found: {n_negative} negative.*already logged.*fix: undo.*exp"):
+    with pytest.raises(
+        InputError, match=rf"(?s)negative entries.*found: {n_negative} negative.*already logged.*fix: undo.*exp"
+    ):
         transform_connectome(logged, transform)
 
 
 def test_refuses_the_logarithm_of_weights_below_one():
     counts = streamline_counts()
     counts[0, 2] = counts[2, 0] = 0.25
-    with pytest.raises(InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: transform=\"log1p\""):
+    with pytest.raises(
+        InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: transform=\"log1p\""
+    ):
         transform_connectome(counts)
     assert transform_connectome(counts, "log1p").weights[0, 2] > 0
 

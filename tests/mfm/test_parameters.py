@@ -102,7 +102,9 @@ def test_selection_equals_building_from_the_rows(n_candidates, n_regions, data):
 @pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE", "G"])
 @pytest.mark.parametrize("value", ["three", [["3.0", "x"]], [[1.0, 2.0], [1.0]]])
 def test_refuses_what_is_not_numeric(name, value):
-    with pytest.raises(InputError, match=rf"(?s){name} is not a numeric array.*expected: numbers.*found: .*{type(value).__name__}"):
+    with pytest.raises(
+        InputError, match=rf"(?s){name} is not a numeric array.*expected: numbers.*found: .*{type(value).__name__}"
+    ):
         FICParameters(**values(**{name: value}))
 
 

@@ -89,7 +89,9 @@ def test_is_a_frozen_value():
 @pytest.mark.parametrize("name", ["tr_s", "dt_s", "hemo_dt_s", "burn_in_s", "warm_up_s"])
 @pytest.mark.parametrize("value", [-0.72, math.nan, math.inf, "0.72", [0.72]])
 def test_refuses_what_is_no_duration(name, value):
-    with pytest.raises(InputError, match=rf"(?s){name} must be a positive duration in seconds.*found: {re.escape(repr(value))}"):
+    with pytest.raises(
+        InputError, match=rf"(?s){name} must be a positive duration in seconds.*found: {re.escape(repr(value))}"
+    ):
         Protocol(**{"tr_s": 0.72, "n_frames": 1200, name: value})
 
 
@@ -113,7 +115,9 @@ def test_refuses_what_is_no_number_of_frames(n_frames):
 
 @pytest.mark.parametrize(("tr_ms", "tr_s"), [(720, "0.72"), (2200.0, "2.2")])
 def test_milliseconds_are_told(tr_ms, tr_s):
-    with pytest.raises(InputError, match=rf"(?s)implausible.*expected: seconds.*tr_s = {tr_ms:g}.*milliseconds.*fix: tr_s = {tr_s}$"):
+    with pytest.raises(
+        InputError, match=rf"(?s)implausible.*expected: seconds.*tr_s = {tr_ms:g}.*milliseconds.*fix: tr_s = {tr_s}$"
+    ):
         Protocol(tr_ms, 300)
 
 
@@ -145,7 +149,8 @@ def test_the_proposed_step_is_valid(tr_s, dt_s):
 
 
 @pytest.mark.parametrize(
-    ("hemo_dt_s", "proposed"), [(0.05, "0.048"), (0.007, "0.006"), (0.001, "0.006"), (0.028, "0.03"), (1.44, "0.72"), (0.042, "0.036")]
+    ("hemo_dt_s", "proposed"),
+    [(0.05, "0.048"), (0.007, "0.006"), (0.001, "0.006"), (0.028, "0.03"), (1.44, "0.72"), (0.042, "0.036")],
 )
 def test_a_hemodynamic_step_that_does_not_fit_names_the_nearest(hemo_dt_s, proposed):
     with pytest.raises(InputError, match=r"(?s)does not fit between.*expected: a multiple of dt_s that divides tr_s") as error:

@@ -1,0 +1,170 @@
+"""A fit from subject to files: protocol, outputs, resuming, refusing."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import mfm
+from mfm.errors import InputError, OutputError
+from optim.cli import fit_and_write
+from optim.fit import NoFitError, fingerprint, fit_subject
+from optim.outputs import FitFolder, write_fit
+
+
+@pytest.fixture(scope="module")
+def fitted(subject):
+    from mfm.io import DataFiles
+    from optim.config import AcquisitionConfig, FitConfig, ObjectiveConfig, OptimizerConfig
+
+    config = FitConfig(
+        acquisition=AcquisitionConfig(tr_s=2.0),
+        objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.0025),
+        optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
+        data=DataFiles(subject="tiny"),
+    )
+    return fit_subject(subject, config)
+
+
+def read_tsv(path):
+    with open(path, newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+def test_stages_are_simulated_on_their_own_data(subject, fitted):
+    assert [score.stage for score in fitted.stages] == ["search", "validation", "test"]
+    assert fitted.stages[2].dt_s == 0.0025
+    for score in fitted.stages:
+        assert score.total == pytest.approx(score.corr + score.mean_diff + score.ks)
+    fc = fitted.test.fc[0]
+    again = mfm.cost(fc, fitted.test.fcd_cdf[0], subject.test.target)
+    assert float(again.total) == pytest.approx(fitted.stages[2].total)
+
+
+def test_ei_ratio_is_the_mean_over_realisations(fitted):
+    expected = (fitted.test.S_E[0] / fitted.test.S_I[0]).mean(dim=0)
+    assert torch.equal(fitted.ei_ratio, expected)
+
+
+def test_run_to_run_cost_is_reported(subject, fitted):
+    a, b = subject.runs
+    expected = [float(mfm.cost(x.fc, x.fcd_cdf, y).total) for x, y in ((a, b), (b, a))]
+    assert fitted.ceiling.run_to_run == pytest.approx(np.mean(expected))
+    single = fitted.test.realisation_cost.total[0]
+    assert fitted.ceiling.realisation_std == pytest.approx(float(single.std()))
+
+
+def test_same_seed_same_fit_whatever_the_threads(subject, config):
+    fits = [fit_subject(subject, replace(config, objective=replace(config.objective, n_threads=n))) for n in (1, 2)]
+    assert torch.equal(fits[0].coefficients, fits[1].coefficients)
+    assert fits[0].stages == fits[1].stages
+    assert fits[0].fingerprint == fits[1].fingerprint
+
+
+def test_files_of_a_fit(subject, config):
+    config = replace(config, output=replace(config.output, timeseries=True, figures=True))
+    result = fit_and_write(subject, config)
+    folder = FitFolder(config)
+    regional = read_tsv(folder.file("regional.tsv"))
+    assert list(regional[0]) == ["index", "region", "w_EE", "w_EI", "w_IE", "sigma", "S_E", "S_I", "r_E", "EI_ratio"]
+    assert [row["region"] for row in regional] == list(subject.labels)
+    assert float(regional[3]["w_EE"]) == pytest.approx(float(result.parameters.w_EE[0, 3]), rel=1e-9)
+    beside = json.loads(folder.file("regional.json").read_text())
+    assert beside["G"] == pytest.approx(float(result.parameters.G[0]))
+    assert set(beside["columns"]) == set(regional[0])
+    assert [row["stage"] for row in read_tsv(folder.file("fit.tsv"))] == ["search", "validation", "test"]
+    assert len(read_tsv(folder.file("trace.tsv"))) == 4
+    record = json.loads(folder.file("fit.json").read_text())
+    assert record["config"]["optimizer"]["seed"] == 1
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"]
+    assert record["protocols"]["test"]["dt_s"] == 0.005
+    assert {figure.name for figure in (folder.path / "figures").iterdir()} == {
+        "convergence.png",
+        "ei_ratio.png",
+        "fc.png",
+        "fcd_cdf.png",
+    }
+    bold = np.load(folder.file("bold.npy"))
+    assert bold.shape == (2, 80, 8)
+    fc = mfm.functional_connectivity(torch.as_tensor(bold)).mean(dim=0)
+    assert torch.allclose(fc, torch.as_tensor(np.load(folder.file("fc.npy"))))
+    assert not folder.work.exists()
+
+
+def test_a_finished_fit_is_not_repeated(subject, config, capsys):
+    assert fit_and_write(subject, config) is not None
+    assert fit_and_write(subject, config) is None
+    assert "already done" in capsys.readouterr().err
+
+
+def test_results_of_another_configuration_are_not_overwritten(subject, config):
+    fit_and_write(subject, config)
+    other = replace(config, optimizer=replace(config.optimizer, seed=2))
+    before = FitFolder(config).file("fit.tsv").read_text()
+    with pytest.raises(OutputError, match=r"other data, settings or version(.|\n)*overwrite"):
+        fit_and_write(subject, other)
+    assert FitFolder(config).file("fit.tsv").read_text() == before
+    assert fit_and_write(subject, replace(other, output=replace(other.output, overwrite=True))) is not None
+
+
+def test_a_foreign_folder_is_left_alone(subject, config):
+    path = FitFolder(config).path
+    path.mkdir(parents=True)
+    (path / "thesis.txt").write_text("precious")
+    with pytest.raises(OutputError, match="not written by a fit"):
+        fit_and_write(subject, replace(config, output=replace(config.output, overwrite=True)))
+    assert (path / "thesis.txt").read_text() == "precious"
+
+
+def test_an_interrupted_fit_goes_on_where_it_stopped(subject, config, monkeypatch):
+    whole = fit_subject(subject, config)
+    seen = []
+
+    def stop_after_two(row):
+        seen.append(row.generation)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    folder = FitFolder(config)
+    folder.open(fingerprint(subject, config), overwrite=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit_subject(subject, config, folder.work, stop_after_two)
+    assert not folder.file("fit.tsv").exists()
+    assert not folder.open(fingerprint(subject, config), overwrite=False)
+    resumed = fit_subject(subject, config, folder.work, lambda row: seen.append(row.generation))
+    assert seen == [0, 1, 2, 3]
+    assert torch.equal(whole.coefficients, resumed.coefficients)
+    assert whole.stages == resumed.stages
+    write_fit(resumed, folder)
+    assert folder.open(fingerprint(subject, config), overwrite=False)
+
+
+def test_a_search_without_any_candidate_in_range_says_so(subject, config):
+    wild = replace(config, model=replace(config.model, w_EE=[9.0, 10.0], w_EI=[0.0, 0.5], G=[2.9, 3.0]))
+    with pytest.raises(NoFitError, match=r"within \[2.7, 3.3\] Hz"):
+        fit_subject(subject, wild)
+
+
+def test_the_published_search_and_independent_noise_run_too(subject, config):
+    other = replace(
+        config,
+        optimizer=replace(config.optimizer, name="delssome", starts=2, initial_candidates=0),
+        objective=replace(config.objective, noise="independent"),
+    )
+    result = fit_subject(subject, other)
+    assert {row.start for row in result.trace} == {0, 1}
+
+
+def test_an_invalid_step_is_an_error_before_work(subject, config):
+    with pytest.raises(InputError, match=r"whole number of integration steps(.|\n)*dt_s = "):
+        fit_subject(subject, replace(config, objective=replace(config.objective, dt_search_s=0.0061)))
+
+
+def test_homogeneous_parameters_without_maps(subject, config):
+    bare = replace(subject, maps=mfm.RegionalMaps.none(8))
+    result = fit_subject(bare, config)
+    assert len(result.coefficients) == 4
+    assert float(result.parameters.w_EE.std()) == 0.0

@@ -37,7 +37,7 @@ class Connectome:
     labels: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        weights = check_square(np.asarray(self.weights), "The connectome")
+        weights = check_square(self.weights, "The connectome")
         # A frozen private copy: inputs are never shared with, or changed by, the caller.
         weights = np.array(weights, dtype=np.float64, order="C")
         if (weights < 0).any():
@@ -69,8 +69,12 @@ class Connectome:
         return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
 
 
-def check_square(matrix: np.ndarray, what: str) -> np.ndarray:
-    """`matrix` if it is a finite square matrix of at least two regions; an InputError otherwise."""
+def check_square(matrix, what: str) -> np.ndarray:
+    """`matrix` as an array, if it is a finite square matrix of at least two regions; an InputError otherwise."""
+    try:
+        matrix = np.asarray(matrix)
+    except ValueError as error:
+        raise InputError(f"{what} is not a matrix.", found=str(error), cause="rows of different lengths") from error
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
         off_by_one = matrix.ndim == 2 and abs(matrix.shape[0] - matrix.shape[1]) == 1
         raise InputError(
@@ -79,7 +83,7 @@ def check_square(matrix: np.ndarray, what: str) -> np.ndarray:
             found=f"shape {tuple(matrix.shape)}",
             cause="a header row or a column of names in the file" if off_by_one else "a time series or a vector was given",
         )
-    if not np.issubdtype(matrix.dtype, np.number) or np.iscomplexobj(matrix):
+    if not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == bool) or np.iscomplexobj(matrix):
         raise InputError(f"{what} is not real-valued.", found=f"type {matrix.dtype}")
     if not np.isfinite(matrix).all():
         rows = np.flatnonzero(~np.isfinite(matrix).all(axis=1))

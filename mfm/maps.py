@@ -35,7 +35,10 @@ class RegionalMaps:
     labels: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        values = np.array(self.values, dtype=np.float64)
+        try:
+            values = np.array(self.values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError("The maps are not numbers of one length.", found=str(error)) from error
         names = tuple(self.names)
         if values.ndim != 2 or len(values) != len(names) or len(set(names)) != len(names):
             raise InputError(
@@ -75,10 +78,14 @@ class Bounds:
 
     def __post_init__(self):
         for name in (*REGIONAL_PARAMETERS, "G"):
-            low, high = getattr(self, name)
-            if not (0 <= low < high):
-                raise InputError(f"The bounds of {name} are not a range.", expected="0 <= low < high", found=f"[{low}, {high}]")
-            object.__setattr__(self, name, (float(low), float(high)))
+            try:
+                low, high = (float(bound) for bound in getattr(self, name))
+            except (TypeError, ValueError):
+                low, high = np.nan, np.nan
+            if not (0 <= low < high < np.inf):
+                found = repr(getattr(self, name))
+                raise InputError(f"The bounds of {name} are not a range.", expected="0 <= low < high, finite", found=found)
+            object.__setattr__(self, name, (low, high))
 
     @classmethod
     def for_subject(cls, mean_fc: float) -> Bounds:
@@ -101,6 +108,15 @@ class Plausibility:
 
     w_EI_signs: tuple[tuple[str, int], ...] = (("myelin", -1), ("gradient", +1))
     w_EI_min_std: float = 0.0
+
+    def __post_init__(self):
+        for name, sign in self.w_EI_signs:
+            if sign not in (-1, 1):
+                raise InputError(
+                    f"The sign of w_EI's correlation with {name!r} is none.", expected="+1 or -1", found=repr(sign)
+                )
+        if not 0 <= self.w_EI_min_std < np.inf:
+            raise InputError("w_EI_min_std must not be negative.", found=repr(self.w_EI_min_std))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +215,14 @@ class MapParameterisation:
             low, high = getattr(self.bounds, name)
             total = total + torch.maximum(low - value, value - high).amax(dim=1).clamp(min=0) / (high - low)
         w_EI = regional["w_EI"] - regional["w_EI"].mean(dim=1, keepdim=True)
-        spread = w_EI.norm(dim=1).clamp(min=1e-12)
+        # The same w_EI everywhere correlates with nothing, which is no sign at all; round-off would give it one.
+        spread = w_EI.norm(dim=1)
+        flat = spread <= 1e-9 * (self.bounds.w_EI[1] - self.bounds.w_EI[0])
+        spread = torch.where(flat, torch.ones_like(spread), spread)
         for name, sign in self.plausibility.w_EI_signs:
             if name in self.maps.names:
                 m = torch.as_tensor(self._map(name) - self._map(name).mean(), dtype=w_EI.dtype)
-                r = sign * (w_EI @ m) / (spread * m.norm())
+                r = (sign * (w_EI @ m) / (spread * m.norm())).masked_fill(flat, 0.0)
                 total = total + torch.where(r > 0, torch.zeros_like(r), 1e-6 - r)
         if self.plausibility.w_EI_min_std > 0 and self.maps.names:
             std = regional["w_EI"].std(dim=1)

@@ -13,10 +13,12 @@ from mfm.errors import InputError
 def as_float_tensor(value, name: str) -> Tensor:
     """A floating tensor: tensors keep their floating type, everything else becomes float64."""
     try:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} is not a numeric array.", expected="numbers", found=repr(type(value))) from error
-    return tensor if tensor.is_floating_point() else tensor.to(torch.float64)
+        raise InputError(f"{name} is not a numeric array.", expected="numbers", found=type(value).__name__) from error
+    if tensor.is_complex():
+        raise InputError(f"{name} is complex.", expected="real numbers")
+    return tensor if tensor.is_floating_point() and isinstance(value, Tensor) else tensor.to(torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +56,20 @@ class FICParameters:
     w_IE: Tensor | None = None
 
     def __post_init__(self):
-        G = as_float_tensor(self.G, "G").reshape(-1)
+        given = {name: getattr(self, name) for name in ("w_EE", "w_EI", "sigma", "w_IE", "G")}
+        for name, value in given.items():
+            if value is None and name != "w_IE":
+                raise InputError(f"{name} was not given.", expected="numbers")
+        tensors = {name: as_float_tensor(value, name) for name, value in given.items() if value is not None}
+        dtype = max((value.dtype for value in tensors.values()), key=lambda kind: torch.finfo(kind).bits)
+        # Private copies: what was checked stays what it is.
+        tensors = {name: value.to(dtype).clone() for name, value in tensors.items()}
+        G = tensors.pop("G")
+        if G.ndim > 1:
+            raise InputError("G has the wrong shape.", expected="(B,) or one number", found=str(tuple(G.shape)))
+        G = G.reshape(-1)
         regional = {}
-        for name in ("w_EE", "w_EI", "sigma", "w_IE"):
-            if getattr(self, name) is None:
-                continue
-            value = as_float_tensor(getattr(self, name), name)
+        for name, value in tensors.items():
             if value.ndim == 1:
                 value = value[None, :].expand(len(G), -1)
             if value.ndim != 2 or value.shape[0] != len(G):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from mfm.errors import InputError
 
@@ -59,11 +60,13 @@ class Protocol:
             if value is None and name == "hemo_dt_s":
                 continue
             may_be_zero = name in ("burn_in_s", "warm_up_s")
-            ok = isinstance(value, (int, float)) and math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))
-            if not ok:
+            ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not ok or value < 0 or (value == 0 and not may_be_zero):
                 raise InputError(f"{name} must be a positive duration in seconds.", found=repr(value))
-        if not isinstance(self.n_frames, int) or isinstance(self.n_frames, bool) or self.n_frames < 1:
+            object.__setattr__(self, name, float(value))
+        if not isinstance(self.n_frames, Integral) or isinstance(self.n_frames, bool) or self.n_frames < 1:
             raise InputError("n_frames must be a positive whole number.", found=repr(self.n_frames))
+        object.__setattr__(self, "n_frames", int(self.n_frames))
         if self.tr_s > 20:
             raise InputError(
                 "The repetition time is implausible.",
@@ -78,7 +81,7 @@ class Protocol:
                 "The TR is not a whole number of integration steps.",
                 expected="tr_s / dt_s an integer to 1e-6",
                 found=f"{self.tr_s:g} / {self.dt_s:g} = {self.tr_s / self.dt_s:.6f}",
-                fix=f"dt_s = {self.tr_s / steps:.10g} ({steps} steps per TR) is the nearest valid step",
+                fix=f"dt_s = {self.tr_s / steps:.15g} ({steps} steps per TR) is the nearest valid step",
             )
         if not (_divides(self.dt_s, self.hemodynamic_dt_s) and _divides(self.hemodynamic_dt_s, self.tr_s)):
             valid = [k for k in range(1, self.steps_per_tr + 1) if self.steps_per_tr % k == 0]
@@ -87,7 +90,7 @@ class Protocol:
                 "The hemodynamic step does not fit between the neural step and the TR.",
                 expected="a multiple of dt_s that divides tr_s",
                 found=f"hemo_dt_s = {self.hemodynamic_dt_s:g}, dt_s = {self.dt_s:g}, tr_s = {self.tr_s:g}",
-                fix=f"hemo_dt_s = {nearest * self.dt_s:.10g}",
+                fix=f"hemo_dt_s = {nearest * self.dt_s:.15g}",
             )
 
     @property
@@ -125,6 +128,11 @@ class Protocol:
         return round(FCD_WINDOW_S / self.tr_s)
 
 
+def check_timing(tr_s: float, n_frames: int = 1) -> None:
+    """Raise an InputError unless `tr_s` (seconds) and `n_frames` can be those of a scan."""
+    Protocol(tr_s, n_frames, dt_s=tr_s if isinstance(tr_s, Real) and tr_s > 0 else 1.0)
+
+
 def nearest_dt(tr_s: float, dt_s: float) -> float:
     """The step nearest to `dt_s` (in seconds) that divides `tr_s`."""
     return tr_s / max(1, round(tr_s / dt_s))
@@ -132,7 +140,7 @@ def nearest_dt(tr_s: float, dt_s: float) -> float:
 
 def coarse_hemodynamic_dt(tr_s: float, dt_s: float, limit_s: float = 0.03) -> float:
     """The largest multiple of `dt_s` that divides `tr_s` and does not exceed `limit_s` (or `dt_s` where none does)."""
-    steps = round(tr_s / dt_s)
+    steps = Protocol(tr_s, 1, dt_s).steps_per_tr
     return dt_s * max(k for k in range(1, steps + 1) if steps % k == 0 and (k == 1 or k * dt_s <= limit_s * (1 + 1e-9)))
 
 

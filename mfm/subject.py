@@ -11,7 +11,7 @@ import torch
 from mfm.connectome import Connectome
 from mfm.errors import InputError
 from mfm.maps import RegionalMaps
-from mfm.protocol import FCD_WINDOW_S
+from mfm.protocol import FCD_WINDOW_S, check_timing
 from mfm.statistics.cost import Target
 from mfm.statistics.fc import functional_connectivity
 from mfm.statistics.fcd import fcd_cdf
@@ -43,6 +43,7 @@ class Scan:
     source: str = ""
 
     def __post_init__(self):
+        check_timing(self.tr_s, self.n_frames)
         if self.target.n_regions != self.sc.n_regions:
             raise InputError(
                 "FC and connectome have different numbers of regions.",
@@ -113,6 +114,18 @@ class SubjectData:
         ):
             if found != n_regions:
                 raise InputError(f"The {name} have another number of regions.", expected=f"{n_regions}", found=f"{found}")
+        named: list[tuple[str, Sequence[str] | None]] = [("maps", self.maps.labels)]
+        for stage in STAGES:
+            scan: Scan = getattr(self, stage)
+            named += [(f"{stage} connectome", scan.sc.labels), (f"{stage} FC", scan.target.labels)]
+        for name, labels in named:
+            if labels and tuple(labels) != tuple(self.labels):
+                raise InputError(
+                    f"The {name} have other regions than the subject, or in another order.",
+                    expected=f"{', '.join(self.labels[:3])}, ...",
+                    found=f"{', '.join(labels[:3])}, ...",
+                    fix="reorder by name; mfm.load_subject does",
+                )
 
     @property
     def n_regions(self) -> int:
@@ -155,17 +168,26 @@ def subject_from_runs(
     labels : sequence of str, optional
         Region names; default those of the connectome, else numbers.
     """
-    if not runs:
+    check_timing(tr_s)
+    series = [np.asarray(run, dtype=np.float64) for run in runs]
+    if not series:
         raise InputError("A subject needs at least one run.")
-    names = tuple(labels or sc.default_labels)
+    names = sc.default_labels if labels is None else tuple(str(label) for label in labels)
+    for k, run in enumerate(series):
+        if run.ndim != 2 or run.shape[1] != sc.n_regions:
+            raise InputError(
+                f"Run {k + 1} does not have the connectome's regions.",
+                expected=f"frames x {sc.n_regions} regions",
+                found=f"shape {run.shape}",
+                cause="regions x time instead of time x regions, or another parcellation",
+            )
+        check_timeseries(run, names, f"run {k + 1}")
     notes = []
-    parts = [(f"run {k + 1}", np.asarray(run)) for k, run in enumerate(runs)]
+    parts = [(f"run {k + 1}", run) for k, run in enumerate(series)]
     if len(parts) == 1:
         half = len(parts[0][1]) // 2
         parts = [("run 1, first half", parts[0][1][:half]), ("run 1, second half", parts[0][1][half : 2 * half])]
-        notes.append(
-            "One run: its halves serve for search and for validation and test. The test is not independent of the choice."
-        )
+        notes.append("One run: its halves serve for search, and for validation and test. The test is not independent.")
     elif len(parts) == 2:
         notes.append("Two runs: the second serves for validation and test. The test is not independent of the choice.")
     window = round(FCD_WINDOW_S / tr_s)
@@ -182,13 +204,29 @@ def subject_from_runs(
         target = Target(functional_connectivity(bold), fcd_cdf(bold, window), names)
         scans.append(Scan(target, sc, tr_s, len(run), source))
     return SubjectData(
-        subject_id,
+        str(subject_id),
         search=scans[0],
         validation=scans[1],
         test=scans[2] if len(scans) > 2 else scans[1],
-        maps=maps or RegionalMaps.none(sc.n_regions),
+        maps=RegionalMaps.none(sc.n_regions) if maps is None else maps,
         labels=names,
         runs=tuple(scan.target for scan in scans),
         sources=tuple(sources),
         notes=tuple(notes),
     )
+
+
+def check_timeseries(values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
+    """Raise an InputError that names regions of (T, N) which are constant or not finite."""
+    for problem, bad in (
+        ("not finite", ~np.isfinite(values).all(axis=0)),
+        ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
+    ):
+        if bad.any():
+            regions = [names[k] if names else f"region {k + 1}" for k in np.flatnonzero(bad).tolist()]
+            raise InputError(
+                f"Regions of {what} are {problem}.",
+                found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
+                cause="regions outside the field of view, or dropped for low coverage",
+                fix="remove them from time series, connectome and maps alike",
+            )

@@ -113,9 +113,10 @@ def run_fit(config, check_only: bool = False) -> int:
 
 def fit_and_write(subject, config):
     """Fit into the configured folder; None where that very fit is already there."""
-    from optim.fit import fingerprint, fit_subject
+    from optim.fit import fingerprint, fit_subject, prepare
     from optim.outputs import FitFolder, write_fit
 
+    prepare(subject, config)
     folder = FitFolder(config)
     print_ = fingerprint(subject, config)
     if folder.open(print_, config.output.overwrite):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol as TypingProtocol
 
-import cma
 import numpy as np
 
 from optim.objective import IMPLAUSIBLE_LOSS
@@ -61,6 +60,8 @@ class CMAES:
     def __init__(
         self, space: SearchSpace, start: np.ndarray, step: float, population: int, seed_sequence: np.random.SeedSequence
     ):
+        import cma  # late: it brings matplotlib.pyplot along
+
         self.space = space
         options = {
             "popsize": population,

@@ -83,7 +83,8 @@ def memory() -> None:
     """Peak memory of 300 full-length simulations with FC and FCD, in a process of its own."""
     code = (
         "import resource, mfm; from scripts.bench_simulation import candidates, fc_and_fcd\n"
-        "p, sc = candidates(300); sim = mfm.simulate(p, sc, mfm.Protocol(0.72, 1200, hemo_dt_s=0.03)); fc_and_fcd(sim.bold, None)\n"
+        "p, sc = candidates(300)\n"
+        "fc_and_fcd(mfm.simulate(p, sc, mfm.Protocol(0.72, 1200, hemo_dt_s=0.03)).bold, None)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peak = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

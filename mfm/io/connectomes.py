@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from mfm.connectome import Connectome, check_square
-from mfm.errors import InputError
+from mfm.errors import InputError, InputNote
 from mfm.io.tables import read_matrix
 
 TRANSFORMS = ("log", "log1p", "none")
@@ -51,7 +52,7 @@ def transform_connectome(
         raise InputError(f"Unknown connectome transform {transform!r}.", expected=" | ".join(TRANSFORMS))
     if scale_max is not None and not scale_max > 0:
         raise InputError("scale_max must be positive.", found=repr(scale_max))
-    weights = np.array(check_square(np.asarray(counts), what), dtype=np.float64)
+    weights = np.array(check_square(counts, what), dtype=np.float64)
     np.fill_diagonal(weights, 0.0)
     _check_triangles(weights, what)
     if (weights < 0).any():
@@ -73,6 +74,11 @@ def transform_connectome(
                 cause="mean counts, normalised weights, or a matrix that is already logged",
                 fix='transform="log1p" for counts, transform="none" for a matrix that is already logged',
             )
+        if (ones := int((weights == 1).sum())) > 0:
+            warnings.warn(
+                InputNote(f'{what}: {ones} entries of 1 vanish under transform="log"; transform="log1p" keeps them.'),
+                stacklevel=3,
+            )
         weights[positive] = np.log(weights[positive])
     if scale_max is not None and weights.max() > 0:
         weights *= scale_max / weights.max()
@@ -80,6 +86,8 @@ def transform_connectome(
 
 
 def _check_triangles(weights: np.ndarray, what: str) -> None:
+    if not weights.any():
+        raise InputError(f"{what} connects no two regions.", cause="all off-diagonal entries are zero")
     lower, upper = np.tril(weights, -1).any(), np.triu(weights, 1).any()
     if lower != upper:
         raise InputError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from mfm.connectome import Connectome
-from mfm.errors import ConfigError, InputError
+from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.connectomes import load_connectome
 from mfm.io.tables import (
     existing_file,
@@ -18,10 +19,12 @@ from mfm.io.tables import (
     read_fcd_cdf,
     read_labels,
     read_map,
+    read_map_names,
     read_matrix,
     read_timeseries,
 )
 from mfm.maps import RegionalMaps
+from mfm.protocol import check_timing
 from mfm.statistics.cost import Target
 from mfm.subject import STAGES, Scan, Source, SubjectData, subject_from_runs
 
@@ -86,47 +89,90 @@ def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, lab
     InputError, MissingInputError
         Before any work starts, with what was expected, what was found, the likely cause and what to type.
     """
+    _check_settings(files)
+    check_timing(tr_s, 1 if n_frames is None else n_frames)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputNote)
+        names = _region_names(files, labels)
+        sc = _connectome(files, files.sc, names)
+        if names is not None and len(names) != sc.n_regions:
+            raise InputError(
+                "The region names do not fit the connectome.", expected=f"{sc.n_regions} names", found=f"{len(names)}"
+            )
+        maps = _maps(files, sc.n_regions, names)
+        read = _from_timeseries if files.timeseries else _from_statistics
+        subject = read(files, sc, maps, names, tr_s, n_frames, _sources(files, labels))
+    notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
+    for w in caught:
+        warnings.warn(w.message, w.category, stacklevel=2)
+    return replace(subject, notes=(*subject.notes, *notes))
+
+
+def _check_settings(files: DataFiles) -> None:
+    """Raise a ConfigError for settings that are missing or contradict each other."""
     if files.sc is None:
         raise ConfigError("No structural connectome was given.", fix="data.sc=PATH")
-    if bool(files.timeseries) == bool(files.search.fc):
+    given = [stage for stage in STAGES if getattr(files, stage) != StageFiles()]
+    if bool(files.timeseries) == bool(given):
         raise ConfigError(
             "A subject needs either time series or FC and FCD files.",
-            found="both" if files.timeseries else "neither",
+            found=f"time series and {', '.join(given)} files" if given else "neither",
             fix="data.timeseries=[RUN1,RUN2] or data.search.fc=FILE data.search.fcd_cdf=FILE",
         )
-    names = read_labels(labels) if labels else None
-    sc = _connectome(files, files.sc, names)
-    names = names or sc.labels
-    maps = _maps(files, sc.n_regions, names)
-    sources = _sources(files, labels)
-    read = _from_timeseries if files.timeseries else _from_statistics
-    return read(files, sc, maps, names, tr_s, n_frames, sources)
+    for stage in given or ():
+        stage_files: StageFiles = getattr(files, stage)
+        if stage_files.fc is None or stage_files.fcd_cdf is None:
+            raise ConfigError(f"The {stage} data need both FC and FCD.", fix=f"data.{stage}.fc=FILE data.{stage}.fcd_cdf=FILE")
+    if given and "search" not in given:
+        raise ConfigError("There are no data to search on.", fix="data.search.fc=FILE data.search.fcd_cdf=FILE")
 
 
-def _connectome(files: DataFiles, path: str, labels: tuple[str, ...] | None) -> Connectome:
-    sc = load_connectome(path, files.sc_transform, files.sc_scale_max, labels)
-    if labels and sc.labels and sc.labels != labels:
-        order = order_by_name(sc.labels, labels, f"the connectome {path}")
-        return Connectome(sc.weights[np.ix_(order, order)], labels)
-    return sc
+def _region_names(files: DataFiles, labels: str | Path | None) -> tuple[str, ...] | None:
+    """The order of regions that every named input is brought to: of the first input that has names.
+
+    Inputs without names are taken to be in that order.
+    """
+    if labels is not None:
+        return read_labels(labels)
+    matrices = [files.sc, *(getattr(files, stage).fc for stage in STAGES)]
+    for path in matrices[:1]:
+        if (names := read_matrix(path, "connectome")[1]) is not None:
+            return names
+    for path in files.timeseries:
+        if (names := read_timeseries(path, files.orientation)[1]) is not None:
+            return names
+    for path in matrices[1:]:
+        if path is not None and (names := read_matrix(path, "FC")[1]) is not None:
+            return names
+    for path in (files.maps or {}).values():
+        if (names := read_map_names(path)) is not None:
+            return names
+    return None
 
 
-def _maps(files: DataFiles, n_regions: int, labels: tuple[str, ...] | None) -> RegionalMaps:
+def _connectome(files: DataFiles, path, names: tuple[str, ...] | None) -> Connectome:
+    sc = load_connectome(path, files.sc_transform, files.sc_scale_max)
+    if names is None:
+        return sc
+    if sc.labels is None:
+        return Connectome(sc.weights, names) if len(names) == sc.n_regions else sc
+    order = order_by_name(sc.labels, names, f"the connectome {path}")
+    return Connectome(sc.weights[np.ix_(order, order)], names)
+
+
+def _maps(files: DataFiles, n_regions: int, names: tuple[str, ...] | None) -> RegionalMaps:
     if not files.maps:
-        return RegionalMaps.none(n_regions, labels)
-    return RegionalMaps(
-        np.stack([read_map(path, n_regions, labels) for path in files.maps.values()]), tuple(files.maps), labels
-    )
+        return RegionalMaps.none(n_regions, names)
+    values = [read_map(path, n_regions, names) for path in files.maps.values()]
+    return RegionalMaps(np.stack(values), tuple(files.maps), names)
 
 
-def _from_timeseries(files, sc, maps, labels, tr_s, n_frames, sources) -> SubjectData:
+def _from_timeseries(files, sc, maps, names, tr_s, n_frames, sources) -> SubjectData:
     runs = []
     for path in files.timeseries:
-        values, names = read_timeseries(path, files.orientation, sc.n_regions)
-        if names and labels:
-            values = values[:, order_by_name(names, labels, f"the time series {path}")]
-        elif names:
-            labels = names
+        values, own = read_timeseries(path, files.orientation, sc.n_regions)
+        if own and names:
+            values = values[:, order_by_name(own, names, f"the time series {path}")]
         if n_frames is not None and len(values) != n_frames:
             raise InputError(
                 f"The time series {path} have another length.",
@@ -136,10 +182,10 @@ def _from_timeseries(files, sc, maps, labels, tr_s, n_frames, sources) -> Subjec
                 fix="leave acquisition.n_frames out, to take each run's own length",
             )
         runs.append(values)
-    return subject_from_runs(files.subject, runs, sc, tr_s, maps, labels, sources)
+    return subject_from_runs(files.subject, runs, sc, tr_s, maps, names, sources)
 
 
-def _from_statistics(files, sc, maps, labels, tr_s, n_frames, sources) -> SubjectData:
+def _from_statistics(files, sc, maps, names, tr_s, n_frames, sources) -> SubjectData:
     if n_frames is None:
         raise ConfigError(
             "FC and FCD files do not tell how long the scan was.",
@@ -147,32 +193,27 @@ def _from_statistics(files, sc, maps, labels, tr_s, n_frames, sources) -> Subjec
         )
     scans: dict[str, Scan] = {}
     notes = []
-    previous = None
-    for stage in STAGES:
-        stage_files = getattr(files, stage)
-        if stage_files.fc is None and previous is not None:
+    for stage, previous in zip(STAGES, (None, *STAGES), strict=False):
+        if previous is not None and getattr(files, stage) == StageFiles():
             scans[stage] = scans[previous]
             notes.append(f"No {stage} data: the {previous} data serve for it, so that the {stage} is not independent.")
         else:
-            scans[stage] = _scan(files, stage, sc, labels, tr_s, n_frames)
-        previous = stage
-    names = labels or next((s.target.labels for s in scans.values() if s.target.labels), None) or sc.default_labels
+            scans[stage] = _scan(files, stage, sc, names, tr_s, n_frames)
     search, validation, test = (scans[stage] for stage in STAGES)
-    return SubjectData(files.subject, search, validation, test, maps, tuple(names), sources=sources, notes=tuple(notes))
+    labels = names or sc.default_labels
+    return SubjectData(files.subject, search, validation, test, maps, labels, sources=sources, notes=tuple(notes))
 
 
-def _scan(files: DataFiles, stage: str, sc: Connectome, labels, tr_s: float, n_frames: int) -> Scan:
+def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_frames: int) -> Scan:
     stage_files: StageFiles = getattr(files, stage)
-    if stage_files.fcd_cdf is None or stage_files.fc is None:
-        raise ConfigError(f"The {stage} data need both FC and FCD.", fix=f"data.{stage}.fc=FILE data.{stage}.fcd_cdf=FILE")
-    fc, names = read_matrix(stage_files.fc, f"{stage} FC")
-    if names and labels and len(names) == len(labels):
-        order = order_by_name(names, labels, f"the {stage} FC")
-        fc, names = fc[np.ix_(order, order)], labels
-    cdf = torch.from_numpy(read_fcd_cdf(stage_files.fcd_cdf))
-    target = Target(torch.from_numpy(fc), cdf, names or labels if len(fc) == sc.n_regions else names)
-    own_sc = _connectome(files, stage_files.sc, labels) if stage_files.sc else sc
-    return Scan(target, own_sc, tr_s, n_frames, Path(stage_files.fc).as_posix())
+    fc, own = read_matrix(str(stage_files.fc), f"{stage} FC")
+    if own and names:
+        order = order_by_name(own, names, f"the {stage} FC")
+        fc = fc[np.ix_(order, order)]
+    cdf = torch.from_numpy(read_fcd_cdf(str(stage_files.fcd_cdf)))
+    target = Target(torch.from_numpy(fc), cdf, names if len(fc) == sc.n_regions else None)
+    own_sc = _connectome(files, stage_files.sc, names) if stage_files.sc else sc
+    return Scan(target, own_sc, tr_s, n_frames, Path(str(stage_files.fc)).as_posix())
 
 
 def _sources(files: DataFiles, labels: str | Path | None) -> tuple[Source, ...]:

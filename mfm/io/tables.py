@@ -12,6 +12,7 @@ import numpy as np
 
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.statistics.cost import check_fcd_cdf
+from mfm.subject import check_timeseries
 
 ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
 _MISSING = {"", "n/a", "na", "nan"}
@@ -51,24 +52,10 @@ def read_table(path: str | Path, what: str = "input") -> Table:
     """Read a csv, tsv, txt (space-separated) or npy file; names are recognised by not being numbers."""
     path = existing_file(path, what)
     if path.suffix == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise InputError(
-                f"Cannot read {path}.", found=str(error), cause="a truncated file, or one that holds objects"
-            ) from error
-        if values.ndim == 1:
-            values = values[:, None]
-        if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
-            raise InputError(f"{path} does not hold a matrix of numbers.", found=f"shape {values.shape}, type {values.dtype}")
-        return Table(values.astype(np.float64), None, None)
+        return Table(_read_npy(path), None, None)
     if path.suffix not in (".csv", ".tsv", ".txt"):
         raise InputError(f"The {what} file has an unknown type: {path.name}", expected=".csv, .tsv, .txt or .npy")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file.", found=str(error)) from error
-    rows = _split(text)
+    rows = _split(_read_text(path))
     if not rows:
         raise InputError(f"{path} is empty.")
     lengths = {len(row) for row in rows}
@@ -83,18 +70,44 @@ def read_table(path: str | Path, what: str = "input") -> Table:
     return _numbers_and_names(rows, path)
 
 
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"Cannot read {path}.", found=str(error), cause="a truncated file, or one of objects") from error
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{path} is an archive of several arrays.", fix="save the array itself with numpy.save")
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise InputError(f"{path} does not hold a matrix of real numbers.", found=f"shape {values.shape}, type {values.dtype}")
+    return values.astype(np.float64)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
+
+
 def _split(text: str) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         return []
     delimiter = next((d for d in "\t,;" if d in lines[0]), None)
     if delimiter is None:
-        return [line.split() for line in lines]
+        rows = [[cell.strip('"') for cell in line.split()] for line in lines]
+        # R's write.table leaves the corner above the row names out.
+        if len(rows) > 1 and len(rows[0]) == len(rows[1]) - 1 and not any(_is_number(cell) for cell in rows[0]):
+            rows[0].insert(0, "")
+        return rows
     return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
 
 
 def _numbers_and_names(rows: list[list[str]], path: Path) -> Table:
-    has_header = not all(_is_number(cell) for cell in rows[0]) and not all(_is_number(cell) for cell in rows[0][1:] or rows[0])
+    # A header is a row of names throughout (but for the corner): one odd cell among numbers is an error, not a name.
+    has_header = not any(_is_number(cell) for cell in rows[0][1:] or rows[0])
     body = rows[1:] if has_header else rows
     has_row_names = len(body) > 0 and len(body[0]) > 1 and not any(_is_number(row[0]) for row in body)
     cells = [row[1:] for row in body] if has_row_names else body
@@ -128,7 +141,7 @@ def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tup
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
     """Names of regions, one a line."""
-    lines = existing_file(path, "region names").read_text(encoding="utf-8").splitlines()
+    lines = _read_text(existing_file(path, "region names")).splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
 
@@ -150,6 +163,12 @@ def read_map(path: str | Path, n_regions: int, labels: tuple[str, ...] | None = 
         order = order_by_name(row_names, labels, str(path))
         return values[order, 0]
     return values[:, 0]
+
+
+def read_map_names(path: str | Path) -> tuple[str, ...] | None:
+    """Names of the regions of a map, if the file has any."""
+    values, row_names, column_names = read_table(path, "map")
+    return column_names if len(values) == 1 and values.shape[1] > 1 else row_names
 
 
 def order_by_name(names: tuple[str, ...], wanted: tuple[str, ...], what: str) -> list[int]:
@@ -207,22 +226,6 @@ def read_timeseries(
         )
     check_timeseries(values, names, str(path))
     return values, names
-
-
-def check_timeseries(values: np.ndarray, names: tuple[str, ...] | None, what: str) -> None:
-    """Raise an InputError that names regions which are constant or not finite."""
-    for problem, bad in (
-        ("not finite", ~np.isfinite(values).all(axis=0)),
-        ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
-    ):
-        if bad.any():
-            regions = [names[k] if names else f"region {k + 1}" for k in np.flatnonzero(bad)]
-            raise InputError(
-                f"Regions of {what} are {problem}.",
-                found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
-                cause="regions outside the field of view, or dropped for low coverage",
-                fix="remove them from time series, connectome and maps alike",
-            )
 
 
 def read_fcd_cdf(path: str | Path) -> np.ndarray:

@@ -19,7 +19,7 @@ def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:
-        raise OutputError(f"Cannot write {path}.", found=str(error), fix="choose another output folder") from error
+        raise _cannot_write(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -28,10 +28,17 @@ def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"Cannot write {path}.", found=str(error), fix="choose another output folder")
 
 
 def write_json(path: str | Path, content: dict) -> Path:
@@ -41,17 +48,23 @@ def write_json(path: str | Path, content: dict) -> Path:
 
 
 def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence]) -> Path:
-    """A table with a header row; NaN and None are written as ``n/a``."""
-    lines = ["\t".join(columns)] + ["\t".join(_cell(value) for value in row) for row in rows]
+    """A table with a header row; what is not finite, and None, are written as ``n/a``."""
+    lines = ["\t".join(columns)]
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"{len(row)} cells for {len(columns)} columns")
+        lines.append("\t".join(_cell(value) for value in row))
     return write_atomic(path, lambda temporary: temporary.write_text("\n".join(lines) + "\n", encoding="utf-8"))
 
 
 def _cell(value) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "n/a"
     if isinstance(value, float):
         return f"{value:.10g}"
-    return str(value)
+    return " ".join(str(value).split())
 
 
 def _plain(value):

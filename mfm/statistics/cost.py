@@ -46,18 +46,10 @@ class Target:
     labels: Sequence[str] | None = None
 
     def __post_init__(self):
-        fc = as_float_tensor(self.fc, "FC").double()
+        fc = as_float_tensor(self.fc, "FC").detach().cpu().double().clone()
+        if fc.ndim == 2 and len(fc) == fc.shape[1]:
+            _check_correlations(fc)
         check_square(fc.numpy(), "FC")
-        off_diagonal = upper_triangle(fc)
-        fisher_z = bool((fc.diagonal() > 1.5).all() or (fc.diagonal() == 0).all()) or bool(off_diagonal.abs().max() > 1)
-        if fc.abs().max() > 1 + 1e-6 or (fisher_z and (fc.diagonal() != 1).any()):
-            raise InputError(
-                "FC is not a matrix of correlations.",
-                expected="values in [-1, 1] and ones on the diagonal",
-                found=f"values in [{fc.min():.3g}, {fc.max():.3g}], diagonal {fc[0, 0]:.3g}",
-                cause="FC was saved as Fisher z",
-                fix="save tanh(z), with ones on the diagonal",
-            )
         if (fc - fc.mT).abs().max() > 1e-5:
             raise InputError(
                 "FC is not symmetric.",
@@ -74,12 +66,30 @@ class Target:
         return len(self.fc)
 
 
+def _check_correlations(fc: Tensor) -> None:
+    """Raise an InputError if a square matrix holds something other than correlations; NaN is not judged here."""
+    diagonal, tolerance = fc.diagonal(), 1e-6
+    one = (diagonal - 1).abs() <= tolerance
+    if torch.isnan(fc).any() or (one.all() and (fc.abs() <= 1 + tolerance).all()):
+        return
+    fisher_z = (torch.isinf(diagonal) | (diagonal > 1.5) | (diagonal == 0)).all() or (fc.abs() > 1 + tolerance).any()
+    raise InputError(
+        "FC is not a matrix of correlations.",
+        expected="values in [-1, 1] and ones on the diagonal",
+        found=f"values in [{fc.min():.3g}, {fc.max():.3g}], diagonal from {diagonal.min():.3g} to {diagonal.max():.3g}",
+        cause="FC was saved as Fisher z" if fisher_z else "a covariance matrix, or a diagonal that was overwritten",
+        fix="save tanh(z), with ones on the diagonal" if fisher_z else "save correlations, with ones on the diagonal",
+    )
+
+
 def check_fcd_cdf(cdf) -> Tensor:
     """The FCD CDF as float64 (K,), or an InputError that says why it is none."""
-    cdf = as_float_tensor(cdf, "FCD CDF").double().reshape(-1)
+    cdf = as_float_tensor(cdf, "FCD CDF").detach().cpu().double().reshape(-1).clone()
     if not torch.isfinite(cdf).all() or len(cdf) < 2:
         raise InputError("The FCD CDF has entries that are not finite, or fewer than two.", found=f"{len(cdf)} entries")
-    if (cdf.diff() < -1e-9).any() or cdf[0] < 0:
+    if cdf[0] < 0:
+        raise InputError("The FCD CDF has negative entries.", found=f"first value {cdf[0]:g}", expected="values from 0 to 1")
+    if (cdf.diff() < -1e-9).any():
         raise InputError(
             "The FCD CDF decreases.",
             expected="a cumulative distribution: non-decreasing from 0 to 1",
@@ -147,23 +157,29 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
     fc = fc[None] if fc.ndim == 2 else fc
     cdf = as_float_tensor(fcd_cdf, "FCD CDF").double()
     cdf = cdf[None] if cdf.ndim == 1 else cdf
-    if fc.shape[-1] != target.n_regions:
+    N = target.n_regions
+    if fc.ndim != 3 or fc.shape[1:] != (N, N):
         raise InputError(
-            "Simulated and empirical FC have different numbers of regions.",
-            expected=f"{target.n_regions}",
-            found=f"{fc.shape[-1]}",
+            "Simulated and empirical FC do not fit.", expected=f"(B, {N}, {N}), as the target", found=str(tuple(fc.shape))
+        )
+    if cdf.ndim != 2 or len(cdf) != len(fc):
+        raise InputError(
+            "FC and FCD are of different candidates.", expected=f"({len(fc)}, K) FCD CDFs", found=str(tuple(cdf.shape))
         )
     simulated = upper_triangle(fc)
     empirical = upper_triangle(target.fc.to(fc.device))
     mean_simulated = simulated.mean(dim=-1)
     x = simulated - mean_simulated[:, None]
     y = empirical - empirical.mean()
-    r = (x @ y) / (x.norm(dim=-1) * y.norm())
+    # A constant FC correlates with nothing; round-off would let it.
+    constant = x.abs().amax(dim=-1) <= 1e-14
+    r = ((x @ y) / (x.norm(dim=-1) * y.norm())).masked_fill(constant, float("nan"))
     return Cost(1 - r, (mean_simulated - empirical.mean()).abs(), kolmogorov_smirnov(cdf, target.fcd_cdf))
 
 
-def kolmogorov_smirnov(cdf: Tensor, other: Tensor) -> Tensor:
-    """Largest distance of CDFs on the same bins: (..., K) and (K,) to (...)."""
+def kolmogorov_smirnov(cdf, other) -> Tensor:
+    """Largest distance of CDFs on the same bins: arrays or tensors (..., K) and (K,) to a tensor (...)."""
+    cdf, other = as_float_tensor(cdf, "FCD CDF"), as_float_tensor(other, "FCD CDF")
     if cdf.shape[-1] != other.shape[-1]:
         raise InputError(
             "FCD distributions on different bins cannot be compared.",

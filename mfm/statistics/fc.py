@@ -56,11 +56,12 @@ def upper_triangle(matrix: Tensor) -> Tensor:
     return matrix[..., i, j]
 
 
-def fisher_mean(fc: Tensor, dim: int = 0) -> Tensor:
+def fisher_mean(fc, dim: int = 0) -> Tensor:
     """Mean of correlations as Fisher z over dimension `dim`: tanh(mean(arctanh(r))).
 
     Correlations of +-1 (the diagonal) are kept just inside the open interval and returned as +-1 where all of them are.
     """
+    fc = as_float_tensor(fc, "FC")
     largest = 1 - torch.finfo(fc.dtype).eps
     mean = torch.tanh(torch.arctanh(fc.clamp(-largest, largest)).mean(dim=dim))
     exact = (fc.abs() >= largest).all(dim=dim)

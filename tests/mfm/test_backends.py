@@ -187,7 +187,7 @@ def test_bad_arguments():
     p, sc = candidates(2), network()
     with pytest.raises(mfm.errors.InputError, match="9 regions"):
         mfm.simulate(p, mfm.Connectome(np.ones((4, 4))), short())
-    with pytest.raises(mfm.errors.BackendError, match="auto | reference | numba"):
+    with pytest.raises(mfm.errors.BackendError, match=r"auto \| reference \| numba"):
         mfm.simulate(p, sc, short(), backend="cuda")
     with pytest.raises(mfm.errors.InputError, match="n_repeats"):
         mfm.simulate(p, sc, short(), n_repeats=0)

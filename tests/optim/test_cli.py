@@ -1,0 +1,229 @@
+"""The command line: what it prints, what it writes, and how it fails."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mfm
+from optim.cli import main
+from optim.configuration import compose
+
+QUICK = [
+    "optimizer.population=8",
+    "optimizer.generations=3",
+    "optimizer.initial_candidates=12",
+    "objective.n_repeats=1",
+    "objective.burn_in_s=8",
+    "objective.warm_up_s=2",
+    "objective.dt_test_s=0.005",
+    "output.figures=false",
+]
+
+
+@pytest.fixture
+def files(subject, tmp_path, monkeypatch):
+    """A folder as a lab keeps it: connectome, two runs with a header, two maps, FC and FCD CDF."""
+    monkeypatch.chdir(tmp_path)
+    scan = subject.search
+    np.savetxt("SC.csv", scan.sc.weights * 1e4, delimiter=",")
+    protocol = mfm.Protocol(2.0, 70, 0.005, burn_in_s=8, warm_up_s=2)
+    p = mfm.MapParameterisation(subject.maps).to_parameters([[3.3, 0, 0, 2.6, -0.3, 0.05, 2.5, 0.005, 0, 0]])
+    header = "\t".join(subject.labels)
+    for run, bold in enumerate(mfm.simulate(p, scan.sc, protocol, 2, seed=3).bold[0], start=1):
+        np.savetxt(f"run-{run}.tsv", bold.numpy(), delimiter="\t", header=header, comments="")
+    for name, values in zip(subject.maps.names, subject.maps.values, strict=True):
+        np.savetxt(f"{name}.csv", values)
+    np.savetxt("FC.csv", scan.target.fc.numpy(), delimiter=",")
+    np.savetxt("FCD_CDF.csv", scan.target.fcd_cdf.numpy())
+    return tmp_path
+
+
+DATA = [
+    "acquisition.tr_s=2.0",
+    "data.subject=01",
+    "data.sc=SC.csv",
+    "data.sc_transform=log1p",
+    "data.timeseries=[run-1.tsv,run-2.tsv]",
+    "data.maps={myelin: myelin.csv, gradient: gradient.csv}",
+]
+
+
+def fit(*overrides):
+    return main(["fit", *QUICK, *DATA, *overrides])
+
+
+def test_fit_from_time_series(files, capsys):
+    assert fit() == 0
+    out, err = capsys.readouterr()
+    assert "validation" in out
+    assert "generation 3" in err
+    assert (files / "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_regional.tsv").exists()
+    assert '"sha256"' in (files / "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_fit.json").read_text()
+
+
+def test_fit_from_fc_and_fcd_files(files):
+    assert fit("data.timeseries=[]", "data.search.fc=FC.csv", "data.search.fcd_cdf=FCD_CDF.csv", "acquisition.n_frames=80") == 0
+
+
+def test_check_reads_everything_and_writes_nothing(files, capsys):
+    assert main(["fit", "--check", *DATA]) == 0
+    assert "nothing contradicts" in capsys.readouterr().err
+    assert not (files / "outputs").exists()
+
+
+def write_regions_by_frames():
+    np.savetxt("run-1.tsv", np.loadtxt("run-1.tsv", skiprows=1).T, delimiter="\t")
+
+
+def write_constant_region():
+    run = np.loadtxt("run-1.tsv", skiprows=1)
+    run[:, 2] = 7.0
+    np.savetxt("run-1.tsv", run, delimiter="\t")
+
+
+def write_nan_connectome():
+    sc = np.loadtxt("SC.csv", delimiter=",")
+    sc[1, 2] = np.nan
+    np.savetxt("SC.csv", sc, delimiter=",")
+
+
+def write_negative_connectome():
+    np.savetxt("SC.csv", np.loadtxt("SC.csv", delimiter=",") - 5, delimiter=",")
+
+
+def write_small_connectome():
+    np.savetxt("SC.csv", np.loadtxt("SC.csv", delimiter=",")[:6, :6], delimiter=",")
+
+
+def write_short_map():
+    np.savetxt("myelin.csv", np.arange(5.0))
+
+
+def write_flipped_gradient():
+    np.savetxt("gradient.csv", -np.loadtxt("gradient.csv"))
+
+
+def write_short_runs():
+    np.savetxt("run-1.tsv", np.loadtxt("run-1.tsv", skiprows=1)[:40], delimiter="\t")
+
+
+STATISTICS = ("data.timeseries=[]", "data.search.fc=FC.csv", "data.search.fcd_cdf=FCD_CDF.csv", "acquisition.n_frames=80")
+
+
+def write_fisher_z():
+    fc = np.loadtxt("FC.csv", delimiter=",")
+    np.fill_diagonal(fc, 0)
+    np.savetxt("FC.csv", np.arctanh(fc) * 3, delimiter=",")
+
+
+def write_histogram():
+    np.savetxt("FCD_CDF.csv", np.diff(np.loadtxt("FCD_CDF.csv"), prepend=0))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "overrides", "code", "message"),
+    [
+        (write_regions_by_frames, (), 65, "data.orientation=regions_by_frames"),
+        (write_constant_region, (), 65, "region 3"),
+        (write_nan_connectome, (), 65, "not finite"),
+        (write_negative_connectome, (), 65, "negative entries"),
+        (write_small_connectome, (), 65, "6 regions"),
+        (write_short_map, (), 65, "another number of regions"),
+        (write_flipped_gradient, (), 65, "multiply the map 'gradient' by -1"),
+        (write_short_runs, (), 65, "60 frames"),
+        (write_fisher_z, STATISTICS, 65, "tanh"),
+        (write_histogram, STATISTICS, 65, "histogram"),
+        (None, STATISTICS[:3], 2, "acquisition.n_frames"),
+        (None, ("data.timeseries=[nowhere.tsv]",), 66, "nowhere.tsv"),
+        (None, ("data.sc=null",), 2, "data.sc=PATH"),
+        (None, ("data.timeseries=[]",), 2, "either time series or FC"),
+        (None, ("acquisition.tr_s=null",), 65, "no default"),
+        (None, ("acquisition.tr_s=720",), 65, "milliseconds"),
+        (None, ("objective.dt_search_s=0.0061",), 65, "dt_s = 0.00609756"),
+        (None, ("acquisition.n_frames=71",), 65, "70 frames"),
+        (None, ("optimizer.generatons=3",), 2, "generatons"),
+        (None, ("optimizer.seed=abc",), 2, "Integer"),
+        (None, ("optimizer.name=adam",), 2, "cmaes | delssome"),
+        (None, ("optimizer.population=2",), 2, "at least 4"),
+        (None, ("optimizer.initial_step=0",), 2, "(0, 1]"),
+        (None, ("model.bounds=cohort",), 2, "group | subject"),
+        (None, ("model.w_EE=[1]",), 2, "[low, high]"),
+        (None, ("objective=quantum",), 2, "quantum"),
+    ],
+)
+def test_bad_input_is_told_before_work_starts(files, capsys, spoil, overrides, code, message):
+    if spoil is not None:
+        spoil()
+    assert fit(*overrides) == code
+    assert message in capsys.readouterr().err
+    assert not (files / "outputs").exists()
+
+
+def test_cumulative_counts_are_accepted_and_said(files, recwarn):
+    np.savetxt("FCD_CDF.csv", np.rint(np.loadtxt("FCD_CDF.csv") * 1275), fmt="%d")
+    with pytest.warns(mfm.errors.InputNote, match="cumulative counts"):
+        mfm.io.read_fcd_cdf("FCD_CDF.csv")
+
+
+def test_every_configuration_group_composes():
+    for group in ("model", "atlas", "acquisition", "objective", "optimizer", "data"):
+        for file in sorted((Path(__file__).parents[2] / "conf" / group).glob("*.yaml")):
+            compose([f"{group}={file.stem}"])
+    for file in sorted((Path(__file__).parents[2] / "conf/experiment").glob("*.yaml")):
+        compose([f"experiment={file.stem}"])
+    assert compose(["experiment=subject"]).model.bounds == "subject"
+    assert compose(["optimizer=delssome"]).optimizer.starts == 5
+
+
+def test_simulate_from_a_fit(files, capsys):
+    assert fit() == 0
+    table = "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_regional.tsv"
+    arguments = ["simulate", "--sc", "SC.csv", "--sc-transform", "log1p", "--tr", "2", "--frames", "70", "--out", "sim"]
+    assert main([*arguments, "--parameters", table, "--repeats", "2"]) == 0
+    assert np.load("sim/bold.npy").shape == (2, 70, 8)
+    assert np.load("sim/fc.npy").shape == (8, 8)
+    assert np.load("sim/fcdcdf.npy")[-1] == 1
+    assert main([*arguments, "--parameters", "myelin.csv"]) == 65
+    assert "w_EE, w_EI, sigma" in capsys.readouterr().err
+    assert main([*arguments, "--parameters", table, "--repeats", "0"]) == 2
+
+
+def run(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-m", "optim.cli", *arguments], stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_ctrl_c_ends_with_a_code_and_the_same_command_resumes(files, capsys):
+    command = ["fit", *QUICK, *DATA, "optimizer.generations=12"]
+    process = run(*command)
+    for line in process.stderr:
+        if "generation 2" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 75
+    assert "the same command goes on" in rest
+    assert not list((files / "outputs").rglob("*_fit.tsv"))
+    assert main(command) == 0
+    resumed = (files / "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_fit.tsv").read_text()
+    assert "generation 1:" not in capsys.readouterr().err
+    assert main([*command, "output.folder=whole"]) == 0
+    assert resumed == (files / "whole/sub-01/sub-01_atlas-unnamed_desc-fic_fit.tsv").read_text()
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = "import sys, mfm, optim.cli\ntry: optim.cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'numba', 'scipy', 'hydra', 'cma', 'matplotlib'} & set(sys.modules), sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_sweeps_write_each_job_into_its_own_folder(files):
+    script = Path(__file__).parents[2] / "scripts/fit.py"
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    arguments = [sys.executable, str(script), "-m", "optimizer.seed=1,2", *QUICK, *DATA]
+    subprocess.run(arguments, check=True, capture_output=True, env=quiet)
+    assert len(list((files / "multirun").rglob("*_fit.tsv"))) == 2

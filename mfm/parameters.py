@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,13 +13,15 @@ from mfm.errors import InputError
 
 def as_float_tensor(value, name: str) -> Tensor:
     """A floating tensor: tensors keep their floating type, everything else becomes float64."""
+    if isinstance(value, Tensor) and not value.is_complex():
+        return value if value.is_floating_point() else value.double()
     try:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+        array = np.asarray(value)
+        if np.iscomplexobj(array):
+            raise TypeError("complex numbers")
+        return torch.as_tensor(array.astype(np.float64))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} is not a numeric array.", expected="numbers", found=type(value).__name__) from error
-    if tensor.is_complex():
-        raise InputError(f"{name} is complex.", expected="real numbers")
-    return tensor if tensor.is_floating_point() and isinstance(value, Tensor) else tensor.to(torch.float64)
+        raise InputError(f"{name} is not an array of real numbers.", found=str(error)) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,9 +96,11 @@ def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, lab
         names = _region_names(files, labels)
         sc = _connectome(files, files.sc, names)
         if names is not None and len(names) != sc.n_regions:
-            raise InputError(
-                "The region names do not fit the connectome.", expected=f"{sc.n_regions} names", found=f"{len(names)}"
-            )
+            if labels is not None:
+                raise InputError(
+                    "The region names do not fit the connectome.", expected=f"{sc.n_regions} names", found=f"{len(names)}"
+                )
+            names = None  # the input that brought them does not fit, and will be told so
         maps = _maps(files, sc.n_regions, names)
         read = _from_timeseries if files.timeseries else _from_statistics
         subject = read(files, sc, maps, names, tr_s, n_frames, _sources(files, labels))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mfm import Connectome, load_connectome
 from mfm.connectome import check_labels, check_square
-from mfm.errors import InputError, MissingInputError
+from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.io.connectomes import transform_connectome
 
 NAMES = ("lh-bankssts", "lh-cuneus", "rh-bankssts", "rh-cuneus")
@@ -98,6 +98,16 @@ def test_refuses_what_is_not_square(matrix, shape, cause):
 def test_refuses_what_is_not_real(matrix):
     with pytest.raises(InputError, match=rf"(?s)not real-valued.*found: type {np.asarray(matrix).dtype}"):
         Connectome(matrix)
+
+
+def test_refuses_rows_of_different_lengths():
+    with pytest.raises(InputError, match=r"(?s)The connectome is not a matrix.*likely cause: rows of different lengths"):
+        Connectome([[0, 1], [1]])
+
+
+def test_a_binary_matrix_is_a_connectome():
+    sc = Connectome(np.array([[False, True], [True, False]]))
+    np.testing.assert_array_equal(sc.weights, [[0.0, 1.0], [1.0, 0.0]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -229,9 +239,33 @@ def test_refuses_the_logarithm_of_weights_below_one():
     assert transform_connectome(counts, "log1p").weights[0, 2] > 0
 
 
-def test_a_zero_matrix_connects_nothing():
-    with pytest.raises(InputError, match="connects no two regions"):
-        transform_connectome(np.zeros((3, 3)))
+def test_connections_of_one_vanish_with_a_note():
+    counts = streamline_counts()
+    counts[0, 2] = counts[2, 0] = 1
+    with pytest.warns(InputNote, match=r'The connectome: 2 entries of 1 vanish under transform="log"; .*"log1p" keeps them'):
+        weights = transform_connectome(counts).weights
+    assert weights[0, 2] == 0
+    np.testing.assert_array_equal(weights > 0, (counts > 1) & ~np.eye(4, dtype=bool))
+
+
+@pytest.mark.parametrize("transform", ["log1p", "none"])
+def test_connections_of_one_stay_under_other_transforms(transform):
+    counts = streamline_counts()
+    counts[0, 2] = counts[2, 0] = 1
+    assert transform_connectome(counts, transform).weights[0, 2] > 0
+
+
+def test_a_diagonal_of_ones_is_not_noted():
+    counts = streamline_counts()
+    np.fill_diagonal(counts, 1)
+    assert transform_connectome(counts).n_regions == 4
+
+
+@pytest.mark.parametrize("transform", ["log", "log1p", "none"])
+@pytest.mark.parametrize("diagonal", [0, 5])
+def test_a_zero_matrix_connects_nothing(transform, diagonal):
+    with pytest.raises(InputError, match=r"(?s)connects no two regions.*all off-diagonal entries are zero"):
+        transform_connectome(np.diag([diagonal] * 3), transform)
 
 
 def test_load_equals_the_transform_in_memory(tmp_path):
@@ -253,12 +287,20 @@ def test_names_in_the_file_come_first(tmp_path):
         (np.triu(streamline_counts()), "is triangular"),
         (-streamline_counts(), "has negative entries"),
         (streamline_counts() / 1e6, "has weights below 1"),
+        (np.eye(3), "connects no two regions"),
     ],
 )
 def test_load_names_the_file(tmp_path, counts, message):
     path = save(tmp_path / "sub-07_SC.csv", counts)
     with pytest.raises(InputError, match=rf"sub-07_SC\.csv {message}"):
         load_connectome(path)
+
+
+def test_the_note_names_the_file_and_the_line_that_loads_it(tmp_path):
+    path = save(tmp_path / "sub-07_SC.csv", np.where(streamline_counts() > 1000, 1, streamline_counts()))
+    with pytest.warns(InputNote, match=r"sub-07_SC\.csv: \d+ entries of 1 vanish") as notes:
+        load_connectome(path)
+    assert [note.filename for note in notes] == [__file__]
 
 
 def test_load_refuses_a_missing_file(tmp_path):
@@ -280,7 +322,16 @@ def test_group_counts(shared):
 def test_a_subjects_diagonal_is_dropped(shared):
     path = shared / "data/dk68-ebrains/sub-000/SC.csv"
     assert np.diag(np.loadtxt(path, delimiter=",")).any()
-    assert not np.diag(load_connectome(path).weights).any()
+    assert not np.diag(load_connectome(path, "log1p").weights).any()
+
+
+def test_a_subjects_weakest_connections_are_noted(shared):
+    path = shared / "data/dk68-ebrains/sub-000/SC.csv"
+    counts = np.loadtxt(path, delimiter=",")
+    np.fill_diagonal(counts, 0)
+    with pytest.warns(InputNote, match=rf"SC\.csv: {(counts == 1).sum()} entries of 1 vanish"):
+        weights = load_connectome(path).weights
+    np.testing.assert_array_equal(weights > 0, counts > 1)
 
 
 def test_mean_counts_below_one_ask_for_log1p(shared):

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm.errors import InputError, InputNote, MissingInputError, OutputError
 from mfm.io import read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries, write_atomic, write_json, write_tsv
-from mfm.io.tables import check_timeseries, existing_file, file_digest, order_by_name, read_table
+from mfm.io.tables import existing_file, file_digest, order_by_name, read_map_names, read_table
+from mfm.subject import check_timeseries
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": " "}
 NAMES = ("lh-bankssts", "lh-cuneus", "rh-bankssts", "rh-cuneus")
@@ -110,6 +112,9 @@ def test_the_order_of_regions_in_a_map_does_not_matter(tmp_path_factory, matrix,
         ("lh-a,n/a,NaN\nrh-a,2,NA\n", [[np.nan, np.nan], [2, np.nan]], ("lh-a", "rh-a")),
         ('"","lh a, upper","rh a"\n"lh a, upper",0,1\n"rh a",2,3\n', [[0, 1], [2, 3]], ("lh a, upper", "rh a")),
         ("7Networks_LH_1,7Networks_LH_2\n1e-3,-1\n2,.5\n", [[0.001, -1], [2, 0.5]], ("7Networks_LH_1", "7Networks_LH_2")),
+        (",lh-a,rh-a\nlh-a,0,1\nrh-a,2,3\n", [[0, 1], [2, 3]], ("lh-a", "rh-a")),
+        ("0,lh-a,rh-a\nlh-a,0,1\nrh-a,2,3\n", [[0, 1], [2, 3]], ("lh-a", "rh-a")),
+        ("n/a,1\n2,3\n", [[np.nan, 1], [2, 3]], None),
     ],
 )
 def test_tables_as_labs_keep_them(tmp_path, text, values, names):
@@ -118,6 +123,47 @@ def test_tables_as_labs_keep_them(tmp_path, text, values, names):
     read, read_names = read_matrix(path)
     np.testing.assert_array_equal(read, values)
     assert read_names == names
+
+
+@pytest.mark.parametrize(
+    ("text", "row_names", "column_names"),
+    [
+        ('"lh-a" "rh-a"\n"lh-a" 0 1\n"rh-a" 2 3\n', ("lh-a", "rh-a"), ("lh-a", "rh-a")),
+        ("lh-a rh-a\nlh-a 0 1\nrh-a 2 3\n", ("lh-a", "rh-a"), ("lh-a", "rh-a")),
+        ('"lh-a" "rh-a"\n0 1\n2 3\n', None, ("lh-a", "rh-a")),
+        ('"lh-a" 0 1\n"rh-a" 2 3\n', ("lh-a", "rh-a"), None),
+    ],
+)
+def test_tables_of_r(tmp_path, text, row_names, column_names):
+    (tmp_path / "sc.txt").write_text(text)
+    table = read_table(tmp_path / "sc.txt")
+    np.testing.assert_array_equal(table.values, [[0, 1], [2, 3]])
+    assert (table.row_names, table.column_names) == (row_names, column_names)
+
+
+def test_a_map_of_r_is_joined_by_name(tmp_path):
+    (tmp_path / "map.txt").write_text("\n".join(['"x"', *(f'"{name}" {k}' for k, name in enumerate(NAMES))]) + "\n")
+    np.testing.assert_array_equal(read_map(tmp_path / "map.txt", 4, NAMES[::-1]), [3, 2, 1, 0])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt"])
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("odd", ["none", "-", "0.3x", "1.5.2"])
+def test_one_odd_cell_among_numbers_is_an_error(tmp_path, suffix, position, row, odd):
+    cells = [["1.5", "2", "3", "4"] for _ in range(3)]
+    cells[row][position] = odd
+    path = tmp_path / f"run{suffix}"
+    path.write_text("\n".join(SEPARATORS[suffix].join(line) for line in cells))
+    with pytest.raises(InputError, match=rf"(?s)run\.\w+ holds text where numbers are expected.*found: .*'{odd}'"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("header", ["lh-a,,rh-a", "lh-a,12,rh-a", "lh-a,rh-a,nan"])
+def test_a_header_is_names_throughout(tmp_path, header):
+    (tmp_path / "run.csv").write_text(f"{header}\n1,2,3\n4,5,6\n")
+    with pytest.raises(InputError, match=r"(?s)text where numbers are expected.*'lh-a'"):
+        read_table(tmp_path / "run.csv")
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
@@ -179,7 +225,7 @@ def test_refuses_an_unknown_type(tmp_path, name):
         (b"1,2\n3,4\n5,none\n", r"(?s)x\.csv holds text where numbers are expected.*found: .*'none'"),
         (b"0,5;0,3\n0,3;0,5\n", r"holds text where numbers are expected"),
         (b"lh-a,rh-a\n", r"x\.csv holds no numbers"),
-        (b"lh-\xe9,rh-a\n0,1\n", r"(?s)x\.csv is not a text file.*found: .*utf-8"),
+        (b"lh-\xe9,rh-a\n0,1\n", r"(?s)x\.csv is not a UTF-8 text file.*found: .*utf-8"),
     ],
 )
 def test_refuses_text_that_is_no_table(tmp_path, content, message):
@@ -196,10 +242,13 @@ def test_refuses_text_that_is_no_table(tmp_path, content, message):
         (np.array(3.0), r"shape \(\)"),
         (np.array([["lh-a", "rh-a"]]), r"type <U4"),
         (np.eye(2, dtype=bool), "type bool"),
+        (np.eye(2) + 0j, "shape \\(2, 2\\), type complex128"),
+        (np.array([1 + 2j, 3], np.complex64), "type complex64"),
+        (np.zeros(2, [("a", float)]), "type .*'a'"),
     ],
 )
 def test_refuses_npy_that_is_no_matrix(tmp_path, array, found):
-    with pytest.raises(InputError, match=rf"(?s)x\.npy does not hold a matrix of numbers.*found: .*{found}"):
+    with pytest.raises(InputError, match=rf"(?s)x\.npy does not hold a matrix of real numbers.*found: .*{found}"):
         read_table(save(tmp_path / "x.npy", array))
 
 
@@ -207,13 +256,21 @@ def test_refuses_npy_that_is_no_matrix(tmp_path, array, found):
 def test_refuses_a_damaged_npy(tmp_path, damage):
     path = save(tmp_path / "x.npy", np.eye(3))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r"(?s)Cannot read .*x\.npy.*found: .*a truncated file, or one that holds objects"):
+    with pytest.raises(InputError, match=r"(?s)Cannot read .*x\.npy.*found: .*a truncated file, or one of objects"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_refuses_an_archive_renamed_to_npy(tmp_path, write):
+    write(tmp_path / "x.npz", fc=np.eye(3))
+    path = (tmp_path / "x.npz").rename(tmp_path / "x.npy")
+    with pytest.raises(InputError, match=r"(?s)x\.npy is an archive of several arrays.*fix: save the array itself with numpy"):
         read_table(path)
 
 
 def test_refuses_npy_of_objects(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"FC": 1}]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"(?s)Cannot read.*holds objects"):
+    with pytest.raises(InputError, match=r"(?s)Cannot read.*or one of objects"):
         read_table(tmp_path / "x.npy")
 
 
@@ -231,6 +288,18 @@ def test_digest_is_that_of_the_content(tmp_path):
 def test_labels_are_lines(tmp_path):
     (tmp_path / "regions.txt").write_text("lh-bankssts\n\n  lh cuneus \r\nrh-é\n", encoding="utf-8")
     assert read_labels(tmp_path / "regions.txt") == ("lh-bankssts", "lh cuneus", "rh-é")
+
+
+def test_labels_may_have_a_byte_order_mark(tmp_path):
+    (tmp_path / "regions.txt").write_bytes("lh-bankssts\r\nlh-cuneus\r\n".encode("utf-8-sig"))
+    assert read_labels(tmp_path / "regions.txt") == ("lh-bankssts", "lh-cuneus")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_refuses_labels_of_another_encoding(tmp_path, encoding):
+    (tmp_path / "regions.txt").write_bytes("lh-é\nrh-é\n".encode(encoding))
+    with pytest.raises(InputError, match=r"(?s)regions\.txt is not a UTF-8 text file.*found: .*utf-8"):
+        read_labels(tmp_path / "regions.txt")
 
 
 def test_missing_labels_are_told(tmp_path):
@@ -261,6 +330,19 @@ def test_a_map_in_npy(tmp_path):
 def test_a_map_without_wanted_names_keeps_its_order(tmp_path):
     path = save(tmp_path / "map.csv", np.arange(4.0)[:, None], rows=NAMES[::-1])
     np.testing.assert_array_equal(read_map(path, 4), [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_names_of_a_map(tmp_path, suffix):
+    column = np.arange(4.0)[:, None]
+    for name, values, columns, rows, expected in (
+        ("named column", column, ["myelin"], NAMES, NAMES),
+        ("column", column, ["myelin"], None, None),
+        ("named row", column.T, NAMES, ["myelin"], NAMES),
+        ("row", column.T, None, ["myelin"], None),
+    ):
+        assert read_map_names(save(tmp_path / f"{name}{suffix}", values, columns, rows)) == expected
+    assert read_map_names(save(tmp_path / "map.npy", column)) is None
 
 
 def test_refuses_a_map_of_several_columns(tmp_path):
@@ -474,6 +556,18 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path, inside):
     assert (tmp_path / "results").read_text() == "a file"
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_a_folder_in_place_of_the_file_is_told(tmp_path, full):
+    folder = tmp_path / "result.json"
+    folder.mkdir()
+    if full:
+        (folder / "kept").write_text("")
+    with pytest.raises(OutputError, match=r"(?s)Cannot write .*result\.json.*found: .*fix: choose another output folder"):
+        write_json(folder, {"a": 1})
+    assert os.listdir(tmp_path) == ["result.json"]
+    assert os.listdir(folder) == (["kept"] if full else [])
+
+
 def test_json_holds_null_for_nan(tmp_path):
     content = {
         "cost": float("nan"),
@@ -510,6 +604,42 @@ def test_tsv_holds_na_for_missing_values(tmp_path):
     rows = [["000123", 0.1 + 0.2, None, 3], ["sub-02", float("nan"), np.float64("nan"), -1]]
     path = write_tsv(tmp_path / "participants.tsv", ["participant_id", "cost", "age", "n"], rows)
     assert path.read_text() == "participant_id\tcost\tage\tn\n000123\t0.3\tn/a\t3\nsub-02\tn/a\tn/a\t-1\n"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, np.array, torch.tensor, lambda x: torch.tensor([x])])
+def test_tsv_holds_na_for_what_is_not_finite(tmp_path, kind, value):
+    assert write_tsv(tmp_path / "a.tsv", ["a", "b"], [[kind(value), 1]]).read_text() == "a\tb\nn/a\t1\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.float64(0.1) * 3, "0.3"),
+        (torch.tensor(0.25), "0.25"),
+        (torch.tensor(0.1, dtype=torch.float64), "0.1"),
+        (np.float32(0.5), "0.5"),
+        (np.int64(-3), "-3"),
+        (torch.tensor(7), "7"),
+        (np.str_("lh-é"), "lh-é"),
+        (np.bool_(True), "True"),
+        (Path("sub-01") / "fc.npy", "sub-01/fc.npy"),
+        ("two\twords", "two words"),
+        ("two\r\nlines \n", "two lines"),
+    ],
+)
+def test_cells_of_a_tsv(tmp_path, value, text):
+    path = write_tsv(tmp_path / "a.tsv", ["a", "b"], [["x", value]])
+    assert path.read_text(encoding="utf-8").split("\n") == ["a\tb", f"x\t{text}", ""]
+
+
+@pytest.mark.parametrize("row", [[], [1], [1, 2, 3]])
+def test_tsv_refuses_rows_of_another_length(tmp_path, row):
+    path = write_tsv(tmp_path / "a.tsv", ["a", "b"], [[1, 2]])
+    with pytest.raises(ValueError, match=f"{len(row)} cells for 2 columns"):
+        write_tsv(path, ["a", "b"], [[3, 4], row])
+    assert path.read_text() == "a\tb\n1\t2\n"
+    assert os.listdir(tmp_path) == ["a.tsv"]
 
 
 def test_tsv_takes_any_iterable_of_rows(tmp_path):

@@ -84,6 +84,12 @@ def test_refuses_maps_and_names_that_do_not_fit(values, names):
     assert f"found: values {values.shape}, names {tuple(names)}" in str(error.value)
 
 
+@pytest.mark.parametrize("values", [[[1, 2, 3], [1, 2]], [["myelin", 1, 2]], "myelin.csv", [[1, 2j, 3]]])
+def test_refuses_maps_that_are_not_numbers_of_one_length(values):
+    with pytest.raises(InputError, match=r"(?s)maps are not numbers of one length.*found: \w"):
+        RegionalMaps(values, ("myelin",))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_names_regions_where_a_map_is_not_finite(bad):
     with pytest.raises(InputError, match=r"(?s)'gradient' is not finite in regions \[0, 3\].*fix: fill or drop"):
@@ -109,12 +115,37 @@ def test_default_bounds():
 
 
 @pytest.mark.parametrize("name", BOUNDED)
-@pytest.mark.parametrize("value", [(2, 2), (3, 1), (-1, 3), (0, float("nan")), (float("nan"), 1)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *((2, 2), (3, 1), [-1, 3], (0, np.nan), (np.nan, 1), (0, np.inf), (np.inf, np.inf)),
+        *((1,), (), (1, 2, 3), 5, None, (1, None), ("low", "high"), (1, 2j), ([1, 2], [3, 4])),
+    ],
+)
 def test_refuses_bounds_that_are_no_range(name, value):
-    with pytest.raises(
-        InputError, match=rf"(?s)bounds of {name} are not a range.*0 <= low < high.*found: \[{value[0]}, {value[1]}\]"
-    ):
+    with pytest.raises(InputError, match=rf"(?s)bounds of {name} are not a range.*expected: 0 <= low < high, finite") as error:
         Bounds(**{name: value})
+    assert str(error.value).endswith(f"found: {value!r}")
+
+
+@pytest.mark.parametrize("value", [[1, 4], (np.float32(1), np.int64(4)), np.array([1.0, 4.0]), torch.tensor([1, 4])])
+def test_bounds_become_plain_numbers(value):
+    bounds = Bounds(w_EI=value)
+    assert bounds == Bounds(w_EI=(1.0, 4.0))
+    assert [type(bound) for bound in bounds.w_EI] == [float, float]
+
+
+@pytest.mark.parametrize("sign", [0, 2, -0.5, float("nan"), "+1", None])
+def test_refuses_a_sign_that_is_none(sign):
+    with pytest.raises(InputError, match=r"(?s)w_EI's correlation with 'gradient' is none.*expected: \+1 or -1") as error:
+        Plausibility((("myelin", -1), ("gradient", sign)))
+    assert str(error.value).endswith(f"found: {sign!r}")
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_refuses_a_least_variation_that_is_none(value):
+    with pytest.raises(InputError, match=rf"(?s)w_EI_min_std must not be negative.*found: {value}"):
+        Plausibility(w_EI_min_std=value)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +302,40 @@ def test_a_wrong_sign_is_a_violation_and_can_be_allowed():
     violation = MapParameterisation(maps).violation(rising_with_myelin).item()
     assert violation == pytest.approx(1 + 1e-6 - r + 1e-6)
     assert MapParameterisation(maps, plausibility=Plausibility(())).violation(rising_with_myelin).item() == 0
+
+
+@pytest.mark.parametrize("signs", [Plausibility().w_EI_signs, (("myelin", -1),), (("gradient", 1),)])
+@pytest.mark.parametrize("slope", [0.0, 1e-16, -1e-12])
+def test_the_same_w_EI_everywhere_is_never_feasible(signs, slope):
+    candidates = np.tile([5, 0, 0, 0, slope, 0, 1.5, 0.005, 0, 0], (200, 1))
+    candidates[:, 3] = np.random.default_rng(0).uniform(0.1, 4.9, 200)
+    violation = MapParameterisation(two_maps(), plausibility=Plausibility(signs)).violation(candidates)
+    np.testing.assert_allclose(violation.numpy(), 1e-6 * len(signs), rtol=1e-9)
+    assert (MapParameterisation(two_maps(), plausibility=Plausibility(())).violation(candidates) == 0).all()
+
+
+@pytest.mark.parametrize("slope", [1e-6, 1e-3, 1])
+def test_little_variation_has_a_sign(slope):
+    parameterisation = MapParameterisation(RegionalMaps(two_maps().values[:1], ("myelin",)))
+    candidate = np.array([5, 0, 2.5, slope, 1.5, 0.005, 0])
+    assert parameterisation.violation(candidate).item() == pytest.approx(1 + 1e-6)
+    candidate[3] *= -1
+    assert parameterisation.violation(candidate).item() == 0
+
+
+def test_a_flat_candidate_does_not_change_the_others():
+    candidates = random_candidates(3, 0, spread=0.1)
+    before = MapParameterisation(two_maps()).violation(candidates)
+    candidates[1, 4:6] = 0
+    after = MapParameterisation(two_maps()).violation(candidates)
+    assert after[[0, 2]].tolist() == before[[0, 2]].tolist()
+    assert after[1] > 0
+
+
+def test_violation_of_a_flat_candidate_has_a_finite_gradient():
+    coefficients = torch.tensor([[5, 0, 0, 2.5, 0, 0, 4, 0.005, 0, 0]], dtype=torch.float64, requires_grad=True)
+    MapParameterisation(two_maps()).violation(coefficients).sum().backward()
+    assert coefficients.grad.isfinite().all()
 
 
 def test_too_little_variation_is_a_violation():

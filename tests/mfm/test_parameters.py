@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mfm import FICParameters
 from mfm.errors import InputError
+from mfm.parameters import as_float_tensor
 
 
 def values(n_candidates=2, n_regions=4, **changes):
@@ -54,7 +55,28 @@ def test_arrays_and_lists_become_float64(value):
 
 @pytest.mark.parametrize(("dtype", "kept"), [(torch.float32, torch.float32), (torch.int64, torch.float64)])
 def test_tensors_keep_their_floating_type(dtype, kept):
-    assert FICParameters(**values(w_EE=torch.ones(2, 4, dtype=dtype))).w_EE.dtype == kept
+    p = FICParameters(**{name: torch.as_tensor(value).to(dtype) for name, value in values().items()})
+    assert {getattr(p, name).dtype for name in ("w_EE", "w_EI", "sigma", "G")} == {kept}
+
+
+@pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE", "G"])
+def test_the_widest_type_holds_for_all(name):
+    tensors = {key: torch.tensor(value, dtype=torch.float32) for key, value in values(w_IE=np.ones((2, 4))).items()}
+    p = FICParameters(**{**tensors, name: tensors[name].double()})
+    assert {getattr(p, key).dtype for key in tensors} == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    "value", [[0.1, 1], (np.float64(0.1), 1.0), np.array([0.1, 1]), [torch.tensor(0.1, dtype=torch.float64), 1]]
+)
+def test_numbers_do_not_pass_through_float32(value):
+    tensor = as_float_tensor(value, "G")
+    assert (tensor.dtype, tensor.tolist()) == (torch.float64, [0.1, 1.0])
+
+
+def test_large_integers_and_flags_become_float64():
+    assert as_float_tensor([2**53 - 1, True], "G").tolist() == [2.0**53 - 1, 1.0]
+    assert as_float_tensor(torch.tensor([True, False]), "G").dtype == torch.float64
 
 
 def test_inputs_are_not_changed():
@@ -63,6 +85,23 @@ def test_inputs_are_not_changed():
     FICParameters(**given_values)[1]
     for name, value in given_values.items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+@pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE", "G"])
+def test_later_changes_of_an_input_do_not_show(name, kind):
+    given_values = {key: kind(value) for key, value in values(w_IE=np.ones((2, 4))).items()}
+    p = FICParameters(**given_values)
+    before = getattr(p, name).clone()
+    given_values[name][...] = -1
+    assert torch.equal(getattr(p, name), before)
+
+
+def test_one_row_is_copied_too():
+    row = np.ones(4)
+    p = FICParameters(row, row, row, [1.0, 2.0])
+    row[0] = np.nan
+    assert (p.w_EE == 1).all()
 
 
 def test_fields_cannot_be_assigned():
@@ -102,10 +141,29 @@ def test_selection_equals_building_from_the_rows(n_candidates, n_regions, data):
 @pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE", "G"])
 @pytest.mark.parametrize("value", ["three", [["3.0", "x"]], [[1.0, 2.0], [1.0]]])
 def test_refuses_what_is_not_numeric(name, value):
-    with pytest.raises(
-        InputError, match=rf"(?s){name} is not a numeric array.*expected: numbers.*found: .*{type(value).__name__}"
-    ):
+    with pytest.raises(InputError, match=rf"(?s){name} is not an array of real numbers.*found: \w"):
         FICParameters(**values(**{name: value}))
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+@pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE", "G"])
+def test_refuses_complex_numbers(name, kind):
+    value = kind([1.0 + 0j, 2.0] if name == "G" else [[1.0 + 0j] * 4] * 2)
+    with pytest.raises(InputError, match=rf"(?s){name} is not an array of real numbers.*found: complex numbers"):
+        FICParameters(**values(**{name: value}))
+
+
+@pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "G"])
+def test_refuses_a_parameter_that_is_missing(name):
+    with pytest.raises(InputError, match=rf"(?s)^{name} was not given.*expected: numbers"):
+        FICParameters(**values(**{name: None}))
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2), (2, 4)])
+def test_refuses_a_coupling_of_two_dimensions(shape):
+    with pytest.raises(InputError, match=r"(?s)G has the wrong shape.*expected: \(B,\) or one number.*found") as error:
+        FICParameters(**values(G=np.ones(shape)))
+    assert f"found: {shape}" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE"])

@@ -7,13 +7,14 @@ import re
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import Connectome, FICParameters, Protocol, simulate
 from mfm.errors import InputError
-from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
+from mfm.protocol import check_timing, coarse_hemodynamic_dt, nearest_dt
 
 TRS = (0.72, 0.735, 0.8, 0.645, 1.4, 2.0, 2.2, 3.0)
 
@@ -86,8 +87,21 @@ def test_is_a_frozen_value():
         Protocol(0.72, 1200).dt_s = 0.003
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, Fraction, lambda value: Fraction(str(value))])
+def test_numbers_of_other_libraries_become_plain(kind):
+    protocol = Protocol(kind(0.75), np.int64(1200), kind(0.0078125), kind(144.0), np.int32(30), kind(0.015625))
+    assert protocol == Protocol(0.75, 1200, 0.0078125, 144.0, 30.0, 0.015625)
+    assert {type(getattr(protocol, name)) for name in ("tr_s", "dt_s", "burn_in_s", "warm_up_s", "hemo_dt_s")} == {float}
+    assert type(protocol.n_frames) is int
+    assert (type(protocol.n_steps), protocol.steps_per_tr) == (int, 96)
+
+
+def test_whole_seconds_become_floats():
+    assert [type(x) for x in (Protocol(2, 300, dt_s=0.005).tr_s, Protocol(2, 300, 1, 10, 10).dt_s)] == [float, float]
+
+
 @pytest.mark.parametrize("name", ["tr_s", "dt_s", "hemo_dt_s", "burn_in_s", "warm_up_s"])
-@pytest.mark.parametrize("value", [-0.72, math.nan, math.inf, "0.72", [0.72]])
+@pytest.mark.parametrize("value", [-0.72, math.nan, math.inf, "0.72", [0.72], True, 0.72j])
 def test_refuses_what_is_no_duration(name, value):
     with pytest.raises(
         InputError, match=rf"(?s){name} must be a positive duration in seconds.*found: {re.escape(repr(value))}"
@@ -107,10 +121,32 @@ def test_only_the_hemodynamic_step_may_be_left_open(name):
         Protocol(**{"tr_s": 0.72, "n_frames": 1200, name: None})
 
 
-@pytest.mark.parametrize("n_frames", [0, -1200, 1200.0, True, "1200", None])
+@pytest.mark.parametrize("n_frames", [0, -1200, 1200.0, np.float64(1200), np.int64(0), True, "1200", None])
 def test_refuses_what_is_no_number_of_frames(n_frames):
-    with pytest.raises(InputError, match=rf"(?s)n_frames must be a positive whole number.*found: {n_frames!r}"):
+    with pytest.raises(InputError, match=rf"(?s)n_frames must be a positive whole number.*found: {re.escape(repr(n_frames))}"):
         Protocol(0.72, n_frames)
+
+
+@pytest.mark.parametrize(("tr_s", "n_frames"), [(0.72, 1200), (2, 1), (np.float32(0.8), np.int64(300)), (20.0, 10)])
+def test_timing_of_a_scan(tr_s, n_frames):
+    assert check_timing(tr_s, n_frames) is None
+
+
+@pytest.mark.parametrize("tr_s", [0, -0.72, math.nan, math.inf, -math.inf, None, "0.72", True, [0.72]])
+def test_timing_refuses_what_is_no_tr(tr_s):
+    with pytest.raises(InputError, match=rf"(?s)tr_s must be a positive duration.*found: {re.escape(repr(tr_s))}"):
+        check_timing(tr_s)
+
+
+@pytest.mark.parametrize("n_frames", [0, -1, 1200.0, None, "1200"])
+def test_timing_refuses_what_is_no_number_of_frames(n_frames):
+    with pytest.raises(InputError, match=r"n_frames must be a positive whole number"):
+        check_timing(0.72, n_frames)
+
+
+def test_timing_tells_milliseconds():
+    with pytest.raises(InputError, match=r"(?s)milliseconds.*fix: tr_s = 0\.72$"):
+        check_timing(720)
 
 
 @pytest.mark.parametrize(("tr_ms", "tr_s"), [(720, "0.72"), (2200.0, "2.2")])
@@ -124,9 +160,9 @@ def test_milliseconds_are_told(tr_ms, tr_s):
 @pytest.mark.parametrize(
     ("tr_s", "dt_s", "found", "nearest"),
     [
-        (0.8, 0.006, "0.8 / 0.006 = 133.333333", "dt_s = 0.006015037594 (133 steps per TR)"),
-        (0.735, 0.006, "0.735 / 0.006 = 122.500000", "dt_s = 0.006024590164 (122 steps per TR)"),
-        (2.2, 0.006, "2.2 / 0.006 = 366.666667", "dt_s = 0.005994550409 (367 steps per TR)"),
+        (0.8, 0.006, "0.8 / 0.006 = 133.333333", "dt_s = 0.00601503759398496 (133 steps per TR)"),
+        (0.735, 0.006, "0.735 / 0.006 = 122.500000", "dt_s = 0.00602459016393443 (122 steps per TR)"),
+        (2.2, 0.006, "2.2 / 0.006 = 366.666667", "dt_s = 0.00599455040871935 (367 steps per TR)"),
         (0.72, 0.5, "0.72 / 0.5 = 1.440000", "dt_s = 0.72 (1 steps per TR)"),
         (0.72, 6, "0.72 / 6 = 0.120000", "dt_s = 0.72 (1 steps per TR)"),
     ],
@@ -146,6 +182,23 @@ def test_the_proposed_step_is_valid(tr_s, dt_s):
     except InputError as error:
         proposed = float(re.search(r"dt_s = (\S+) \(", str(error)).group(1))
         assert Protocol(tr_s, 300, proposed).dt_s == pytest.approx(nearest_dt(tr_s, dt_s), rel=1e-8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(tr_s=st.floats(0.05, 20), dt_s=st.floats(1e-6, 30), hemo_ratio=st.floats(0.1, 2))
+def test_every_proposal_is_valid(tr_s, dt_s, hemo_ratio):
+    try:
+        Protocol(tr_s, 300, dt_s)
+    except InputError as error:
+        dt_s = float(re.search(r"dt_s = (\S+) \(", str(error)).group(1))
+        assert Protocol(tr_s, 300, dt_s).steps_per_tr == max(1, round(tr_s / Protocol(tr_s, 300, dt_s).dt_s))
+    if tr_s / dt_s > 1e5:
+        return
+    try:
+        Protocol(tr_s, 300, dt_s, hemo_dt_s=tr_s * hemo_ratio)
+    except InputError as error:
+        proposed = float(re.search(r"fix: hemo_dt_s = (\S+)$", str(error)).group(1))
+        assert Protocol(tr_s, 300, dt_s, hemo_dt_s=proposed).hemodynamic_dt_s == proposed
 
 
 @pytest.mark.parametrize(
@@ -204,3 +257,15 @@ def test_coarse_hemodynamic_dt_is_the_largest_that_fits(steps, tr_s, limit_s):
             largest = k
     assert coarse == pytest.approx(largest * dt_s, rel=1e-12)
     assert Protocol(tr_s, 1, dt_s, hemo_dt_s=coarse).steps_per_hemodynamic_step == largest
+
+
+@pytest.mark.parametrize(("tr_s", "dt_s"), [(0.8, 0.006), (0.72, 0.05), (0.72, 0.73)])
+def test_coarse_hemodynamic_dt_refuses_steps_that_do_not_fit(tr_s, dt_s):
+    with pytest.raises(InputError, match=r"(?s)not a whole number of integration steps.*is the nearest valid step"):
+        coarse_hemodynamic_dt(tr_s, dt_s)
+
+
+@pytest.mark.parametrize(("tr_s", "dt_s", "name"), [(-0.72, 0.006, "tr_s"), (0.72, 0, "dt_s"), (0.72, -0.006, "dt_s")])
+def test_coarse_hemodynamic_dt_refuses_what_is_no_duration(tr_s, dt_s, name):
+    with pytest.raises(InputError, match=f"{name} must be a positive duration"):
+        coarse_hemodynamic_dt(tr_s, dt_s)

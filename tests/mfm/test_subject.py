@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -61,9 +62,9 @@ def write(path, values, columns=None, rows=None):
     return str(path)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A subject's files without names."""
+@pytest.fixture(scope="module")
+def files_without_names(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("without-names")
     write(tmp_path / "sc.tsv", streamline_counts())
     for k in range(3):
         write(tmp_path / f"run-{k + 1}.tsv", recorded(k))
@@ -76,8 +77,14 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def shuffled(tmp_path):
-    """The same subject in files with names, each in another order of the regions."""
+def folder(files_without_names, tmp_path):
+    """A subject's files without names."""
+    return shutil.copytree(files_without_names, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="module")
+def files_with_names(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("with-names")
     rng = np.random.default_rng(1)
 
     def in_another_order(name, values, axes):
@@ -96,6 +103,12 @@ def shuffled(tmp_path):
     in_another_order("myelin.tsv", MYELIN[:, None], [0])
     (tmp_path / "regions.txt").write_text("\n".join(NAMES))
     return tmp_path
+
+
+@pytest.fixture
+def shuffled(files_with_names, tmp_path):
+    """The same subject in files with names, each in another order of the regions."""
+    return shutil.copytree(files_with_names, tmp_path, dirs_exist_ok=True)
 
 
 def series(folder, n_runs=2, **changes):
@@ -142,6 +155,28 @@ def test_a_scan_lasts_two_windows(tr_s, frames):
     assert f"found: {frames - 1} frames" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tr_s": 720}, r"(?s)implausible.*milliseconds.*fix: tr_s = 0\.72"),
+        ({"tr_s": 0}, "tr_s must be a positive duration"),
+        ({"tr_s": -3.0}, "tr_s must be a positive duration"),
+        ({"tr_s": float("nan")}, "tr_s must be a positive duration"),
+        ({"tr_s": "3"}, "tr_s must be a positive duration"),
+        ({"n_frames": -100}, "n_frames must be a positive whole number"),
+        ({"n_frames": 0}, "n_frames must be a positive whole number"),
+        ({"n_frames": 100.0}, "n_frames must be a positive whole number"),
+    ],
+)
+def test_the_timing_of_a_scan_is_checked(changes, message):
+    with pytest.raises(InputError, match=message):
+        scan(**changes)
+
+
+def test_a_scan_takes_numbers_of_numpy():
+    assert scan(tr_s=np.float32(3), n_frames=np.int64(100)).n_frames == 100
+
+
 def subject(**changes):
     one = scan()
     return SubjectData(**{"subject_id": "000123", **dict.fromkeys(("search", "validation", "test"), one), **changes})
@@ -158,6 +193,25 @@ def test_a_subject_is_of_one_parcellation():
     ):
         with pytest.raises(InputError, match=rf"(?s)The {name} have another number of regions.*expected: 5.*found: {found}"):
             subject(**{**fitting, **changes})
+
+
+@pytest.mark.parametrize("names", [NAMES[::-1], (*NAMES[:4], "rh-insula")])
+@pytest.mark.parametrize("which", ["maps", "search FC", "validation FC", "test FC", "validation connectome"])
+def test_a_subject_has_one_order_of_regions(names, which):
+    def changes(names):
+        if which == "maps":
+            return {"maps": RegionalMaps([MYELIN], ("myelin",), names)}
+        stage, part = which.split()
+        return {stage: scan(labels=names) if part == "FC" else scan(sc=connectome(names))}
+
+    fitting = {"maps": RegionalMaps.none(5), "labels": NAMES}
+    assert subject(**{**fitting, **changes(NAMES)}).labels == NAMES
+    with pytest.raises(
+        InputError, match=rf"(?s)The {which} have other regions than the subject, or in another order.*reorder by name"
+    ) as error:
+        subject(**{**fitting, **changes(names)})
+    assert f"expected: {', '.join(NAMES[:3])}, ..." in str(error.value)
+    assert f"found: {', '.join(names[:3])}, ..." in str(error.value)
 
 
 def test_three_runs_are_the_three_stages():
@@ -243,6 +297,44 @@ def test_repr_tells_what_is_fitted():
     assert "maps: none" in repr(subject_from_runs("000123", [recorded()], connectome(), TR_S))
 
 
+@pytest.mark.parametrize("subject_id", [123, np.int64(123), np.str_("123")])
+def test_ids_become_text(subject_id):
+    data = subject_from_runs(subject_id, [recorded()], connectome(), TR_S)
+    assert data.subject_id == "123"
+    assert isinstance(data.subject_id, str)
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.ndarray.tolist, lambda run: run.astype(np.float32)])
+def test_runs_may_be_of_any_kind(kind):
+    data = subject_from_runs("sub-01", [kind(recorded(0)), kind(recorded(1))], connectome(), TR_S)
+    torch.testing.assert_close(data.test.target.fc, target_of(recorded(1)).fc, rtol=1e-4, atol=1e-4)
+
+
+def test_runs_may_be_one_array():
+    data = subject_from_runs("sub-01", np.stack([recorded(k) for k in range(3)]), connectome(), TR_S)
+    assert_same_target(data.test.target, target_of(recorded(2)))
+
+
+@pytest.mark.parametrize(
+    ("tr_s", "message"),
+    [
+        (720, r"(?s)milliseconds.*fix: tr_s = 0\.72"),
+        (0, "tr_s must be a positive duration"),
+        (-3.0, "tr_s must be a positive duration"),
+        (None, "tr_s must be a positive duration"),
+    ],
+)
+def test_the_tr_of_runs_is_checked(tr_s, message):
+    with pytest.raises(InputError, match=message):
+        subject_from_runs("sub-01", [recorded()], connectome(), tr_s)
+
+
+def test_maps_of_another_order_are_refused():
+    maps = RegionalMaps([MYELIN], ("myelin",), NAMES[::-1])
+    with pytest.raises(InputError, match="The maps have other regions than the subject, or in another order"):
+        subject_from_runs("sub-01", [recorded()], connectome(NAMES), TR_S, maps)
+
+
 def test_a_subject_needs_a_run():
     with pytest.raises(InputError, match="at least one run"):
         subject_from_runs("sub-01", [], connectome(), TR_S)
@@ -253,7 +345,7 @@ def test_a_subject_needs_a_run():
     [
         ([recorded(n_frames=79)], "Run 1, first half", 39),
         ([recorded(), recorded(n_frames=39)], "Run 2", 39),
-        ([recorded(), recorded(), recorded().T], "Run 3", 5),
+        ([recorded(), recorded(), recorded(n_frames=5)], "Run 3", 5),
     ],
 )
 def test_a_run_that_is_too_short_is_named(runs, which, found):
@@ -267,17 +359,32 @@ def test_names_that_contradict_the_connectome_are_refused():
         subject_from_runs("sub-01", [recorded()], connectome(NAMES), TR_S, labels=NAMES[::-1])
 
 
+@pytest.mark.parametrize("run", [recorded(n_regions=6), recorded().T, recorded()[:, 0], recorded()[None], 3.0])
+def test_runs_of_other_regions_are_refused(run):
+    message = r"(?s)Run 2 does not have the connectome's regions.*expected: frames x 5 regions.*regions x time instead"
+    with pytest.raises(InputError, match=message) as error:
+        subject_from_runs("sub-01", [recorded(), run], connectome(), TR_S)
+    assert f"found: shape {np.shape(run)}\n" in str(error.value)
+
+
+@pytest.mark.parametrize(("labels", "found"), [(NAMES, "lh-cuneus, rh-bankssts"), (None, "region-002, region-004")])
 @pytest.mark.parametrize(
-    ("run", "message"),
-    [
-        (recorded(n_regions=6), r"(expected|found): 6"),
-        (np.c_[recorded(n_regions=4), np.ones(100)], r"(?s)not finite.*regions without data"),
-        (recorded()[:, 0], r"(?s)frames by regions.*found: \(50,\)"),
-    ],
+    ("problem", "value"), [("not finite", np.nan), ("not finite", -np.inf), ("constant", 0), ("constant", 7.5)]
 )
-def test_runs_that_cannot_be_used_are_refused(run, message):
-    with pytest.raises(InputError, match=message):
-        subject_from_runs("sub-01", [run], connectome(), TR_S)
+def test_regions_of_runs_without_data_are_named(labels, found, problem, value):
+    run = recorded(1)
+    run[:, [1, 3]] = value
+    with pytest.raises(
+        InputError, match=rf"(?s)Regions of run 2 are {problem}.*found: 2 of 5: {found}\n.*low coverage.*fix: remove them"
+    ):
+        subject_from_runs("sub-01", [recorded(0), run], connectome(), TR_S, labels=labels)
+
+
+def test_one_missing_frame_is_enough():
+    run = recorded()
+    run[17, 2] = np.nan
+    with pytest.raises(InputError, match=r"(?s)Regions of run 1 are not finite.*found: 1 of 5: lh-insula\n"):
+        subject_from_runs("sub-01", [run], connectome(NAMES), TR_S)
 
 
 @pytest.mark.parametrize("n_runs", [1, 2, 3])
@@ -336,6 +443,16 @@ def test_regions_by_frames(folder):
         load_subject(series(folder), TR_S)
 
 
+@pytest.mark.parametrize("frames_are_named", [True, False])
+def test_named_regions_by_frames(folder, frames_are_named):
+    columns = [f"frame-{k}" for k in range(100)] if frames_are_named else None
+    for k in range(2):
+        write(folder / f"run-{k + 1}.tsv", recorded(k).T, columns, NAMES)
+    assert load_subject(series(folder, orientation="regions_by_frames"), TR_S).labels == NAMES
+    with pytest.raises(InputError, match=r"(?s)run-1\.tsv do not have.*fix: data\.orientation=regions_by_frames"):
+        load_subject(series(folder), TR_S)
+
+
 def maps_of(folder):
     return {"myelin": str(folder / "myelin.tsv")}
 
@@ -387,6 +504,72 @@ def test_names_in_the_time_series_name_the_regions(folder):
     assert_same_target(data.test.target, target_of(recorded(1)))
 
 
+def named(folder, name, values, axes, order=SHUFFLED):
+    """Write a file again, with names and in another order."""
+    names = [NAMES[k] for k in order]
+    for axis in axes:
+        values = values.take(order, axis)
+    return write(folder / name, values, names if 1 in axes else ["myelin"], names if 0 in axes else None)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_names_in_an_fc_name_the_regions(folder, position):
+    for k in range(position, 3):
+        named(folder, f"fc-{k + 1}.tsv", target_of(recorded(k)).fc.numpy(), [0, 1], np.roll(SHUFFLED, k - position))
+    data = load_subject(statistics(folder, maps=maps_of(folder)), TR_S, 100)
+    assert data.labels == data.maps.labels == data.search.sc.labels == tuple(NAMES[k] for k in SHUFFLED)
+    np.testing.assert_array_equal(data.search.sc.weights, connectome().weights)
+    np.testing.assert_array_equal(data.maps.values, [MYELIN])
+    for k, one in enumerate((data.search, data.validation, data.test)):
+        run = recorded(k)[:, SHUFFLED] if k >= position else recorded(k)
+        assert one.target.labels == data.labels
+        assert_same_target(one.target, target_of(run))
+
+
+@pytest.mark.parametrize("files", [series, statistics])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_names_in_a_map_name_the_regions(folder, files, axis):
+    named(folder, "myelin.tsv", MYELIN[:, None] if axis == 0 else MYELIN[None], [axis])
+    data = load_subject(files(folder, maps=maps_of(folder)), TR_S, 100)
+    assert data.labels == data.maps.labels == data.search.sc.labels == tuple(NAMES[k] for k in SHUFFLED)
+    np.testing.assert_array_equal(data.maps.values, [MYELIN[SHUFFLED]])
+    np.testing.assert_array_equal(data.search.sc.weights, connectome().weights)
+
+
+def test_maps_are_joined_by_name_to_the_time_series(folder):
+    named(folder, "run-2.tsv", recorded(1), [1])
+    named(folder, "myelin.tsv", MYELIN[:, None], [0], range(5))
+    data = load_subject(series(folder, maps=maps_of(folder)), TR_S)
+    assert data.labels == tuple(NAMES[k] for k in SHUFFLED)
+    np.testing.assert_array_equal(data.maps.values, [MYELIN[SHUFFLED]])
+    assert_same_target(data.search.target, target_of(recorded(0)))
+    assert_same_target(data.test.target, target_of(recorded(1)[:, SHUFFLED]))
+
+
+def test_maps_are_joined_by_name_to_each_other(folder):
+    named(folder, "myelin.tsv", MYELIN[:, None], [0], range(5))
+    maps = {**maps_of(folder), "gradient": named(folder, "gradient.tsv", -MYELIN[:, None], [0])}
+    data = load_subject(series(folder, maps=maps), TR_S)
+    assert data.labels == NAMES
+    np.testing.assert_array_equal(data.maps.values, [MYELIN, -MYELIN])
+
+
+@pytest.mark.parametrize("kind", ["time series", "FC", "map"])
+def test_everything_is_joined_by_name_to_the_connectome(folder, kind):
+    named(folder, "sc.tsv", streamline_counts(), [0, 1], range(5))
+    if kind == "time series":
+        named(folder, "run-1.tsv", recorded(0), [1])
+    elif kind == "FC":
+        named(folder, "fc-1.tsv", target_of(recorded(0)).fc.numpy(), [0, 1])
+    else:
+        named(folder, "myelin.tsv", MYELIN[:, None], [0])
+    files = statistics if kind == "FC" else series
+    data = load_subject(files(folder, maps=maps_of(folder)), TR_S, 100)
+    assert data.labels == data.maps.labels == data.search.target.labels == NAMES
+    np.testing.assert_array_equal(data.maps.values, [MYELIN])
+    assert_same_target(data.search.target, target_of(recorded(0)))
+
+
 @pytest.mark.parametrize("name", ["sc.tsv", "run-2.tsv", "fc-2.tsv", "myelin.tsv"])
 def test_other_regions_are_refused_by_name(shuffled, name):
     path = shuffled / name
@@ -417,6 +600,33 @@ def test_cumulative_counts_are_accepted_with_a_note(folder):
     torch.testing.assert_close(data.search.target.fcd_cdf, target_of(recorded(0)).fcd_cdf, rtol=0, atol=2e-3)
 
 
+@pytest.mark.parametrize("n_stages", [1, 3])
+def test_notes_of_reading_are_kept(folder, n_stages):
+    counts = streamline_counts()
+    counts[0, 1] = counts[1, 0] = 1
+    write(folder / "sc.tsv", counts)
+    write(folder / "cdf-1.tsv", np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)[:, None])
+    with pytest.warns(InputNote) as caught:
+        data = load_subject(statistics(folder, n_stages), TR_S, 100)
+    assert [note.filename for note in caught] == [__file__] * 2
+    assert data.notes[-2:] == tuple(str(note.message) for note in caught)
+    assert "sc.tsv: 2 entries of 1 vanish" in data.notes[-2]
+    assert "cdf-1.tsv holds cumulative counts (last value 624403)" in data.notes[-1]
+    assert [note.split(":")[0] for note in data.notes[:-2]] == ["No validation data", "No test data"][: 3 - n_stages]
+    assert "  note: " + data.notes[-1] in repr(data)
+
+
+def test_notes_of_time_series_are_kept(folder):
+    counts = streamline_counts()
+    counts[0, 1] = counts[1, 0] = 1
+    write(folder / "sc.tsv", counts)
+    with pytest.warns(InputNote, match="2 entries of 1 vanish"):
+        data = load_subject(series(folder), TR_S)
+    assert len(data.notes) == 2
+    assert data.notes[0].startswith("Two runs")
+    assert data.search.sc.weights[0, 1] == 0
+
+
 def test_a_connectome_is_required(folder):
     with pytest.raises(ConfigError, match=r"(?s)No structural connectome was given.*fix: data.sc=PATH"):
         load_subject(replace(series(folder), sc=None), TR_S)
@@ -424,7 +634,12 @@ def test_a_connectome_is_required(folder):
 
 def test_time_series_or_statistics_are_required(folder):
     both = replace(statistics(folder), timeseries=series(folder).timeseries)
-    for files, found in ((both, "both"), (DataFiles(sc=str(folder / "sc.tsv")), "neither")):
+    some = replace(series(folder), test=stage(folder, 3))
+    for files, found in (
+        (both, "time series and search, validation, test files"),
+        (some, "time series and test files"),
+        (DataFiles(sc=str(folder / "sc.tsv")), "neither"),
+    ):
         with pytest.raises(
             ConfigError, match=rf"(?s)either time series or FC.*found: {found}.*fix: data.timeseries=\[RUN1,RUN2\] or"
         ):
@@ -437,12 +652,40 @@ def test_statistics_need_the_number_of_frames(folder):
 
 
 @pytest.mark.parametrize("name", ["search", "validation", "test"])
-def test_fc_needs_an_fcd(folder, name):
-    files = statistics(folder, **{name: StageFiles(fc=str(folder / "fc-1.tsv"))})
+@pytest.mark.parametrize("given", [("fc",), ("fcd_cdf",), ("sc",), ("fc", "sc"), ("fcd_cdf", "sc")])
+def test_fc_needs_an_fcd(folder, name, given):
+    whole = {"fc": "fc-1.tsv", "fcd_cdf": "cdf-1.tsv", "sc": "sc.tsv"}
+    files = statistics(folder, **{name: StageFiles(**{kind: str(folder / whole[kind]) for kind in given})})
     with pytest.raises(
         ConfigError, match=rf"(?s)The {name} data need both FC and FCD.*data.{name}.fc=FILE data.{name}.fcd_cdf=FILE"
     ):
         load_subject(files, TR_S, 100)
+
+
+@pytest.mark.parametrize("names", [["validation"], ["test"], ["validation", "test"]])
+def test_there_must_be_data_to_search_on(folder, names):
+    files = DataFiles(sc=str(folder / "sc.tsv"), **{name: stage(folder, 2) for name in names})
+    with pytest.raises(ConfigError, match=r"(?s)There are no data to search on.*data.search.fc=FILE data.search.fcd_cdf=FILE"):
+        load_subject(files, TR_S, 100)
+
+
+@pytest.mark.parametrize(
+    ("tr_s", "n_frames", "message"),
+    [
+        (720, 100, r"(?s)milliseconds.*fix: tr_s = 0\.72"),
+        (-3.0, 100, "tr_s must be a positive duration"),
+        (0, 100, "tr_s must be a positive duration"),
+        (None, 100, "tr_s must be a positive duration"),
+        (TR_S, 0, "n_frames must be a positive whole number"),
+        (TR_S, -100, "n_frames must be a positive whole number"),
+        (TR_S, 100.0, "n_frames must be a positive whole number"),
+    ],
+)
+@pytest.mark.parametrize("files", [series, statistics])
+def test_timing_is_checked_before_reading(tmp_path, files, tr_s, n_frames, message):
+    with pytest.raises(InputError, match=message) as error:
+        load_subject(files(tmp_path), tr_s, n_frames)
+    assert not isinstance(error.value, MissingInputError)
 
 
 def test_another_length_of_a_run_is_refused(folder):
@@ -482,6 +725,21 @@ def test_fc_of_another_parcellation_is_refused(folder):
         load_subject(statistics(folder), TR_S, 100, labels=folder / "regions.txt")
 
 
+@pytest.mark.parametrize(
+    ("files", "name", "axes", "message"),
+    [
+        (series, "run-1.tsv", [1], r"(?s)run-1\.tsv do not have .*expected: frames x 5 regions.*found: 100 frames x 4"),
+        (statistics, "fc-1.tsv", [0, 1], r"(?s)different numbers of regions.*expected: 5.*found: 4 in FC"),
+        (series, "myelin.tsv", [0], r"(?s)map .*myelin\.tsv has another number.*expected: 5 values.*found: 4"),
+    ],
+)
+def test_named_files_of_another_parcellation_are_refused(folder, files, name, axes, message):
+    values = {"run": recorded(), "fc-": target_of(recorded()).fc.numpy(), "mye": MYELIN[:, None]}[name[:3]]
+    named(folder, name, values, axes, SHUFFLED[:4])
+    with pytest.raises(InputError, match=message):
+        load_subject(files(folder, maps=maps_of(folder)), TR_S, 100)
+
+
 def test_the_published_group(shared):
     data = shared / "data/dk68"
     files = DataFiles(
@@ -510,7 +768,8 @@ def test_a_recorded_subject_of_one_run(shared):
     folder, dk68 = shared / "data/dk68-ebrains/sub-000", shared / "data/dk68"
     run = folder / "task-rest_run-1_timeseries.tsv"
     files = DataFiles("sub-000", str(folder / "SC.csv"), timeseries=[str(run)], maps={"myelin": str(dk68 / "myelin.csv")})
-    data = load_subject(files, 0.72, labels=dk68 / "regions.txt")
+    with pytest.warns(InputNote, match=r"SC\.csv: \d+ entries of 1 vanish"):
+        data = load_subject(files, 0.72, labels=dk68 / "regions.txt")
     assert (data.n_regions, data.search.n_frames, data.test.n_frames, len(data.runs)) == (68, 600, 600, 2)
     values, _ = read_timeseries(run)
     np.testing.assert_allclose(data.test.target.fc.numpy(), np.corrcoef(values[600:].T), atol=1e-9)
@@ -526,7 +785,7 @@ def test_a_recorded_subject_of_two_runs(shared, tmp_path):
         lines = (folder / f"task-rest_run-{k}_timeseries.tsv").read_text().splitlines()
         paths.append(str(tmp_path / f"run-{k}.tsv"))
         (tmp_path / f"run-{k}.tsv").write_text("\n".join(lines[:171]))
-    data = load_subject(DataFiles("100206", str(folder / "SC.csv"), timeseries=paths), 0.72, n_frames=170)
+    data = load_subject(DataFiles("100206", str(folder / "SC.csv"), "log1p", timeseries=paths), 0.72, n_frames=170)
     assert (data.subject_id, data.n_regions, data.labels[99]) == ("100206", 100, "schaefer100-7n-099")
     assert data.test is data.validation
     assert data.search.target.labels == data.labels

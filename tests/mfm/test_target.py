@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfm import Target, cost, fisher_mean, kolmogorov_smirnov
+from mfm import Target, cost, fisher_mean, functional_connectivity, kolmogorov_smirnov
 from mfm.errors import InputError
 from mfm.io import read_fcd_cdf, read_matrix
 from mfm.statistics.cost import check_fcd_cdf
@@ -60,10 +60,42 @@ def test_inputs_of_a_target_are_not_changed():
     assert fc.flags.writeable
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_later_changes_of_an_input_do_not_show(kind):
+    fc, cdf = kind(correlations()), kind(distributions())
+    target = Target(fc, cdf)
+    fc[...] = 7
+    cdf[...] = 7
+    np.testing.assert_array_equal(target.fc.numpy(), correlations())
+    np.testing.assert_array_equal(target.fcd_cdf.numpy(), distributions())
+
+
+def test_target_has_no_gradient():
+    fc, cdf = (torch.tensor(x, requires_grad=True) for x in (correlations(), distributions()))
+    target = Target(fc, cdf)
+    assert not target.fc.requires_grad
+    assert not target.fcd_cdf.requires_grad
+
+
+def test_regions_with_the_same_series_pass():
+    run = np.random.default_rng(0).normal(size=(100, N_REGIONS))
+    run[:, 3], run[:, 4] = run[:, 1], -run[:, 1]
+    for fc in (functional_connectivity(run), np.corrcoef(run.T)):
+        assert Target(fc, distributions()).fc[1, 3].item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("excess", [9e-7, -9e-7])
+def test_ones_within_a_millionth_pass(excess):
+    fc = correlations()
+    fc[1, 2] = fc[2, 1] = -1 - excess
+    np.fill_diagonal(fc, 1 + excess)
+    assert Target(fc, distributions()).fc[0, 0].item() == 1 + excess
+
+
 def test_round_off_is_no_fault():
     fc = correlations()
     fc[0, 1] += 5e-6
-    np.fill_diagonal(fc, 1 + 1e-9)
+    np.fill_diagonal(fc, 1 + 1e-7)
     assert Target(fc, distributions() - 1e-12 * np.arange(N_BINS)).n_regions == N_REGIONS
 
 
@@ -81,8 +113,9 @@ def test_refuses_fc_that_is_not_square(matrix, found):
 
 
 def test_refuses_fc_that_is_not_numeric():
-    with pytest.raises(InputError, match="FC is not a numeric array"):
-        Target("FC.csv", distributions())
+    for fc in ("FC.csv", correlations() + 0j, torch.tensor(correlations() + 0j)):
+        with pytest.raises(InputError, match="FC is not an array of real numbers"):
+            Target(fc, distributions())
 
 
 def test_names_regions_without_fc():
@@ -106,6 +139,9 @@ def fisher_z(diagonal, factor=1.0):
         (fisher_z(1.0, factor=3), "1"),
         (fisher_z(0.0, factor=3), "0"),
         (correlations() * 100, "100"),
+        (fisher_z(np.inf), "inf"),
+        (fisher_z(1.6), "1.6"),
+        (fisher_z(1.0) + np.where(np.eye(N_REGIONS) == 1, 0, 1.0), "1"),
     ],
 )
 def test_refuses_fc_that_is_no_correlation(matrix, diagonal):
@@ -113,7 +149,31 @@ def test_refuses_fc_that_is_no_correlation(matrix, diagonal):
         InputError, match=r"(?s)not a matrix of correlations.*\[-1, 1\] and ones on the diagonal.*Fisher z.*tanh"
     ) as error:
         Target(matrix, distributions())
-    assert f"found: values in [{matrix.min():.3g}, {matrix.max():.3g}], diagonal {diagonal}" in str(error.value)
+    assert f"found: values in [{matrix.min():.3g}, {matrix.max():.3g}], diagonal from {diagonal} to" in str(error.value)
+
+
+def covariance():
+    return correlations() * np.outer(*[np.linspace(0.3, 1, N_REGIONS)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "diagonal"),
+    [
+        (covariance(), "0.09 to 1"),
+        (np.where(np.eye(N_REGIONS) == 1, 0.5, correlations()), "0.5 to 0.5"),
+        (correlations() - np.diag([0, 1e-4, 0, 0, 0, 0]), "1 to 1"),
+        (correlations() - np.diag([0, 1, 0, 0, 0, 0]), "0 to 1"),
+        (-correlations(), "-1 to -1"),
+    ],
+)
+def test_refuses_fc_whose_diagonal_is_not_one(matrix, diagonal):
+    with pytest.raises(
+        InputError, match=r"(?s)not a matrix of correlations.*a covariance matrix, or a diagonal that was overwritten"
+    ) as error:
+        Target(matrix, distributions())
+    assert f"diagonal from {diagonal}\n" in str(error.value)
+    assert "fix: save correlations, with ones on the diagonal" in str(error.value)
+    assert "Fisher" not in str(error.value)
 
 
 def test_tanh_undoes_fisher_z():
@@ -155,8 +215,17 @@ def test_a_histogram_is_refused():
 
 
 def test_a_distribution_does_not_start_below_zero():
-    with pytest.raises(InputError, match="from 0 to 1"):
+    with pytest.raises(
+        InputError, match=r"(?s)FCD CDF has negative entries.*expected: values from 0 to 1.*found: first value -0\.\d+$"
+    ):
         check_fcd_cdf(distributions() - 0.5)
+
+
+def test_a_checked_distribution_is_a_copy():
+    cdf = torch.tensor(distributions())
+    checked = check_fcd_cdf(cdf)
+    cdf[3] = 2
+    np.testing.assert_array_equal(checked.numpy(), distributions())
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -185,7 +254,7 @@ def test_refuses_a_distribution_that_does_not_end_in_one(factor, found, cause):
 
 
 def test_refuses_a_distribution_that_is_not_numeric():
-    with pytest.raises(InputError, match="FCD CDF is not a numeric array"):
+    with pytest.raises(InputError, match="FCD CDF is not an array of real numbers"):
         check_fcd_cdf("FCD_CDF.csv")
 
 
@@ -257,8 +326,24 @@ def test_a_distribution_without_a_value_costs_no_number(positions):
     assert result.corr.isfinite().all()
 
 
-def test_fc_without_variation_costs_no_number():
-    assert cost(np.zeros((N_REGIONS, N_REGIONS)), distributions(), Target(correlations(), distributions())).total.isnan().all()
+@pytest.mark.parametrize("n_regions", [3, 6, 68, 100])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_fc_without_variation_costs_no_number(n_regions, dtype):
+    levels = [0, 0.1, 0.3, 0.7, 1, -0.2, 1 / 3]
+    fc = torch.tensor(np.array(levels, dtype)[:, None, None] * np.ones((n_regions, n_regions), dtype))
+    target = Target(correlations(n_regions=n_regions), distributions())
+    result = cost(fc, distributions(1, len(levels)), target)
+    for term in ("corr", "total"):
+        assert getattr(result, term).isnan().all()
+    assert result.mean_diff.isfinite().all()
+
+
+def test_fc_of_little_variation_costs_a_number():
+    fc = 0.3 + 1e-9 * correlations(1)
+    result = cost(fc, distributions(1), Target(correlations(), distributions()))
+    assert result.corr.item() == pytest.approx(
+        cost(correlations(1), distributions(1), Target(correlations(), distributions())).corr.item(), abs=1e-5
+    )
 
 
 def test_a_candidates_cost_does_not_depend_on_the_others():
@@ -275,9 +360,20 @@ def test_cost_has_a_gradient():
     assert fc.grad.abs().amax(dim=(1, 2)).min() > 0
 
 
-def test_refuses_fc_of_other_regions():
-    with pytest.raises(InputError, match=r"(?s)different numbers of regions.*expected: 6.*found: 5"):
-        cost(correlations(n_regions=5), distributions(), Target(correlations(), distributions()))
+@pytest.mark.parametrize("shape", [(5, 5), (1, 5, 5), (2, 6, 5), (2, 5, 6), (6,), (), (2, 1, 6, 6)])
+def test_refuses_fc_of_another_shape(shape):
+    with pytest.raises(
+        InputError, match=r"(?s)Simulated and empirical FC do not fit.*expected: \(B, 6, 6\), as the target"
+    ) as error:
+        cost(np.ones(shape), distributions(), Target(correlations(), distributions()))
+    assert f"found: {(1, *shape) if len(shape) == 2 else shape}" in str(error.value)
+
+
+@pytest.mark.parametrize(("n_fc", "shape"), [(3, (N_BINS,)), (3, (2, N_BINS)), (1, (3, N_BINS)), (2, (2, 1, N_BINS)), (1, ())])
+def test_refuses_distributions_of_other_candidates(n_fc, shape):
+    with pytest.raises(InputError, match=rf"(?s)of different candidates.*expected: \({n_fc}, K\) FCD CDFs") as error:
+        cost(correlations(1, n_fc), np.ones(shape), Target(correlations(), distributions()))
+    assert f"found: {(1, *shape) if len(shape) == 1 else shape}" in str(error.value)
 
 
 def test_refuses_distributions_on_other_bins():
@@ -291,6 +387,8 @@ def test_kolmogorov_smirnov_is_the_largest_distance():
     expected = np.abs(cdf.numpy() - other.numpy()).max(axis=-1)
     np.testing.assert_array_equal(kolmogorov_smirnov(cdf, other).numpy(), expected)
     assert kolmogorov_smirnov(other, cdf[0, 0]) == kolmogorov_smirnov(cdf[0, 0], other)
+    np.testing.assert_array_equal(kolmogorov_smirnov(cdf.numpy(), other.numpy()).numpy(), expected)
+    assert kolmogorov_smirnov([0, 0.25, 1], [0, 0.75, 1]).item() == 0.5
 
 
 @settings(max_examples=25, deadline=None)
@@ -298,7 +396,8 @@ def test_kolmogorov_smirnov_is_the_largest_distance():
 def test_fisher_mean_equals_numpy(seed, dim, largest):
     fc = np.random.default_rng(seed).uniform(-largest, largest, (3, 4, 5))
     expected = np.tanh(np.arctanh(fc).mean(axis=dim))
-    np.testing.assert_allclose(fisher_mean(torch.tensor(fc), dim).numpy(), expected, rtol=1e-9, atol=1e-12)
+    for kind in (torch.tensor, np.array, np.ndarray.tolist):
+        np.testing.assert_allclose(fisher_mean(kind(fc), dim).numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -93,7 +93,7 @@ def write_nan_connectome():
 
 
 def write_negative_connectome():
-    np.savetxt("SC.csv", np.loadtxt("SC.csv", delimiter=",") - 5, delimiter=",")
+    np.savetxt("SC.csv", np.loadtxt("SC.csv", delimiter=",") - 50, delimiter=",")
 
 
 def write_small_connectome():
@@ -132,7 +132,7 @@ def write_histogram():
         (write_constant_region, (), 65, "region 3"),
         (write_nan_connectome, (), 65, "not finite"),
         (write_negative_connectome, (), 65, "negative entries"),
-        (write_small_connectome, (), 65, "6 regions"),
+        (write_small_connectome, (), 65, "6 values, as in the connectome"),
         (write_short_map, (), 65, "another number of regions"),
         (write_flipped_gradient, (), 65, "multiply the map 'gradient' by -1"),
         (write_short_runs, (), 65, "60 frames"),

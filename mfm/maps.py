@@ -79,6 +79,8 @@ class Bounds:
     def __post_init__(self):
         for name in (*REGIONAL_PARAMETERS, "G"):
             try:
+                if isinstance(getattr(self, name), str):
+                    raise TypeError
                 low, high = (float(bound) for bound in getattr(self, name))
             except (TypeError, ValueError):
                 low, high = np.nan, np.nan
@@ -217,7 +219,8 @@ class MapParameterisation:
         w_EI = regional["w_EI"] - regional["w_EI"].mean(dim=1, keepdim=True)
         # The same w_EI everywhere correlates with nothing, which is no sign at all; round-off would give it one.
         spread = w_EI.norm(dim=1)
-        flat = spread <= 1e-9 * (self.bounds.w_EI[1] - self.bounds.w_EI[0])
+        round_off = 10 * torch.finfo(w_EI.dtype).eps * self.maps.n_regions**0.5
+        flat = spread <= max(1e-9, round_off) * self.bounds.w_EI[1]
         spread = torch.where(flat, torch.ones_like(spread), spread)
         for name, sign in self.plausibility.w_EI_signs:
             if name in self.maps.names:

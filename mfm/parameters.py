@@ -17,8 +17,8 @@ def as_float_tensor(value, name: str) -> Tensor:
         return value if value.is_floating_point() else value.double()
     try:
         array = np.asarray(value)
-        if np.iscomplexobj(array):
-            raise TypeError("complex numbers")
+        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+            raise TypeError(f"type {array.dtype}")
         return torch.as_tensor(array.astype(np.float64))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{name} is not an array of real numbers.", found=str(error)) from error

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mfm.connectome import Connectome
+from mfm.connectome import Connectome, check_labels
 from mfm.errors import InputError
 from mfm.maps import RegionalMaps
+from mfm.parameters import as_float_tensor
 from mfm.protocol import FCD_WINDOW_S, check_timing
 from mfm.statistics.cost import Target
 from mfm.statistics.fc import functional_connectivity
@@ -166,13 +167,14 @@ def subject_from_runs(
     maps : RegionalMaps, optional
         Default: none.
     labels : sequence of str, optional
-        Region names; default those of the connectome, else numbers.
+        Region names; default those of the connectome or the maps, else numbers.
     """
     check_timing(tr_s)
-    series = [np.asarray(run, dtype=np.float64) for run in runs]
+    series = [as_float_tensor(run, f"run {k + 1}").double().numpy() for k, run in enumerate(runs)]
     if not series:
         raise InputError("A subject needs at least one run.")
-    names = sc.default_labels if labels is None else tuple(str(label) for label in labels)
+    given = labels if labels is not None else sc.labels or (maps.labels if maps is not None else None)
+    names = check_labels(given, sc.n_regions, "the connectome") or sc.default_labels
     for k, run in enumerate(series):
         if run.ndim != 2 or run.shape[1] != sc.n_regions:
             raise InputError(
@@ -181,7 +183,6 @@ def subject_from_runs(
                 found=f"shape {run.shape}",
                 cause="regions x time instead of time x regions, or another parcellation",
             )
-        check_timeseries(run, names, f"run {k + 1}")
     notes = []
     parts = [(f"run {k + 1}", run) for k, run in enumerate(series)]
     if len(parts) == 1:
@@ -201,6 +202,7 @@ def subject_from_runs(
                 cause="a short scan, a wrong TR, or regions x time instead of time x regions",
             )
         bold = torch.as_tensor(run, dtype=torch.float64)
+        check_timeseries(run, names, source)
         target = Target(functional_connectivity(bold), fcd_cdf(bold, window), names)
         scans.append(Scan(target, sc, tr_s, len(run), source))
     return SubjectData(

@@ -74,6 +74,12 @@ def transform_connectome(
                 cause="mean counts, normalised weights, or a matrix that is already logged",
                 fix='transform="log1p" for counts, transform="none" for a matrix that is already logged',
             )
+        if weights.max() == 1:
+            raise InputError(
+                f"{what} holds nothing but zeros and ones, whose logarithm is 0.",
+                cause="a binary connectome",
+                fix='transform="none"',
+            )
         if (ones := int((weights == 1).sum())) > 0:
             warnings.warn(
                 InputNote(f'{what}: {ones} entries of 1 vanish under transform="log"; transform="log1p" keeps them.'),

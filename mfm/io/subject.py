@@ -143,8 +143,8 @@ def _region_names(files: DataFiles, labels: str | Path | None) -> tuple[str, ...
     for path in files.timeseries:
         if (names := read_timeseries(path, files.orientation)[1]) is not None:
             return names
-    for path in matrices[1:]:
-        if path is not None and (names := read_matrix(path, "FC")[1]) is not None:
+    for path in (*matrices[1:], *(getattr(files, stage).sc for stage in STAGES)):
+        if path is not None and (names := read_matrix(path, "FC or connectome")[1]) is not None:
             return names
     for path in (files.maps or {}).values():
         if (names := read_map_names(path)) is not None:
@@ -203,7 +203,7 @@ def _from_statistics(files, sc, maps, names, tr_s, n_frames, sources) -> Subject
             scans[stage] = _scan(files, stage, sc, names, tr_s, n_frames)
     search, validation, test = (scans[stage] for stage in STAGES)
     labels = names or sc.default_labels
-    return SubjectData(files.subject, search, validation, test, maps, labels, sources=sources, notes=tuple(notes))
+    return SubjectData(str(files.subject), search, validation, test, maps, labels, sources=sources, notes=tuple(notes))
 
 
 def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_frames: int) -> Scan:

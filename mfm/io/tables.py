@@ -107,7 +107,9 @@ def _split(text: str) -> list[list[str]]:
 
 def _numbers_and_names(rows: list[list[str]], path: Path) -> Table:
     # A header is a row of names throughout (but for the corner): one odd cell among numbers is an error, not a name.
-    has_header = not any(_is_number(cell) for cell in rows[0][1:] or rows[0])
+    # In two columns one name could be that odd cell: there the corner must not be a number either.
+    names = rows[0][1:] if len(rows[0]) > 2 else [cell for cell in rows[0] if cell]
+    has_header = bool(names) and not any(_is_number(cell) for cell in names)
     body = rows[1:] if has_header else rows
     has_row_names = len(body) > 0 and len(body[0]) > 1 and not any(_is_number(row[0]) for row in body)
     cells = [row[1:] for row in body] if has_row_names else body

@@ -172,7 +172,7 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
     x = simulated - mean_simulated[:, None]
     y = empirical - empirical.mean()
     # A constant FC correlates with nothing; round-off would let it.
-    constant = x.abs().amax(dim=-1) <= 1e-14
+    constant = (x.abs().amax(dim=-1) <= 1e-14) | (y.abs().amax() <= 1e-14)
     r = ((x @ y) / (x.norm(dim=-1) * y.norm())).masked_fill(constant, float("nan"))
     return Cost(1 - r, (mean_simulated - empirical.mean()).abs(), kolmogorov_smirnov(cdf, target.fcd_cdf))
 

@@ -149,7 +149,7 @@ def test_refuses_what_is_not_numeric(name, value):
 @pytest.mark.parametrize("name", ["w_EE", "w_EI", "sigma", "w_IE", "G"])
 def test_refuses_complex_numbers(name, kind):
     value = kind([1.0 + 0j, 2.0] if name == "G" else [[1.0 + 0j] * 4] * 2)
-    with pytest.raises(InputError, match=rf"(?s){name} is not an array of real numbers.*found: complex numbers"):
+    with pytest.raises(InputError, match=rf"(?s){name} is not an array of real numbers.*found: type complex"):
         FICParameters(**values(**{name: value}))
 
 

@@ -383,7 +383,7 @@ def test_regions_of_runs_without_data_are_named(labels, found, problem, value):
 def test_one_missing_frame_is_enough():
     run = recorded()
     run[17, 2] = np.nan
-    with pytest.raises(InputError, match=r"(?s)Regions of run 1 are not finite.*found: 1 of 5: lh-insula\n"):
+    with pytest.raises(InputError, match=r"(?s)Regions of run 1, first half are not finite.*found: 1 of 5: lh-insula\n"):
         subject_from_runs("sub-01", [run], connectome(NAMES), TR_S)
 
 
@@ -799,3 +799,10 @@ def test_orders_of_networks_are_not_mixed(shared):
         InputError, match=r"(?s)not those of the other inputs.*17Networks_LH.*found: 100 names schaefer100-7n-000"
     ):
         load_subject(files, 0.72, labels=shared / "data/schaefer100-17n/regions.txt")
+
+
+def test_a_region_constant_in_one_half_is_named():
+    run = recorded()
+    run[len(run) // 2 :, 1] = 3.0
+    with pytest.raises(InputError, match=r"(?s)run 1, second half are constant.*1 of 5"):
+        subject_from_runs("sub-01", [run], connectome(NAMES), TR_S)

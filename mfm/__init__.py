@@ -19,6 +19,7 @@ _HOMES = {
     "Simulation": "mfm.simulation",
     "SimStatus": "mfm.simulation",
     "within_range": "mfm.simulation",
+    "ei_ratio": "mfm.simulation",
     "functional_connectivity": "mfm.statistics",
     "fisher_mean": "mfm.statistics",
     "upper_triangle": "mfm.statistics",

@@ -90,7 +90,7 @@ def demo_subject(seed: int = 2026) -> DemoSubject:
         noise = rng.standard_normal(bold.shape) * bold.std(axis=0) * _MEASUREMENT_NOISE
         runs.append(bold + noise)
     subject = subject_from_runs("demo", runs, sc, _TR_S, maps, demo_labels())
-    return DemoSubject(subject, coefficients, (sim.S_E / sim.S_I)[0].mean(dim=0))
+    return DemoSubject(subject, coefficients, sim.ei_ratio[0])
 
 
 def demo_labels() -> tuple[str, ...]:

@@ -62,11 +62,5 @@ class BackendError(MfmfitError, RuntimeError):
     exit_code = 69
 
 
-class InterruptedFit(MfmfitError, KeyboardInterrupt):
-    """A fit stopped by the user; the same command resumes it."""
-
-    exit_code = 75
-
-
 class InputNote(UserWarning):
     """Something about an input that was accepted, but that its owner should know."""

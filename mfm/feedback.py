@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mfm.connectome import Connectome
 from mfm.constants import NEURAL
-from mfm.dynamics import excitatory_rate, inhibitory_rate, transfer_function
+from mfm.dynamics import inhibitory_rate, transfer_function
 from mfm.errors import InputError
 from mfm.parameters import FICParameters
 
@@ -37,7 +37,7 @@ def excitatory_resting_point() -> tuple[float, float]:
     x = c.tau_E * c.gamma * c.target_rate_hz
     current = torch.tensor(0.45, dtype=torch.float64)
     for _ in range(_NEWTON_STEPS):
-        rate, slope = _value_and_slope(excitatory_rate, current)
+        rate, slope = _rate_and_slope(current, c.a_E, c.b_E, c.d_E)
         current = current - (rate - c.target_rate_hz) / slope
     return x / (1 + x), current.item()
 
@@ -56,12 +56,12 @@ def resting_state(w_EI: Tensor) -> RestingState:
         # From the right of the root: S_I is positive, so that the drive alone bounds I_I from above.
         current = drive.detach().clone()
         for _ in range(_NEWTON_STEPS):
-            rate, slope = _value_and_slope(inhibitory_rate, current)
+            rate, slope = _rate_and_slope(current, c.a_I, c.b_I, c.d_I)
             update = (drive - c.tau_I * rate - current) / (1 + c.tau_I * slope)
             current = current + update
             if update.abs().max() <= 1e-15:
                 break
-        _, slope = _value_and_slope(inhibitory_rate, current)
+        _, slope = _rate_and_slope(current, c.a_I, c.b_I, c.d_I)
     current = current + (drive - c.tau_I * inhibitory_rate(current) - current) / (1 + c.tau_I * slope)
     return RestingState(S_E, I_E, c.tau_I * inhibitory_rate(current), current)
 
@@ -112,9 +112,8 @@ def check_same_regions(p: FICParameters, sc: Connectome) -> None:
         )
 
 
-def _value_and_slope(rate, current: Tensor) -> tuple[Tensor, Tensor]:
-    """A firing rate and its derivative with respect to the current, in closed form."""
-    a, b, d = (NEURAL.a_E, NEURAL.b_E, NEURAL.d_E) if rate is excitatory_rate else (NEURAL.a_I, NEURAL.b_I, NEURAL.d_I)
+def _rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
+    """A firing rate phi(a I - b; d) and its derivative with respect to the current I, in closed form."""
     x = a * current - b
     value = transfer_function(x, d)
     # phi' = (phi / x) (1 - d (phi - x)), and 1/2 at x = 0.

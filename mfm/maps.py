@@ -15,6 +15,9 @@ from mfm.parameters import FICParameters, as_float_tensor
 
 REGIONAL_PARAMETERS = ("w_EE", "w_EI", "sigma")
 
+# Two maps that contradict the signs asked of w_EI by more than this correlation leave less than one direction in six.
+_FLIPPED = 0.3
+
 
 @dataclass(frozen=True, eq=False)
 class RegionalMaps:
@@ -137,7 +140,7 @@ class MapParameterisation:
     Raises
     ------
     InputError
-        If two maps that w_EI must follow with opposite signs correlate positively, so that hardly any setting is plausible.
+        If two maps that w_EI must follow with opposite signs clearly correlate positively: a flipped sign.
 
     Examples
     --------
@@ -156,9 +159,9 @@ class MapParameterisation:
         for k, (name, sign) in enumerate(signs):
             for other, other_sign in signs[k + 1 :]:
                 r = np.corrcoef(self._map(name), self._map(other))[0, 1]
-                if r * sign * other_sign < 0:
+                if r * sign * other_sign < -_FLIPPED:
                     raise InputError(
-                        f"The maps {name!r} and {other!r} make nearly every candidate implausible.",
+                        f"The maps {name!r} and {other!r} make most candidates implausible.",
                         expected=f"a correlation of {'+' if sign * other_sign > 0 else '-'} sign, because w_EI must "
                         f"correlate {'positively' if sign > 0 else 'negatively'} with {name} and "
                         f"{'positively' if other_sign > 0 else 'negatively'} with {other}",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -63,6 +64,11 @@ class Simulation:
     def within_range(self) -> Tensor:
         """(B,) bool: every region of every realisation stays within [2.7, 3.3] Hz."""
         return within_range(self.rate_E).all(dim=-1)
+
+    @property
+    def ei_ratio(self) -> Tensor:
+        """(B, N) excitation/inhibition ratio, the mean over realisations of S_E / S_I."""
+        return ei_ratio(self.S_E, self.S_I)
 
     def __repr__(self) -> str:
         B, R, T, N = self.bold.shape
@@ -129,8 +135,9 @@ def simulate(
     check_same_regions(p, sc)
     if backend not in BACKENDS:
         raise BackendError(f"Unknown backend {backend!r}.", expected=" | ".join(BACKENDS), found=repr(backend))
-    if not isinstance(n_repeats, int) or n_repeats < 1:
+    if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
+    n_repeats = int(n_repeats)
     if backend == "auto":
         backend = "reference" if p.requires_grad else "numba"
     if backend == "numba" and p.requires_grad:
@@ -142,13 +149,28 @@ def simulate(
     trajectory = run(p, w_IE, sc, protocol, (S_E, S_I), keys, n_repeats, n_threads or available_cores())
     status = _status(trajectory, check_range=p.w_IE is None)
     bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
-    recorded_seed = tuple(int(s) for s in seed) if isinstance(seed, Sequence) else int(seed)
+    recorded_seed = int(keys[0]) if np.ndim(seed) == 0 else tuple(int(key) for key in keys)
     return Simulation(bold, rate_E, S_E, S_I, status, protocol, recorded_seed, backend)
 
 
 def available_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ei_ratio(S_E: Tensor, S_I: Tensor) -> Tensor:
+    """Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I, mean over realisations (Zhang et al. 2024).
+
+    Parameters
+    ----------
+    S_E, S_I : tensor, (..., R, N)
+        Averages over time of R realisations.
+
+    Returns
+    -------
+    tensor, (..., N)
+    """
+    return (S_E / S_I).mean(dim=-2)
 
 
 def within_range(rate_E: Tensor, band_hz: tuple[float, float] = RATE_RANGE_HZ) -> Tensor:
@@ -198,6 +220,8 @@ def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, T
         rest = resting_state(p.w_EI)
         return torch.full(shape, rest.S_E, dtype=p.w_EI.dtype, device=p.w_EI.device), rest.S_I[:, None].expand(shape)
     state = []
+    if len(initial) != 2:
+        raise InputError("The initial state is not a pair.", expected="(S_E, S_I)", found=f"{len(initial)} entries")
     for name, value in zip(("S_E", "S_I"), initial, strict=True):
         value = as_float_tensor(value, f"initial {name}").to(p.w_EI)
         if value.ndim == 2:

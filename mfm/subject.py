@@ -191,6 +191,8 @@ def subject_from_runs(
         notes.append("One run: its halves serve for search, and for validation and test. The test is not independent.")
     elif len(parts) == 2:
         notes.append("Two runs: the second serves for validation and test. The test is not independent of the choice.")
+    elif len(parts) > 3:
+        notes.append(f"Of {len(parts)} runs the first three are used; the others only tell how runs differ.")
     window = round(FCD_WINDOW_S / tr_s)
     scans = []
     for source, run in parts:
@@ -212,7 +214,7 @@ def subject_from_runs(
         test=scans[2] if len(scans) > 2 else scans[1],
         maps=RegionalMaps.none(sc.n_regions) if maps is None else maps,
         labels=names,
-        runs=tuple(scan.target for scan in scans),
+        runs=tuple(scan.target for scan in scans) if len(series) > 1 else (),
         sources=tuple(sources),
         notes=tuple(notes),
     )

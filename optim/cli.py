@@ -5,28 +5,36 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from mfm.errors import ConfigError, InputNote, MfmfitError
 
-_EXIT_INTERRUPTED = 75
+_EXIT_OUT_OF_RANGE = 1
 _EXIT_BUG = 70
+_EXIT_INTERRUPTED = 75
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code (see ``mfmfit --help``)."""
     args = _parser().parse_args(argv)
-    warnings.showwarning = _show_warning
     try:
-        return args.run(args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", InputNote)
+            warnings.showwarning = _show_warning
+            return args.run(args)
     except MfmfitError as error:
         _say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("interrupted: the same command goes on where this one stopped")
+        _say("interrupted" + ("" if args.run is _simulate else ": the same command goes on where this one stopped"))
         return _EXIT_INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        _say("this is a bug in mfmfit, not in your data: please report it with the lines above")
+        return _EXIT_BUG
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,13 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
     fit.set_defaults(run=_fit)
 
-    simulate = commands.add_parser("simulate", help="simulate fitted or given parameters, and write BOLD, FC and FCD")
+    simulate = commands.add_parser(
+        "simulate",
+        help="simulate fitted or given parameters, and write BOLD, FC and FCD",
+        description="Simulate a fit, or any parameters. For a fit, whatever is not given (connectome transform, TR, frames, "
+        "step, burn-in) is as in its test; else --tr and --frames are required.",
+    )
     simulate.add_argument("--parameters", required=True, help="table with the columns w_EE, w_EI, sigma (a fit's regional.tsv)")
     simulate.add_argument("--G", type=float, help="global coupling; default: from the JSON beside the table")
     simulate.add_argument("--sc", required=True, help="structural connectome")
-    simulate.add_argument("--sc-transform", default="log", choices=("log", "log1p", "none"))
-    simulate.add_argument("--tr", type=float, required=True, metavar="SECONDS")
-    simulate.add_argument("--frames", type=int, required=True)
+    simulate.add_argument("--sc-transform", choices=("log", "log1p", "none"))
+    simulate.add_argument("--tr", type=float, metavar="SECONDS")
+    simulate.add_argument("--frames", type=int)
     simulate.add_argument("--dt", type=float, metavar="SECONDS", help="neural step; default: the valid step nearest to 6 ms")
     simulate.add_argument("--repeats", type=int, default=1, help="noise realisations")
     simulate.add_argument("--seed", type=int, default=0)
@@ -92,7 +105,7 @@ def _fit(args) -> int:
 
 
 def run_fit(config, check_only: bool = False) -> int:
-    """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out."""
+    """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out; returns the exit code."""
     from mfm.io import load_subject
     from optim.fit import check_config
 
@@ -100,30 +113,42 @@ def run_fit(config, check_only: bool = False) -> int:
     subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     _say(repr(subject))
     if check_only:
-        from optim.fit import prepare
-
-        prepare(subject, config)
+        _prepared_folder(subject, config)
         _say("everything needed is there, and nothing contradicts")
         return 0
     result = fit_and_write(subject, config)
-    if result is not None:
-        print(_table(result))
-    return 0
+    if result is None:
+        return 0
+    print(_table(result))
+    return 0 if result.in_range else _EXIT_OUT_OF_RANGE
+
+
+def _prepared_folder(subject, config):
+    """The output folder, the fit's fingerprint, and whether it is done; every error that can be told before work is."""
+    from optim.fit import fingerprint, prepare
+    from optim.outputs import FitFolder
+
+    prepare(subject, config)
+    folder, digest = FitFolder(config), fingerprint(subject, config)
+    return folder, digest, folder.is_done(digest, config.output.overwrite)
 
 
 def fit_and_write(subject, config):
     """Fit into the configured folder; None where that very fit is already there."""
-    from optim.fit import fingerprint, fit_subject, prepare
-    from optim.outputs import FitFolder, write_fit
+    from optim.fit import fit_subject
+    from optim.outputs import write_fit
 
-    prepare(subject, config)
-    folder = FitFolder(config)
-    print_ = fingerprint(subject, config)
-    if folder.open(print_, config.output.overwrite):
-        _say(f"this fit is already done: {folder.path} (output.overwrite=true with other settings replaces it)")
+    folder, digest, done = _prepared_folder(subject, config)
+    if done:
+        _say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
+        print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
         return None
-    result = fit_subject(subject, config, folder.work, Progress(config.optimizer.starts * config.optimizer.generations))
+    folder.begin(digest)
+    progress = Progress(config.optimizer.starts, config.optimizer.generations)
+    result = fit_subject(subject, config, folder.work, progress)
     write_fit(result, folder)
+    if not result.in_range:
+        _say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
     _say(f"results: {folder.path}")
     return result
 
@@ -131,27 +156,30 @@ def fit_and_write(subject, config):
 class Progress:
     """One bar on a terminal, one line per generation elsewhere."""
 
-    def __init__(self, n_generations: int):
-        self._n = n_generations
+    def __init__(self, n_starts: int, n_generations: int):
+        self._n_generations = n_generations
+        self._n = n_starts * n_generations
         self._began = time.perf_counter()
         self._bar = None
-        self._done = 0
+        _say("scoring random candidates to start from" if not sys.stderr.isatty() else "searching")
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=n_generations, unit="generation", file=sys.stderr)
+            self._bar = tqdm(total=self._n, unit="generation", file=sys.stderr)
 
     def __call__(self, row) -> None:
-        self._done += 1
+        done = (row.start - 1) * self._n_generations + row.generation
         text = f"best {row.best_total:.3f}, {row.share_in_range:.0%} within range, step {row.step:.3f}"
         if self._bar is not None:
-            self._bar.update(1)
+            self._bar.n = done
             self._bar.set_postfix_str(text)
-            if self._done == self._n:
+        else:
+            elapsed = time.perf_counter() - self._began
+            _say(f"start {row.start} generation {row.generation}: {text} ({done}/{self._n}, {elapsed:.0f} s)")
+        if done == self._n:
+            if self._bar is not None:
                 self._bar.close()
-            return
-        elapsed = time.perf_counter() - self._began
-        _say(f"start {row.start + 1} generation {row.generation + 1}: {text} ({self._done}/{self._n}, {elapsed:.0f} s)")
+            _say("simulating the winners for validation and test")
 
 
 def _table(result) -> str:
@@ -160,7 +188,7 @@ def _table(result) -> str:
         inside = "yes" if s.in_range else "NO"
         lines.append(f"{s.stage:<12}{s.corr:>8.3f}{s.mean_diff:>11.3f}{s.ks:>8.3f}{s.total:>8.3f}   {inside}")
     c = result.ceiling
-    lines.append(f"single realisations of the winner: {c.realisation_mean:.3f} +- {c.realisation_std:.3f}")
+    lines.append(f"the test with other noise: {c.test_mean:.3f} +- {c.test_std:.3f}")
     if c.run_to_run is not None:
         lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
     lines.append(f"G = {float(result.parameters.G[0]):.3f}; mean E/I ratio = {float(result.ei_ratio.mean()):.3f}")
@@ -202,7 +230,7 @@ def _demo(args) -> int:
         return 0
     print(_table(result))
     print(compare_with_truth(result, demo))
-    return 0
+    return 0 if result.in_range else _EXIT_OUT_OF_RANGE
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -69,6 +70,9 @@ class AtlasConfig:
     name: str = "unnamed"
     labels: str | None = None
 
+    def __post_init__(self):
+        check_entity("atlas.name", self.name)
+
 
 @dataclass(frozen=True)
 class AcquisitionConfig:
@@ -116,15 +120,18 @@ class ObjectiveConfig:
         _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
         _one_of("objective.noise", self.noise, NOISE)
         _at_least("objective.n_repeats", self.n_repeats, 1)
+        if self.n_threads is not None:
+            _at_least("objective.n_threads", self.n_threads, 1)
 
     def protocol(self, scan: Scan, stage: str) -> Protocol:
         """Timing of a stage's simulations; an invalid step is an error, never adjusted."""
-        default = 0.0005 if stage == "test" else 0.006
-        dt_s = getattr(self, f"dt_{stage}_s") or nearest_dt(scan.tr_s, default)
+        dt_s = getattr(self, f"dt_{stage}_s")
+        if dt_s is None:
+            dt_s = nearest_dt(scan.tr_s, 0.0005 if stage == "test" else 0.006)
         # Validates the step before the hemodynamic one is derived from it.
         timing = {"burn_in_s": self.burn_in_s, "warm_up_s": self.warm_up_s}
         plain = Protocol(scan.tr_s, scan.n_frames, dt_s, **timing)
-        hemo_dt_s = self.hemo_dt_s or coarse_hemodynamic_dt(plain.tr_s, dt_s)
+        hemo_dt_s = coarse_hemodynamic_dt(plain.tr_s, dt_s) if self.hemo_dt_s is None else self.hemo_dt_s
         return Protocol(scan.tr_s, scan.n_frames, dt_s, **timing, hemo_dt_s=hemo_dt_s)
 
 
@@ -176,7 +183,7 @@ class OutputConfig:
     timeseries : bool
         Also the simulated BOLD of the test, as npy.
     overwrite : bool
-        Replace results of another configuration instead of refusing.
+        Fit anew where a fit is already there, and replace its files when the new ones are ready.
     """
 
     folder: str = "outputs"
@@ -197,6 +204,9 @@ class FitConfig:
     data: DataFiles = field(default_factory=DataFiles)
     output: OutputConfig = field(default_factory=OutputConfig)
 
+    def __post_init__(self):
+        check_entity("data.subject", self.data.subject)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -208,6 +218,14 @@ class FitConfig:
         settings["data"] = {key: settings["data"][key] for key in ("subject", "sc_transform", "sc_scale_max", "orientation")}
         settings["atlas"] = {"name": settings["atlas"]["name"]}
         return settings
+
+
+def check_entity(name: str, value: str) -> None:
+    """Raise a ConfigError unless `value` can stand in a file name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ConfigError(
+            f"{name} cannot be part of a file name.", expected="letters, digits, '.', '_', '-'", found=repr(value)
+        )
 
 
 def _one_of(name: str, value, allowed: tuple) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,12 +31,17 @@ def compose(overrides: Sequence[str] = ()) -> FitConfig:
 
     try:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-            values = hydra_compose("fit", overrides=list(overrides))
+            values = hydra_compose("fit", overrides=[_as_text(override) for override in overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
             "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
         ) from error
     return from_values(values)
+
+
+def _as_text(override: str) -> str:
+    """Subject ids and atlas names in quotes: Hydra would read 000123 or 1e5 as a number."""
+    return re.sub(r"^((?:data\.subject|atlas\.name)=)([A-Za-z0-9._-]+)$", r'\1"\2"', override)
 
 
 def from_values(values) -> FitConfig:

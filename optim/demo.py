@@ -6,7 +6,7 @@ import torch
 
 from mfm.demo import DemoSubject
 from optim.config import AcquisitionConfig, AtlasConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
-from optim.fit import FitResult, _seed, objective_for
+from optim.fit import FitResult, objective_for, stage_keys
 
 
 def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | None = None) -> FitConfig:
@@ -17,7 +17,9 @@ def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | N
         atlas=AtlasConfig(name="demo68"),
         acquisition=AcquisitionConfig(tr_s=0.72),
         objective=ObjectiveConfig(burn_in_s=72.0),
-        optimizer=OptimizerConfig(population=40, generations=generations or 30, initial_candidates=120, seed=seed),
+        optimizer=OptimizerConfig(
+            population=40, generations=30 if generations is None else generations, initial_candidates=120, seed=seed
+        ),
         data=DataFiles(subject="demo"),
         output=OutputConfig(folder=folder),
     )
@@ -29,13 +31,15 @@ def compare_with_truth(result: FitResult, demo: DemoSubject) -> str:
     The cost of the true parameters is simulated as that of the recovered ones was: same protocol, same noise.
     """
     truth = result.parameterisation.to_parameters(demo.coefficients)
-    at_truth = objective_for(result.subject.test, "test", result.config).evaluate(truth, _seed(result.config, "test"))
+    at_truth = objective_for(result.subject.test, "test", result.config).evaluate(
+        truth, stage_keys(result.subject, result.config, "test")
+    )
     recovered = result.stages[-1].total
     ceiling = result.ceiling
     lines = [
         "",
         f"test cost at the recovered parameters {recovered:.3f}, at the true ones {float(at_truth.cost.total[0]):.3f} "
-        f"(noise of one realisation {ceiling.realisation_std:.3f}; one recorded run against another {ceiling.run_to_run:.3f})",
+        f"(noise of that figure +- {ceiling.test_std:.3f}; one recorded run against another {ceiling.run_to_run:.3f})",
         "",
         f"{'coefficient':<16}{'true':>10}{'recovered':>12}",
     ]

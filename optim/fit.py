@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +17,17 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, MapParameterisation, Scan, SubjectData
-from mfm.errors import InputError, MfmfitError
+from mfm.errors import ConfigError, MfmfitError
 from mfm.subject import STAGES
 from optim.config import FitConfig
 from optim.objective import Evaluation, SimulationObjective
-from optim.search import Generation, SearchState, run_search
+from optim.search import Generation, run_search
 from optim.search_space import SearchSpace
+from optim.seeds import noise_keys, stream
 
-# Second word of the seed sequences of the stages after the search (whose sequences have three words).
-_STAGE_KEYS = {"search": 11, "validation": 12, "test": 13}
+# The test is repeated this often, to know how far its figure would move with other noise. With the test's own
+# realisations these fill one group of SIMD lanes, so that they cost next to nothing.
+_CEILING_REPEATS = 9
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,19 @@ class NoiseCeiling:
 
     Attributes
     ----------
-    realisation_mean, realisation_std : float
-        Total cost of the winner's single realisations in the test: mean and standard deviation.
+    test_mean, test_std : float
+        Mean and standard deviation of the test's total cost, each time with as many realisations as the test, over
+        nine repetitions with other noise.
+    single_mean, single_std : float
+        Likewise for the cost of single realisations.
     run_to_run : float or None
-        Total cost of one recorded run against another (mean over both directions and all pairs), where runs are known.
+        Total cost of one recorded run against another (mean over pairs), where there are two or more.
     """
 
-    realisation_mean: float
-    realisation_std: float
+    test_mean: float
+    test_std: float
+    single_mean: float
+    single_std: float
     run_to_run: float | None
 
 
@@ -127,8 +136,8 @@ def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[
     """What a fit works with, or the InputError that says why it cannot: nothing has been simulated yet."""
     space = SearchSpace(config.model.parameterisation(subject))
     objectives = {stage: objective_for(getattr(subject, stage), stage, config) for stage in STAGES}
-    # One candidate, to find out whether bounds and plausibility rules leave any.
-    space.draw(1, np.random.default_rng(0))
+    # To find out whether bounds and plausibility rules leave enough candidates.
+    space.draw(max(1, config.optimizer.initial_candidates), np.random.default_rng(0))
     return space, objectives
 
 
@@ -165,16 +174,26 @@ def fit_subject(
     """
     space, objectives = prepare(subject, config)
     parameterisation = space.parameterisation
-    seconds: dict[str, float] = {}
-
-    began = time.perf_counter()
-    states = [_search(start, space, objectives["search"], config, work, progress) for start in range(config.optimizer.starts)]
-    seconds["search"] = time.perf_counter() - began
+    states = [
+        run_search(
+            space,
+            objectives["search"],
+            config.optimizer,
+            config.objective.noise,
+            start,
+            subject.subject_id,
+            None if work is None else Path(work) / f"search-{start}.pkl",
+            progress,
+        )
+        for start in range(config.optimizer.starts)
+    ]
+    seconds = {"search": sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)}
+    n_searched = sum(state.n_simulated for state in states)
     winners = np.array([u for state in states for u in state.winners])
     if not len(winners):
         raise NoFitError(
             "No candidate kept every region's firing rate within [2.7, 3.3] Hz.",
-            found=f"0 of {sum(state.n_simulated for state in states)} simulated candidates",
+            found=f"0 of {n_searched} simulated candidates",
             cause="a connectome that was not log-transformed, or too few generations",
             fix="check data.sc_transform; raise optimizer.generations or optimizer.initial_candidates",
         )
@@ -182,16 +201,17 @@ def fit_subject(
     began = time.perf_counter()
     coefficients = space.to_coefficients(winners)
     candidates = parameterisation.to_parameters(coefficients)
-    validation = objectives["validation"].evaluate(candidates, _seed(config, "validation"))
+    validation = objectives["validation"].evaluate(candidates, stage_keys(subject, config, "validation")[0])
     best = int(validation.loss.argmin())
+    winner = candidates[best]
+    rescored = objectives["search"].evaluate(winner, stage_keys(subject, config, "rescore"))
     seconds["validation"] = time.perf_counter() - began
 
-    winner = candidates[best]
-    again = objectives["search"].evaluate(winner, _seed(config, "search"))
     began = time.perf_counter()
-    test = objectives["test"].evaluate(winner, _seed(config, "test"))
+    keys = stage_keys(subject, config, "test", 1 + _CEILING_REPEATS)
+    repeated = objectives["test"].evaluate(winner[[0] * len(keys)], keys)
+    test = repeated[[0]]
     seconds["test"] = time.perf_counter() - began
-    n_searched = sum(state.n_simulated for state in states)
     return FitResult(
         subject=subject,
         config=config,
@@ -202,24 +222,30 @@ def fit_subject(
         rate_E=test.rate_E[0].mean(dim=0),
         S_E=test.S_E[0].mean(dim=0),
         S_I=test.S_I[0].mean(dim=0),
-        ei_ratio=(test.S_E[0] / test.S_I[0]).mean(dim=0),
+        ei_ratio=mfm.ei_ratio(test.S_E, test.S_I)[0],
         stages=(
-            _stage_score("search", again, 0, n_searched, objectives["search"]),
+            _stage_score("search", rescored, 0, n_searched, objectives["search"]),
             _stage_score("validation", validation, best, len(winners), objectives["validation"]),
             _stage_score("test", test, 0, 1, objectives["test"]),
         ),
         trace=tuple(row for state in states for row in state.trace),
-        ceiling=_noise_ceiling(test, subject),
+        ceiling=_noise_ceiling(repeated, subject),
         test=test,
         seconds=seconds,
         fingerprint=fingerprint(subject, config),
     )
 
 
+def stage_keys(subject: SubjectData, config: FitConfig, purpose: str, n: int = 1) -> list[int]:
+    """Seeds of the noise of a stage after the search: ``purpose`` is "rescore", "validation" or "test"."""
+    return noise_keys(stream(config.optimizer.seed, subject.subject_id, purpose), n)
+
+
 def fingerprint(subject: SubjectData, config: FitConfig) -> str:
-    """sha256 of the data, the settings that decide the numbers, and the version."""
+    """sha256 of the data, the settings that decide the numbers, and the versions of what computes them."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([mfm.__version__, subject.subject_id, config.deciding()], sort_keys=True).encode())
+    versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
+    digest.update(json.dumps([versions, subject.subject_id, config.deciding()], sort_keys=True).encode())
     for stage in STAGES:
         scan: Scan = getattr(subject, stage)
         digest.update(json.dumps([scan.tr_s, scan.n_frames]).encode())
@@ -230,16 +256,6 @@ def fingerprint(subject: SubjectData, config: FitConfig) -> str:
     return digest.hexdigest()
 
 
-def _search(start: int, space, objective, config: FitConfig, work, progress) -> SearchState:
-    checkpoint = None if work is None else Path(work) / f"search-{start}.pkl"
-    return run_search(space, objective, config.optimizer, config.objective.noise, start, checkpoint, progress)
-
-
-def _seed(config: FitConfig, stage: str) -> int:
-    """The noise of a stage after the search: new to every candidate, the same for all of them."""
-    return int(np.random.SeedSequence([config.optimizer.seed, _STAGE_KEYS[stage]]).generate_state(1, np.uint64)[0])
-
-
 def _stage_score(stage: str, e: Evaluation, k: int, candidates: int, objective: SimulationObjective) -> StageScore:
     terms = {term: float(getattr(e.cost, term)[k]) for term in ("corr", "mean_diff", "ks", "total")}
     in_range = bool(e.within_range[k])
@@ -248,18 +264,24 @@ def _stage_score(stage: str, e: Evaluation, k: int, candidates: int, objective: 
     )
 
 
-def _noise_ceiling(test: Evaluation, subject: SubjectData) -> NoiseCeiling:
-    single = test.realisation_cost.total[0]
-    std = float(single.std()) if len(single) > 1 else float("nan")
-    pairs = [(a, b) for k, a in enumerate(subject.runs) for m, b in enumerate(subject.runs) if k != m]
-    between = [float(mfm.cost(a.fc, a.fcd_cdf, b).total) for a, b in pairs if len(a.fcd_cdf) == len(b.fcd_cdf)]
-    return NoiseCeiling(float(single.mean()), std, float(np.mean(between)) if between else None)
+def _noise_ceiling(repeated: Evaluation, subject: SubjectData) -> NoiseCeiling:
+    """From the test (first) and its repetitions with other noise."""
+    total, single = repeated.cost.total[1:], repeated.realisation_cost.total.flatten()
+    pairs = [(a, b) for a, b in itertools.combinations(subject.runs, 2) if len(a.fcd_cdf) == len(b.fcd_cdf)]
+    between = [float(mfm.cost(a.fc, a.fcd_cdf, b).total) for a, b in pairs]
+    return NoiseCeiling(
+        float(total.mean()),
+        float(total.std()),
+        float(single.mean()),
+        float(single.std()),
+        float(np.mean(between)) if between else None,
+    )
 
 
 def check_config(config: FitConfig) -> None:
-    """Raise an InputError for a setting that has no default and was not given."""
+    """Raise a ConfigError for a setting that has no default and was not given."""
     if config.acquisition.tr_s is None:
-        raise InputError(
+        raise ConfigError(
             "The repetition time was not given.",
             expected="acquisition.tr_s in seconds; it has no default, because a wrong TR is a wrong fit",
             fix="acquisition.tr_s=0.72, or acquisition=hcp_ya for HCP Young Adult",

@@ -19,7 +19,7 @@ OUT_OF_RANGE_LOSS = 6.0
 IMPLAUSIBLE_LOSS = 20.0
 
 # BOLD that is held at a time; more candidates are simulated in turns, with the same results.
-_BOLD_BYTES = 192 * 2**20
+_BOLD_BYTES = 384 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,16 @@ class Evaluation:
         excess = torch.maximum(low - rate, rate - high).clamp(min=0).mean(dim=(1, 2)).log1p()
         loss = torch.where(self.within_range, self.cost.total, OUT_OF_RANGE_LOSS + excess.clamp(max=10.0))
         return torch.where(torch.isfinite(loss), loss, torch.full_like(loss, OUT_OF_RANGE_LOSS + 10.0))
+
+    def __getitem__(self, index: list[int]) -> Evaluation:
+        """The candidates selected by `index`."""
+
+        def pick(value):
+            if isinstance(value, Cost):
+                return Cost(*(getattr(value, term)[index] for term in ("corr", "mean_diff", "ks")))
+            return value[index]
+
+        return Evaluation(**{f.name: pick(getattr(self, f.name)) for f in fields(self)})
 
     @classmethod
     def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:

@@ -14,9 +14,9 @@ import numpy as np
 
 import mfm
 from mfm.errors import OutputError
-from mfm.io import write_atomic, write_json, write_tsv
+from mfm.io import write_json, write_npy, write_tsv
 from optim.config import FitConfig
-from optim.fit import FitResult
+from optim.fit import FitResult, StageScore, objective_for, stage_keys
 from optim.search import Generation
 
 _COLUMNS = {
@@ -41,72 +41,78 @@ class FitFolder:
         self.path = Path(config.output.folder) / f"sub-{subject}"
         self.stem = f"sub-{subject}_atlas-{config.atlas.name}_desc-{config.model.name}"
         self.work = self.path / "work"
-        self._state = self.path / "status.json"
+        self._status = self.path / "status.json"
 
     def file(self, suffix: str) -> Path:
         return self.path / f"{self.stem}_{suffix}"
 
-    def open(self, fingerprint: str, overwrite: bool) -> bool:
-        """Prepare the folder for a fit; True if that very fit is already complete.
+    def is_done(self, fingerprint: str, overwrite: bool) -> bool:
+        """Whether the very fit is already there, and may stay; nothing is touched.
 
         Raises
         ------
         OutputError
-            If the folder holds results of other data, settings or version, and `overwrite` is not set.
+            If the folder holds something else, and `overwrite` is not set; files that no fit wrote are never replaced.
         """
         status = self._read_status()
-        if status is not None and status.get("fingerprint") != fingerprint:
-            if not overwrite:
-                raise OutputError(
-                    f"{self.path} holds a fit with other data, settings or version.",
-                    expected=f"fingerprint {fingerprint[:12]}",
-                    found=f"fingerprint {str(status.get('fingerprint'))[:12]}, {status.get('state')}",
-                    fix="choose another output.folder, or output.overwrite=true to replace it",
-                )
-            shutil.rmtree(self.path)
-            status = None
-        if status is not None and status.get("state") == "done":
-            return True
-        self.work.mkdir(parents=True, exist_ok=True)
+        if status is None or overwrite:
+            return False
+        if status["fingerprint"] != fingerprint:
+            raise OutputError(
+                f"{self.path} holds a fit with other data, settings or version.",
+                expected=f"fingerprint {fingerprint[:12]}",
+                found=f"fingerprint {status['fingerprint'][:12]}, {status['state']}",
+                fix="choose another output.folder, or output.overwrite=true to replace it",
+            )
+        return status["state"] == "done"
+
+    def begin(self, fingerprint: str) -> None:
+        """Mark the folder as being worked on; checkpoints of another fit are dropped, its results stay until `clear`."""
+        status = self._read_status()
+        if status is not None and (status["fingerprint"] != fingerprint or status["state"] == "done"):
+            shutil.rmtree(self.work, ignore_errors=True)
         self.set_state("running", fingerprint)
-        return False
+
+    def clear(self) -> None:
+        """Remove the results of an earlier fit, and nothing else."""
+        for file in [*self.path.glob(f"{self.path.name}_atlas-*_desc-*"), *(self.path / "figures").glob("*.png")]:
+            file.unlink()
 
     def set_state(self, state: str, fingerprint: str) -> None:
-        write_json(self._state, {"state": state, "fingerprint": fingerprint, "version": mfm.__version__})
+        write_json(self._status, {"state": state, "fingerprint": fingerprint, "version": mfm.__version__})
 
     def _read_status(self) -> dict | None:
-        if not self._state.exists():
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is not a folder.", fix="choose another output.folder")
+        if not self._status.exists():
             if self.path.exists() and any(self.path.iterdir()):
                 raise OutputError(f"{self.path} is not empty and was not written by a fit.", fix="choose another output.folder")
             return None
-        return json.loads(self._state.read_text(encoding="utf-8"))
+        try:
+            status = json.loads(self._status.read_text(encoding="utf-8"))
+        except ValueError:
+            status = None
+        if not isinstance(status, dict) or not {"state", "fingerprint"} <= set(status):
+            raise OutputError(f"{self._status} was not written by a fit.", fix="choose another output.folder")
+        return status
 
 
 def write_fit(result: FitResult, folder: FitFolder) -> None:
     """Write tables, JSON and, where asked for, figures; the folder is marked done last."""
+    folder.clear()
     _write_regional(result, folder)
-    write_tsv(
-        folder.file("fit.tsv"),
-        ("stage", "corr", "mean_diff", "ks", "total", "realisations", "candidates", "in_range", "dt_s"),
-        [astuple(score) for score in result.stages],
-    )
+    write_tsv(folder.file("fit.tsv"), [f.name for f in fields(StageScore)], [astuple(score) for score in result.stages])
     write_tsv(folder.file("trace.tsv"), [f.name for f in fields(Generation)], [astuple(row) for row in result.trace])
-    write_atomic(folder.file("fc.npy"), lambda path: _save(path, result.test.fc[0].numpy()))
-    write_atomic(folder.file("fcdcdf.npy"), lambda path: _save(path, result.test.fcd_cdf[0].numpy()))
+    write_npy(folder.file("fc.npy"), result.test.fc[0].numpy())
+    write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
     if result.config.output.timeseries:
-        write_atomic(folder.file("bold.npy"), lambda path: _save(path, _simulated_bold(result)))
+        write_npy(folder.file("bold.npy"), _simulated_bold(result))
     if result.config.output.figures:
         from optim.figures import write_figures
 
         write_figures(result, folder)
-    write_json(folder.file("fit.json"), _record(result))
     folder.set_state("done", result.fingerprint)
     shutil.rmtree(folder.work, ignore_errors=True)
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with open(path, "wb") as handle:
-        np.save(handle, array)
 
 
 def _write_regional(result: FitResult, folder: FitFolder) -> None:
@@ -114,16 +120,7 @@ def _write_regional(result: FitResult, folder: FitFolder) -> None:
     columns = (p.w_EE[0], p.w_EI[0], result.w_IE, p.sigma[0], result.S_E, result.S_I, result.rate_E, result.ei_ratio)
     rows = [(k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)]
     write_tsv(folder.file("regional.tsv"), list(_COLUMNS), rows)
-    write_json(
-        folder.file("regional.json"),
-        {
-            "columns": _COLUMNS,
-            "G": float(p.G[0]),
-            "coefficients": dict(zip(result.parameterisation.names, result.coefficients.tolist(), strict=True)),
-            "stage": "test",
-            "fingerprint": result.fingerprint,
-        },
-    )
+    write_json(folder.file("regional.json"), _record(result))
 
 
 def _record(result: FitResult) -> dict:
@@ -132,6 +129,7 @@ def _record(result: FitResult) -> dict:
     packages = ("mfmfit", "torch", "numba", "numpy", "scipy", "cma")
     return {
         "schema": 1,
+        "columns": _COLUMNS,
         "subject": subject.subject_id,
         "within_range": result.in_range,
         "G": float(result.parameters.G[0]),
@@ -142,6 +140,9 @@ def _record(result: FitResult) -> dict:
         "protocols": {
             stage: asdict(result.config.objective.protocol(getattr(subject, stage), stage))
             for stage in ("search", "validation", "test")
+        },
+        "noise_seeds": {
+            purpose: stage_keys(subject, result.config, purpose)[0] for purpose in ("rescore", "validation", "test")
         },
         "notes": list(subject.notes),
         "inputs": [asdict(source) for source in subject.sources],
@@ -156,15 +157,13 @@ def _record(result: FitResult) -> dict:
 
 def _simulated_bold(result: FitResult) -> np.ndarray:
     """BOLD of the test simulations, (R, T, N): the same seed gives the same noise."""
-    from optim.fit import _seed, objective_for
-
     objective = objective_for(result.subject.test, "test", result.config)
     sim = mfm.simulate(
         result.parameters,
         result.subject.test.sc,
         objective.protocol,
         objective.n_repeats,
-        _seed(result.config, "test"),
+        stage_keys(result.subject, result.config, "test"),
         objective.backend,
         n_threads=objective.n_threads,
     )

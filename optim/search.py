@@ -11,19 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from mfm.errors import OutputError
 from mfm.io import write_atomic
 from optim.cmaes import CMAES, Sampler, implausible_loss
 from optim.config import OptimizerConfig
 from optim.delssome import DELSSOMESearch
 from optim.objective import Objective
 from optim.search_space import SearchSpace
+from optim.seeds import noise_keys, stream
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {"cmaes": CMAES, "delssome": DELSSOMESearch}
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One row of the trace. Costs are of the best candidate within range, NaN where there was none."""
+    """One row of the trace, starts and generations from 1. Costs are of the best candidate within range, NaN without one."""
 
     start: int
     generation: int
@@ -45,6 +47,7 @@ class SearchState:
     start: int
     sampler: Sampler | None = None
     trace: list[Generation] = field(default_factory=list)
+    initial_seconds: float = 0.0
     #: Best candidate within range of each generation that had one, in search coordinates.
     winners: list[np.ndarray] = field(default_factory=list)
     restarts: int = 0
@@ -63,6 +66,7 @@ def run_search(
     optimizer: OptimizerConfig,
     noise: str,
     start: int,
+    subject_id: str = "",
     checkpoint: Path | None = None,
     progress: Callable[[Generation], None] | None = None,
 ) -> SearchState:
@@ -75,7 +79,8 @@ def run_search(
     optimizer : OptimizerConfig
     noise : {"shared", "independent"}
     start : int
-        Number of the start; with `optimizer.seed` it decides every random number.
+        Number of the start, from 0; with `optimizer.seed` and the subject it decides every random number.
+    subject_id : str
     checkpoint : path, optional
         Written after every generation; where it exists, the search goes on from it, bit-equal.
     progress : callable, optional
@@ -84,19 +89,28 @@ def run_search(
     Returns
     -------
     SearchState
+
+    Raises
+    ------
+    OutputError
+        If the checkpoint cannot be read.
     """
     state = _resume(checkpoint) or SearchState(start)
+
+    def seeds(purpose: str, *index: int) -> np.random.SeedSequence:
+        return stream(optimizer.seed, subject_id, purpose, start, *index)
+
     while len(state.trace) < optimizer.generations:
         generation = len(state.trace)
-        seeds = np.random.SeedSequence([optimizer.seed, start, generation])
         if state.sampler is None:
-            _begin(state, space, objective, optimizer, noise)
+            _begin(state, space, objective, optimizer, noise, seeds)
         assert state.sampler is not None
         began = time.perf_counter()
         u = state.sampler.ask()
-        loss, row = _score(u, space, objective, _noise_seeds(seeds, len(u), noise), state)
+        loss, row = _score(u, space, objective, _noise_keys(seeds("search", generation), len(u), noise), state)
         state.sampler.tell(u, loss)
-        state.trace.append(Generation(start, generation, **row, step=state.sampler.step, seconds=time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        state.trace.append(Generation(start + 1, generation + 1, **row, step=state.sampler.step, seconds=seconds))
         if state.sampler.stopped():
             state.sampler = None
             state.restarts += 1
@@ -110,29 +124,36 @@ def run_search(
 def _resume(checkpoint: Path | None) -> SearchState | None:
     if checkpoint is None or not checkpoint.exists():
         return None
-    return pickle.loads(checkpoint.read_bytes())
+    try:
+        return pickle.loads(checkpoint.read_bytes())
+    except Exception as error:
+        raise OutputError(
+            f"The checkpoint {checkpoint} cannot be read.",
+            found=repr(error),
+            fix=f"delete {checkpoint}: the search starts anew",
+        ) from error
 
 
-def _begin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str) -> None:
+def _begin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str, seeds) -> None:
     """A fresh search distribution around the best of some random candidates."""
-    seeds = np.random.SeedSequence([optimizer.seed, state.start, 2**31 + state.restarts])
-    draw, sample, noise_seeds = seeds.spawn(3)
+    began = time.perf_counter()
+    draw, keys = seeds("initial", state.restarts).spawn(2)
     u = space.draw(max(1, optimizer.initial_candidates), np.random.default_rng(draw))
     best = 0
     if optimizer.initial_candidates > 1:
-        loss, _ = _score(u, space, objective, _noise_seeds(noise_seeds, len(u), noise), None)
+        loss, _ = _score(u, space, objective, _noise_keys(keys, len(u), noise), None)
         best = int(loss.argmin())
         state.n_initial += len(u)
+    sample = seeds("sampler", state.restarts)
     state.sampler = SAMPLERS[optimizer.name](space, u[best], optimizer.initial_step, optimizer.population, sample)
+    state.initial_seconds += time.perf_counter() - began
 
 
-def _noise_seeds(seeds: np.random.SeedSequence, n: int, noise: str) -> list[int]:
-    if noise == "shared":
-        return [int(seeds.generate_state(1, np.uint64)[0])] * n
-    return [int(s) for s in seeds.generate_state(n, np.uint64)]
+def _noise_keys(seeds: np.random.SeedSequence, n: int, noise: str) -> list[int]:
+    return noise_keys(seeds, 1) * n if noise == "shared" else noise_keys(seeds, n)
 
 
-def _score(u, space: SearchSpace, objective: Objective, noise_seeds: list[int], state: SearchState | None):
+def _score(u, space: SearchSpace, objective: Objective, keys: list[int], state: SearchState | None):
     """Losses of a population, and its row of the trace; the best within range joins `state.winners`."""
     violation = space.violation(u)
     loss = implausible_loss(violation)
@@ -141,7 +162,7 @@ def _score(u, space: SearchSpace, objective: Objective, noise_seeds: list[int], 
     row |= {"share_in_range": 0.0, "n_simulated": len(feasible), "median_loss": float("nan")}
     if len(feasible):
         p = space.parameterisation.to_parameters(space.to_coefficients(u[feasible]))
-        evaluation = objective.evaluate(p, [noise_seeds[k] for k in feasible])
+        evaluation = objective.evaluate(p, [keys[k] for k in feasible])
         loss[feasible] = evaluation.loss.numpy()
         row["share_in_range"] = float(evaluation.within_range.double().mean()) * len(feasible) / len(u)
         best = int(loss[feasible].argmin())

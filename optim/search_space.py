@@ -43,21 +43,6 @@ class SearchSpace:
             coefficients[:, where.start] = low + width * u[:, where.start] - slopes @ self._centre
         return coefficients
 
-    def from_coefficients(self, coefficients: np.ndarray) -> np.ndarray:
-        """The inverse of `to_coefficients`."""
-        coefficients = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
-        u = np.empty_like(coefficients)
-        for name, where in self.parameterisation.slices().items():
-            low, high = getattr(self.parameterisation.bounds, name)
-            width = high - low
-            if name == "G":
-                u[:, where] = (coefficients[:, where] - low) / width
-                continue
-            slopes = coefficients[:, where.start + 1 : where.stop]
-            u[:, where.start + 1 : where.stop] = slopes * self._spread / (width * _SLOPE_SCALE)
-            u[:, where.start] = (coefficients[:, where.start] + slopes @ self._centre - low) / width
-        return u
-
     def violation(self, u: np.ndarray) -> np.ndarray:
         """How far candidates (B, D) are from bounds and plausibility; 0 is feasible."""
         return self.parameterisation.violation(self.to_coefficients(u)).numpy()

@@ -6,76 +6,123 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 import mfm
-from mfm.errors import InputError
-from mfm.io import load_connectome, write_atomic, write_json, write_tsv
-from mfm.io.tables import existing_file
+from mfm.errors import ConfigError, InputError
+from mfm.io import load_connectome, write_json, write_npy, write_tsv
+from mfm.io.tables import existing_file, order_by_name
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
 
 
 def simulate_to_folder(
     parameters: Path,
-    G: float | None,
-    sc: str,
-    sc_transform: str,
-    tr_s: float,
-    n_frames: int,
-    dt_s: float | None,
-    n_repeats: int,
-    seed: int,
-    backend: str,
     out: Path,
+    *,
+    sc: str,
+    G: float | None = None,
+    sc_transform: str | None = None,
+    tr_s: float | None = None,
+    n_frames: int | None = None,
+    dt_s: float | None = None,
+    n_repeats: int = 1,
+    seed: int = 0,
+    backend: str = "auto",
 ) -> list[Path]:
-    """Simulate one parameter set and write BOLD (R, T, N), FC, FCD CDF and regional averages; returns the files."""
-    connectome = load_connectome(sc, sc_transform)
-    p, labels = _read_parameters(parameters, G)
-    if connectome.labels is None and labels is not None and len(labels) == connectome.n_regions:
-        connectome = mfm.Connectome(connectome.weights, labels)
-    # Validates TR and neural step before the hemodynamic one is derived from them.
-    plain = mfm.Protocol(tr_s, n_frames, dt_s or nearest_dt(tr_s, 0.006))
-    protocol = mfm.Protocol(tr_s, n_frames, plain.dt_s, hemo_dt_s=coarse_hemodynamic_dt(tr_s, plain.dt_s))
+    """Simulate one parameter set and write BOLD (R, T, N), FC, FCD CDF and regional averages; returns the files.
+
+    Parameters
+    ----------
+    parameters : path
+        Table with the columns w_EE, w_EI, sigma; where the JSON of a fit lies beside it, what is not given is as in the fit's
+        test: G, connectome transform and scale, TR, frames, step, burn-in.
+    out : path
+        Folder.
+    sc : path
+        Structural connectome; joined with the parameters by name where both have names.
+    """
+    fit = _fit_record(parameters)
+    data = fit.get("config", {}).get("data", {})
+    transform = sc_transform or data.get("sc_transform", "log")
+    connectome = load_connectome(sc, transform, data.get("sc_scale_max", 0.02))
+    p, names = _read_parameters(parameters, fit.get("G") if G is None else G)
+    if names is not None and len(names) == connectome.n_regions:
+        if connectome.labels is not None:
+            order = order_by_name(names, connectome.labels, f"the parameters {parameters}")
+            p = mfm.FICParameters(p.w_EE[:, order], p.w_EI[:, order], p.sigma[:, order], p.G)
+        else:
+            connectome = mfm.Connectome(connectome.weights, names)
+    protocol = _protocol(fit.get("protocols", {}).get("test", {}), tr_s, n_frames, dt_s)
     sim = mfm.simulate(p, connectome, protocol, n_repeats, seed, backend)
-    files = [out / "bold.npy", out / "fc.npy", out / "regional.tsv", out / "simulation.json"]
-    write_atomic(files[0], lambda path: _save(path, sim.bold[0].numpy()))
-    write_atomic(files[1], lambda path: _save(path, mfm.functional_connectivity(sim.bold[0]).mean(dim=0).numpy()))
-    names = connectome.default_labels
     averages = [x[0].mean(dim=0).tolist() for x in (sim.rate_E, sim.S_E, sim.S_I)]
-    rows = [(k + 1, name, *values) for k, (name, *values) in enumerate(zip(names, *averages, strict=True))]
-    write_tsv(files[2], ("index", "region", "r_E", "S_E", "S_I"), rows)
-    statuses = [mfm.SimStatus(int(s)).name for s in sim.status[0]]
-    record = {"protocol": asdict(protocol), "seed": seed, "backend": sim.backend, "status": statuses, "G": float(p.G[0])}
-    write_json(files[3], record)
-    if n_frames >= 2 * protocol.window_frames:
-        files.append(out / "fcdcdf.npy")
-        write_atomic(files[-1], lambda path: _save(path, mfm.fcd_cdf(sim.bold[0], protocol.window_frames).mean(dim=0).numpy()))
+    rows = [(k + 1, *row) for k, row in enumerate(zip(connectome.default_labels, *averages, strict=True))]
+    files = [
+        write_npy(out / "bold.npy", sim.bold[0].numpy()),
+        write_npy(out / "fc.npy", mfm.functional_connectivity(sim.bold[0]).mean(dim=0).numpy()),
+        write_tsv(out / "regional.tsv", ("index", "region", "r_E", "S_E", "S_I"), rows),
+        write_json(
+            out / "simulation.json",
+            {
+                "protocol": asdict(protocol),
+                "sc_transform": transform,
+                "seed": seed,
+                "backend": sim.backend,
+                "status": [mfm.SimStatus(int(status)).name for status in sim.status[0]],
+                "G": float(p.G[0]),
+                "version": mfm.__version__,
+            },
+        ),
+    ]
+    if protocol.n_frames >= 2 * protocol.window_frames:
+        cdf = mfm.fcd_cdf(sim.bold[0], protocol.window_frames).mean(dim=0)
+        files.append(write_npy(out / "fcdcdf.npy", cdf.numpy()))
     return files
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    with open(path, "wb") as handle:
-        np.save(handle, array)
+def _fit_record(parameters: Path) -> dict:
+    """The JSON of the fit that wrote the table, or nothing."""
+    beside = parameters.with_suffix(".json")
+    if not beside.is_file():
+        return {}
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{beside} is not valid JSON.", found=str(error)) from error
+    return record if isinstance(record, dict) else {}
+
+
+def _protocol(of_fit: dict, tr_s: float | None, n_frames: int | None, dt_s: float | None) -> mfm.Protocol:
+    """The fit's protocol, with what was given instead; a new TR or step brings its own hemodynamic step."""
+    tr = of_fit.get("tr_s") if tr_s is None else tr_s
+    frames = of_fit.get("n_frames") if n_frames is None else n_frames
+    if tr is None or frames is None:
+        raise ConfigError("TR and frames are not known.", found="no fit beside the table", fix="--tr SECONDS --frames NUMBER")
+    if dt_s is None:
+        dt_s = of_fit["dt_s"] if of_fit.get("tr_s") == tr else nearest_dt(tr, 0.006)
+    timing = {name: of_fit[name] for name in ("burn_in_s", "warm_up_s") if name in of_fit}
+    plain = mfm.Protocol(tr, frames, dt_s, **timing)
+    return mfm.Protocol(tr, frames, dt_s, **timing, hemo_dt_s=coarse_hemodynamic_dt(tr, plain.dt_s))
 
 
 def _read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tuple[str, ...] | None]:
-    """One parameter set from a table with the columns w_EE, w_EI and sigma; G from the JSON beside it unless given."""
-    lines = existing_file(path, "parameter").read_text(encoding="utf-8").splitlines()
-    header = lines[0].split("\t" if "\t" in lines[0] else ",")
+    """One parameter set, and the names of its regions, from a table with the columns w_EE, w_EI, sigma (and region)."""
+    header, *rows = _cells(path)
     missing = [name for name in ("w_EE", "w_EI", "sigma") if name not in header]
-    if missing:
+    if missing or not rows:
         raise InputError(
-            f"{path} lacks columns.", expected="w_EE, w_EI, sigma, one row per region", found=f"no column {', '.join(missing)}"
+            f"{path} is no table of parameters.",
+            expected="columns w_EE, w_EI, sigma, one row per region",
+            found=f"no column {', '.join(missing)}" if missing else "no rows",
         )
-    rows = [line.split("\t" if "\t" in lines[0] else ",") for line in lines[1:] if line.strip()]
     try:
-        columns = {name: np.array([float(row[header.index(name)]) for row in rows]) for name in ("w_EE", "w_EI", "sigma")}
+        w_EE, w_EI, sigma = ([float(row[header.index(name)]) for row in rows] for name in ("w_EE", "w_EI", "sigma"))
     except (ValueError, IndexError) as error:
         raise InputError(f"{path} holds something that is not a number.", found=str(error)) from error
     if G is None:
-        beside = path.with_suffix(".json")
-        if not beside.exists():
-            raise InputError("The global coupling is not known.", found=f"no {beside.name} beside the table", fix="--G VALUE")
-        G = float(json.loads(beside.read_text(encoding="utf-8"))["G"])
-    labels = tuple(row[header.index("region")] for row in rows) if "region" in header else None
-    return mfm.FICParameters(columns["w_EE"], columns["w_EI"], columns["sigma"], [G]), labels
+        raise ConfigError("The global coupling is not known.", found=f"no fit's JSON beside {path.name}", fix="--G VALUE")
+    names = tuple(row[header.index("region")] for row in rows) if "region" in header else None
+    return mfm.FICParameters(w_EE, w_EI, sigma, [G]), names
+
+
+def _cells(path: Path) -> list[list[str]]:
+    lines = existing_file(path, "parameter").read_text(encoding="utf-8-sig").splitlines()
+    delimiter = "\t" if lines and "\t" in lines[0] else ","
+    return [line.split(delimiter) for line in lines if line.strip()] or [[]]

@@ -25,7 +25,9 @@ def main(values) -> None:
         run_fit(config)
     except MfmfitError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        # In a sweep the other jobs go on.
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -13,16 +13,14 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numba import njit
 
-from mfm.backends.simd import LANES, float_vector, floats, load, store, uints  # noqa: F401  (float_vector: registration)
+from mfm.backends.simd import LANES, float_vector, floats, kernel, load, store, uints  # noqa: F401  (float_vector: registration)
 from mfm.backends.vector_math import exp, gaussian_pair, log, philox, transfer_function
 from mfm.constants import HEMODYNAMIC, NEURAL
 from mfm.protocol import Protocol
 
 _f = np.float32
 _u = np.uint32
-_compile = njit(nogil=True, error_model="numpy", cache=True)
 
 # Rows of the connectome that are multiplied together: each load of S_E serves this many sums.
 _ROWS = 4
@@ -42,7 +40,7 @@ _INVERSE_ALPHA, _INVERSE_RHO, _LOG_1_RHO = _f(1 / _H.alpha), _f(1 / _H.rho), _f(
 _BOLD_1, _BOLD_2, _BOLD_3 = (_f(100 / _H.rho * _H.V_0 * k) for k in (_H.k_1, _H.k_2, _H.k_3))
 
 
-@_compile
+@kernel
 def _couple(C, S_E, coupling, n_regions):
     """coupling = C S_E, for `_ROWS` regions at a time (C packed by `_pack`)."""
     for block in range(0, n_regions, _ROWS):
@@ -64,7 +62,7 @@ def _couple(C, S_E, coupling, n_regions):
         store(coupling, (block + 3) * LANES, d)
 
 
-@_compile
+@kernel
 def _step_region(region, state, S_E, coupling, G_J, dt, noise_E, noise_I):
     """One Euler-Maruyama step of a region (`mfm.dynamics.neural_drift`)."""
     o = region * _FIELDS * LANES
@@ -84,7 +82,7 @@ def _step_region(region, state, S_E, coupling, G_J, dt, noise_E, noise_I):
     store(state, o + _SUM_S_I * LANES, load(state, o + _SUM_S_I * LANES) + s_I)
 
 
-@_compile
+@kernel
 def _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, dt):
     """One Euler-Maruyama step of all regions; four normals of a counter serve a pair of regions."""
     _couple(C, S_E, coupling, n_regions)
@@ -101,7 +99,7 @@ def _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, dt):
             _step_region(2 * pair + 1, state, S_E, coupling, g, dt, z_E, z_I)
 
 
-@_compile
+@kernel
 def _hemodynamic_step(state, n_regions, dt, inverse_steps):
     """One Euler step of the Balloon-Windkessel model driven by the mean of S_E over the step.
 
@@ -127,7 +125,7 @@ def _hemodynamic_step(state, n_regions, dt, inverse_steps):
         store(state, o + _Q * LANES, q + dq * (_RATE_H * dt))
 
 
-@_compile
+@kernel
 def _write_bold(state, n_regions, frame):
     for region in range(n_regions):
         o = region * _FIELDS * LANES
@@ -137,7 +135,7 @@ def _write_bold(state, n_regions, frame):
         store(frame, region * LANES, signal)
 
 
-@_compile
+@kernel
 def _flush_sums(state, totals, n_regions):
     """Add the sums of this frame to the float64 totals (r_E, S_E, S_I), and start them anew."""
     for region in range(n_regions):
@@ -152,7 +150,7 @@ def _flush_sums(state, totals, n_regions):
             state[o + _SUM_S_I * LANES + lane] = _f(0.0)
 
 
-@_compile
+@kernel
 def _simulate_group(C, state, S_E, G_J, streams, timing, dt, bold, totals, cancel):
     """Simulate one group of lanes; `bold` (T, N * LANES) and `totals` (3, N, LANES) are filled in place.
 
@@ -273,13 +271,16 @@ def _group_state(parameters, lanes, dt_s, keys, realisations):
     state[:, _S_I] = parameters["S_I"][lanes].T
     S_E = np.ascontiguousarray(parameters["S_E"][lanes].T, dtype=np.float32).reshape(-1)
     G_J = (J * parameters["G"][lanes]).astype(np.float32)
-    key = keys[lanes]
-    low, high = (key & np.uint64(0xFFFFFFFF)), (key >> np.uint64(32))
-    streams = np.concatenate([low.astype(np.uint32), high.astype(np.uint32), realisations[lanes].astype(np.uint32)])
-    return state.reshape(-1), S_E, G_J, streams
+    return state.reshape(-1), S_E, G_J, _streams(keys[lanes], realisations[lanes])
 
 
-@_compile
+def _streams(keys: np.ndarray, realisations: np.ndarray) -> np.ndarray:
+    """The noise streams of a group: low and high words of the keys, and the realisations, LANES each."""
+    low, high = keys & np.uint64(0xFFFFFFFF), keys >> np.uint64(32)
+    return np.concatenate([low.astype(np.uint32), high.astype(np.uint32), realisations.astype(np.uint32)])
+
+
+@kernel
 def _fill_normals(first_step, streams, out):
     n_steps, n_regions = out.shape[0], out.shape[1]
     key_low = load(streams, 0)
@@ -306,8 +307,7 @@ def standard_normals(keys: np.ndarray, realisations: np.ndarray, first_step: int
     for first in range(0, M, LANES):
         lanes = np.minimum(np.arange(first, first + LANES), M - 1)
         used = min(LANES, M - first)
-        low, high = (keys[lanes] & np.uint64(0xFFFFFFFF)), (keys[lanes] >> np.uint64(32))
-        streams = np.concatenate([low.astype(np.uint32), high.astype(np.uint32), realisations[lanes].astype(np.uint32)])
+        streams = _streams(keys[lanes], realisations[lanes])
         block = np.empty((n_steps, n_regions, 2, LANES), np.float32)
         _fill_normals(first_step, streams, block)
         noise[:, first : first + used] = block[..., :used].transpose(0, 3, 1, 2)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 
 from llvmlite import ir
+from numba import njit
 from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.extending import intrinsic, models, overload, register_model
@@ -25,6 +26,15 @@ _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _UINTS = ir.VectorType(ir.IntType(32), LANES)
 _ULONGS = ir.VectorType(ir.IntType(64), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
+
+
+def kernel(function):
+    """Compile `function` without the interpreter lock, cached on disk wherever a folder for that can be written."""
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no writable folder, as in a read-only container
+        return njit(**options)(function)
 
 
 class _VectorType(types.Type):

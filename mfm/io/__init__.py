@@ -3,7 +3,7 @@
 from mfm.io.connectomes import load_connectome
 from mfm.io.subject import DataFiles, StageFiles, load_subject
 from mfm.io.tables import read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries
-from mfm.io.write import write_atomic, write_json, write_tsv
+from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
 __all__ = [
     "DataFiles",
@@ -17,5 +17,6 @@ __all__ = [
     "read_timeseries",
     "write_atomic",
     "write_json",
+    "write_npy",
     "write_tsv",
 ]

@@ -184,6 +184,9 @@ def _from_timeseries(files, sc, maps, names, tr_s, n_frames, sources) -> Subject
                 fix="leave acquisition.n_frames out, to take each run's own length",
             )
         runs.append(values)
+    digests = [source.sha256 for source in sources if source.role == "timeseries"]
+    if len(set(digests)) < len(digests):
+        raise InputError("The same time series were given twice.", fix="give each run once: a run cannot test itself")
     return subject_from_runs(files.subject, runs, sc, tr_s, maps, names, sources)
 
 

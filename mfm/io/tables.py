@@ -119,8 +119,20 @@ def _numbers_and_names(rows: list[list[str]], path: Path) -> Table:
         raise InputError(f"{path} holds text where numbers are expected.", found=str(error)) from error
     if values.ndim != 2 or values.size == 0:
         raise InputError(f"{path} holds no numbers.")
+    if not has_header and len(values) > 1 and values.shape[1] > 2 and _counts_columns(values[0]):
+        raise InputError(
+            f"The first row of {path} counts the columns.",
+            expected="numbers, or a header of region names",
+            found=f"{values[0, 0]:g}, {values[0, 1]:g}, ..., {values[0, -1]:g}",
+            cause="a table saved with numbered columns, as pandas does",
+            fix="save it without header (header=False), or with region names",
+        )
     header = tuple(rows[0][1:] if has_row_names else rows[0]) if has_header else None
     return Table(values, tuple(row[0] for row in body) if has_row_names else None, header)
+
+
+def _counts_columns(row: np.ndarray) -> bool:
+    return any(np.array_equal(row, np.arange(len(row)) + first) for first in (0, 1))
 
 
 def _is_number(cell: str) -> bool:
@@ -232,7 +244,10 @@ def read_timeseries(
 
 def read_fcd_cdf(path: str | Path) -> np.ndarray:
     """FCD CDF, (K,), from one column or row; cumulative counts are normalised, with an `InputNote` that says so."""
-    values = read_table(path, "FCD CDF").values.reshape(-1)
+    values = read_table(path, "FCD CDF").values
+    if min(values.shape) != 1:
+        raise InputError(f"{path} is not an FCD CDF.", expected="one column", found=f"{values.shape[1]} columns")
+    values = values.reshape(-1)
     if len(values) and np.isfinite(values).all() and values[-1] > 1 + 1e-6 and (np.diff(values) >= 0).all():
         warnings.warn(
             InputNote(f"{path} holds cumulative counts (last value {values[-1]:g}); they were divided by it."), stacklevel=2

@@ -9,7 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mfm.errors import OutputError
+
+# Read once: the only way to read it is to set it, for the whole process.
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
 
 
 def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -25,9 +31,7 @@ def write_atomic(path: str | Path, write: Callable[[Path], object]) -> Path:
     try:
         write(temporary)
         # mkstemp makes private files; results are as readable as the user's other files.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         try:
             temporary.replace(path)
         except OSError as error:
@@ -47,9 +51,19 @@ def write_json(path: str | Path, content: dict) -> Path:
     return write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def write_npy(path: str | Path, array: np.ndarray) -> Path:
+    """An array as npy."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as handle:
+            np.save(handle, array)
+
+    return write_atomic(path, write)
+
+
 def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence]) -> Path:
     """A table with a header row; what is not finite, and None, are written as ``n/a``."""
-    lines = ["\t".join(columns)]
+    lines = ["\t".join(_cell(column) for column in columns)]
     for row in rows:
         if len(row) != len(columns):
             raise ValueError(f"{len(row)} cells for {len(columns)} columns")

@@ -8,9 +8,6 @@ from torch import Tensor
 from mfm.errors import InputError
 from mfm.parameters import as_float_tensor
 
-# Simulations whose FC is computed together: bounds the float64 copy of their BOLD.
-_CHUNK = 16
-
 
 def functional_connectivity(bold) -> Tensor:
     """Pearson correlation of the regions' time series.
@@ -33,7 +30,8 @@ def functional_connectivity(bold) -> Tensor:
     """
     bold = as_bold(bold)
     flat = bold.reshape(-1, *bold.shape[-2:])
-    fc = torch.cat([_correlation(chunk.double()) for chunk in flat.split(_CHUNK)])
+    # Run by run: a batched product rounds differently in batches of different size.
+    fc = torch.stack([_correlation(run.double()) for run in flat])
     return fc.reshape(*bold.shape[:-2], bold.shape[-1], bold.shape[-1])
 
 

@@ -105,6 +105,6 @@ def _cdf_float32(run: np.ndarray, window_frames: int, n_bins: int) -> np.ndarray
 
     counts = fcd_counts(run, window_frames, n_bins)
     if counts is None:
-        return np.full(n_bins, np.nan)
+        return _cdf_float64(run, window_frames, n_bins)
     cdf = np.cumsum(counts)
     return cdf / cdf[-1]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from mfm.backends.simd import LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
+from mfm.backends.simd import LANES, float_vector, floats, kernel, load, square_root, store  # noqa: F401  (float_vector: registration)
 
 _f = np.float32
-_compile = njit(nogil=True, error_model="numpy", cache=True)
 
 # Pairs of regions multiplied at a time: two tiles of this many pairs and LANES windows stay in the first-level cache.
 _PAIRS = 128
+
+# A variance below this share of the largest sum of squares so far has lost more than half of float64's digits.
+_LOST = 1e-8
 
 # Rows of a tile computed together: each load of the right-hand windows serves this many sums.
 _ROWS = 8
@@ -26,7 +27,8 @@ def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int) -> np.ndarray |
 
     Returns
     -------
-    array of int64, (n_bins,), or None if a region is not finite, or constant in some window.
+    array of int64, (n_bins,), or None where float64 must judge: a region that is not finite, constant in some window, or
+    so much larger elsewhere (a spike) that running sums lose its variance in that window.
     """
     if not np.isfinite(run).all() or _constant_in_a_window(run, window_frames):
         return None
@@ -35,7 +37,8 @@ def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int) -> np.ndarray |
     n_pairs = n_regions * (n_regions - 1) // 2
     panels = np.zeros(-(-n_windows // LANES) * n_pairs * LANES, np.float32)
     x = run.astype(np.float64)
-    _window_patterns(x - x.mean(axis=0), window_frames, panels)
+    if not _window_patterns(x - x.mean(axis=0), window_frames, panels):
+        return None
     counts = np.zeros(n_bins, np.int64)
     _count_products(panels, n_windows, n_pairs, counts)
     return counts
@@ -48,7 +51,7 @@ def _constant_in_a_window(run: np.ndarray, window_frames: int) -> bool:
     return bool((changes[window_frames - 1 :] == changes[: len(run) - window_frames + 1]).any())
 
 
-@_compile
+@kernel
 def _move_window(new, old, sums, products):
     """Let the sums over a window take in the frame `new` and let go of the frame `old` (float64: no drift to speak of)."""
     n_regions = len(sums)
@@ -62,12 +65,12 @@ def _move_window(new, old, sums, products):
             row[j] += a * new[j] - b * old[j]
 
 
-@_compile
+@kernel
 def _window_patterns(x, window, panels):
     """FC of each window as a centred vector of unit length; a panel holds LANES windows, pair by pair, window innermost.
 
     `x` is (T, N), float64 and centred. The correlations are made in float64: where a region varies little within a window,
-    float32 sums would cost digits.
+    float32 sums would cost digits. False where even float64 running sums do.
     """
     n_frames, n_regions = x.shape
     n_windows = n_frames - window + 1
@@ -75,13 +78,19 @@ def _window_patterns(x, window, panels):
     products = np.zeros((n_regions, n_regions))
     inverse = np.empty(n_regions)
     nothing = np.zeros(n_regions)
+    largest = np.zeros(n_regions)
     for t in range(n_frames):
         _move_window(x[t], x[t - window] if t >= window else nothing, sums, products)
+        for i in range(n_regions):
+            largest[i] = max(largest[i], products[i, i])
         w = t - window + 1
         if w < 0:
             continue
         for i in range(n_regions):
-            inverse[i] = 1.0 / np.sqrt(products[i, i] - sums[i] * sums[i] / window)
+            variance = products[i, i] - sums[i] * sums[i] / window
+            if not variance > _LOST * largest[i]:
+                return False
+            inverse[i] = 1.0 / np.sqrt(variance)
         k = (w // LANES) * (n_regions * (n_regions - 1) // 2) * LANES + w % LANES
         for i in range(n_regions):
             row = products[i]
@@ -92,9 +101,10 @@ def _window_patterns(x, window, panels):
                 k += LANES
         if w % LANES == LANES - 1 or w == n_windows - 1:
             _centre_and_scale(panels, w // LANES, n_regions * (n_regions - 1) // 2)
+    return True
 
 
-@_compile
+@kernel
 def _centre_and_scale(panels, panel, n_pairs):
     """Mean 0 and length 1 over the pairs, for each window of a panel; sums of `_PAIRS` are added up, to round less."""
     first = panel * n_pairs * LANES
@@ -119,7 +129,7 @@ def _centre_and_scale(panels, panel, n_pairs):
         store(panels, k, load(panels, k) * scale)
 
 
-@_compile
+@kernel
 def _add_products(panels, left, right, n_pairs, tile, offset):
     """Add to `_ROWS` rows of the tile the products over some pairs, summed apart first: fewer roundings."""
     a = floats(_f(0.0))
@@ -152,7 +162,7 @@ def _add_products(panels, left, right, n_pairs, tile, offset):
     store(tile, offset + 7 * LANES, load(tile, offset + 7 * LANES) + h)
 
 
-@_compile
+@kernel
 def _count_products(panels, n_windows, n_pairs, counts):
     """Count the inner products of all pairs of different windows, tile of LANES x LANES windows by tile."""
     n_bins = len(counts)

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and how it fails."""
 
+import json
 import os
 import signal
 import subprocess
@@ -63,7 +64,7 @@ def test_fit_from_time_series(files, capsys):
     assert "validation" in out
     assert "generation 3" in err
     assert (files / "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_regional.tsv").exists()
-    assert '"sha256"' in (files / "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_fit.json").read_text()
+    assert '"sha256"' in (files / "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_regional.json").read_text()
 
 
 def test_fit_from_fc_and_fcd_files(files):
@@ -78,6 +79,11 @@ def test_check_reads_everything_and_writes_nothing(files, capsys):
 
 def write_regions_by_frames():
     np.savetxt("run-1.tsv", np.loadtxt("run-1.tsv", skiprows=1).T, delimiter="\t")
+
+
+def write_numbered_header():
+    run = np.loadtxt("run-1.tsv", skiprows=1)
+    np.savetxt("run-1.tsv", run, delimiter="\t", header="\t".join(map(str, range(8))), comments="")
 
 
 def write_constant_region():
@@ -142,7 +148,13 @@ def write_histogram():
         (None, ("data.timeseries=[nowhere.tsv]",), 66, "nowhere.tsv"),
         (None, ("data.sc=null",), 2, "data.sc=PATH"),
         (None, ("data.timeseries=[]",), 2, "either time series or FC"),
-        (None, ("acquisition.tr_s=null",), 65, "no default"),
+        (None, ("acquisition.tr_s=null",), 2, "no default"),
+        (None, ("data.subject=../evil",), 2, "file name"),
+        (None, ("data.timeseries=[run-1.tsv,run-1.tsv]",), 65, "given twice"),
+        (None, ("objective.n_threads=0",), 2, "at least 1"),
+        (None, ("objective.dt_test_s=0",), 65, "dt_s must be a positive duration"),
+        (None, ("model.w_EI_min_std=50",), 65, "Hardly any candidate"),
+        (write_numbered_header, (), 65, "counts the columns"),
         (None, ("acquisition.tr_s=720",), 65, "milliseconds"),
         (None, ("objective.dt_search_s=0.0061",), 65, "dt_s = 0.00609756"),
         (None, ("acquisition.n_frames=71",), 65, "70 frames"),
@@ -164,10 +176,28 @@ def test_bad_input_is_told_before_work_starts(files, capsys, spoil, overrides, c
     assert not (files / "outputs").exists()
 
 
-def test_cumulative_counts_are_accepted_and_said(files, recwarn):
-    np.savetxt("FCD_CDF.csv", np.rint(np.loadtxt("FCD_CDF.csv") * 1275), fmt="%d")
-    with pytest.warns(mfm.errors.InputNote, match="cumulative counts"):
-        mfm.io.read_fcd_cdf("FCD_CDF.csv")
+def test_cumulative_counts_are_accepted_and_said(files, capsys):
+    counts = np.rint(np.loadtxt("FCD_CDF.csv") * 1275)
+    np.savetxt("FCD_CDF.csv", counts, fmt="%d")
+    assert main(["fit", "--check", *DATA, *STATISTICS]) == 0
+    assert "note: FCD_CDF.csv holds cumulative counts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("subject", ["000123", "1e5", "true", "1_000"])
+def test_ids_are_text(subject):
+    assert compose([f"data.subject={subject}"]).data.subject == subject
+
+
+def test_a_fit_out_of_range_is_told_by_its_exit_code(files, capsys, monkeypatch):
+    monkeypatch.setattr("optim.fit.FitResult.in_range", False)
+    assert fit() == 1
+    assert "do not use this fit" in capsys.readouterr().err
+
+
+def test_a_bug_is_told_as_a_bug(files, capsys, monkeypatch):
+    monkeypatch.setattr("mfm.io.load_subject", lambda *_: 1 / 0)
+    assert fit() == 70
+    assert "bug in mfmfit" in capsys.readouterr().err
 
 
 def test_every_configuration_group_composes():
@@ -180,17 +210,44 @@ def test_every_configuration_group_composes():
     assert compose(["optimizer=delssome"]).optimizer.starts == 5
 
 
-def test_simulate_from_a_fit(files, capsys):
-    assert fit() == 0
-    table = "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_regional.tsv"
-    arguments = ["simulate", "--sc", "SC.csv", "--sc-transform", "log1p", "--tr", "2", "--frames", "70", "--out", "sim"]
-    assert main([*arguments, "--parameters", table, "--repeats", "2"]) == 0
-    assert np.load("sim/bold.npy").shape == (2, 70, 8)
+TABLE = "outputs/sub-01/sub-01_atlas-unnamed_desc-fic_regional.tsv"
+
+
+def test_simulate_repeats_the_test_of_a_fit(files):
+    assert fit("output.timeseries=true") == 0
+    seed = json.loads(Path(TABLE).with_suffix(".json").read_text())["noise_seeds"]["test"]
+    assert main(["simulate", "--parameters", TABLE, "--sc", "SC.csv", "--seed", str(seed), "--out", "sim"]) == 0
+    assert np.load("sim/bold.npy") == pytest.approx(np.load(TABLE.replace("regional.tsv", "bold.npy")), rel=1e-4)
     assert np.load("sim/fc.npy").shape == (8, 8)
     assert np.load("sim/fcdcdf.npy")[-1] == 1
-    assert main([*arguments, "--parameters", "myelin.csv"]) == 65
+
+
+def test_simulate_joins_by_name(files):
+    assert fit() == 0
+    arguments = ["simulate", "--tr", "2", "--frames", "70", "--parameters", TABLE, "--sc"]
+    assert main([*arguments, "SC.csv", "--out", "plain"]) == 0
+    names = [row.split("\t")[1] for row in Path(TABLE).read_text().splitlines()[1:]]
+    order = np.random.default_rng(0).permutation(8)
+    shuffled = np.loadtxt("SC.csv", delimiter=",")[np.ix_(order, order)]
+    np.savetxt("named.csv", shuffled, delimiter=",", header=",".join(names[k] for k in order), comments="")
+    assert main([*arguments, "named.csv", "--out", "named"]) == 0
+    plain, named = ({r.split("\t")[1] for r in Path(f"{x}/regional.tsv").read_text().splitlines()} for x in ("plain", "named"))
+    assert plain == named
+    record = json.loads(Path("named/simulation.json").read_text())
+    assert record["status"] == ["OK"]
+
+
+def test_simulate_with_wrong_input(files, capsys):
+    arguments = ["simulate", "--sc", "SC.csv", "--sc-transform", "log1p", "--out", "sim"]
+    assert main([*arguments, "--parameters", "myelin.csv", "--tr", "2", "--frames", "70"]) == 65
     assert "w_EE, w_EI, sigma" in capsys.readouterr().err
-    assert main([*arguments, "--parameters", table, "--repeats", "0"]) == 2
+    Path("p.csv").write_text("w_EE,w_EI,sigma\n" + "3,2.5,0.005\n" * 8)
+    assert main([*arguments, "--parameters", "p.csv", "--tr", "2", "--frames", "70"]) == 2
+    assert "--G VALUE" in capsys.readouterr().err
+    assert main([*arguments, "--parameters", "p.csv", "--G", "1"]) == 2
+    assert "--tr SECONDS" in capsys.readouterr().err
+    assert main([*arguments, "--parameters", "p.csv", "--G", "1", "--tr", "2", "--frames", "70", "--repeats", "0"]) == 2
+    assert main([*arguments, "--parameters", "p.csv", "--G", "1", "--tr", "2", "--frames", "70"]) == 0
 
 
 def run(*arguments, **options):
@@ -198,7 +255,7 @@ def run(*arguments, **options):
 
 
 def test_ctrl_c_ends_with_a_code_and_the_same_command_resumes(files, capsys):
-    command = ["fit", *QUICK, *DATA, "optimizer.generations=12"]
+    command = ["fit", *QUICK, *DATA, "optimizer.generations=30"]
     process = run(*command)
     for line in process.stderr:
         if "generation 2" in line:

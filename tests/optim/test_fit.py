@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 import mfm
 from mfm.errors import InputError, OutputError
 from optim.cli import fit_and_write
-from optim.fit import NoFitError, fingerprint, fit_subject
+from optim.fit import NoFitError, fingerprint, fit_subject, objective_for, stage_keys
 from optim.outputs import FitFolder, write_fit
 
 
@@ -37,11 +38,12 @@ def read_tsv(path):
 def test_stages_are_simulated_on_their_own_data(subject, fitted):
     assert [score.stage for score in fitted.stages] == ["search", "validation", "test"]
     assert fitted.stages[2].dt_s == 0.0025
-    for score in fitted.stages:
-        assert score.total == pytest.approx(score.corr + score.mean_diff + score.ks)
-    fc = fitted.test.fc[0]
-    again = mfm.cost(fc, fitted.test.fcd_cdf[0], subject.test.target)
-    assert float(again.total) == pytest.approx(fitted.stages[2].total)
+    for score, purpose in zip(fitted.stages, ("rescore", "validation", "test"), strict=True):
+        key = stage_keys(subject, fitted.config, purpose)[0]
+        scan = getattr(subject, score.stage)
+        again = objective_for(scan, score.stage, fitted.config).evaluate(fitted.parameters, key)
+        assert float(again.cost.total) == score.total == pytest.approx(score.corr + score.mean_diff + score.ks)
+        assert score.in_range == bool(again.within_range)
 
 
 def test_ei_ratio_is_the_mean_over_realisations(fitted):
@@ -49,12 +51,21 @@ def test_ei_ratio_is_the_mean_over_realisations(fitted):
     assert torch.equal(fitted.ei_ratio, expected)
 
 
-def test_run_to_run_cost_is_reported(subject, fitted):
-    a, b = subject.runs
-    expected = [float(mfm.cost(x.fc, x.fcd_cdf, y).total) for x, y in ((a, b), (b, a))]
-    assert fitted.ceiling.run_to_run == pytest.approx(np.mean(expected))
-    single = fitted.test.realisation_cost.total[0]
-    assert fitted.ceiling.realisation_std == pytest.approx(float(single.std()))
+def test_noise_ceiling(subject, fitted):
+    between = [float(mfm.cost(a.fc, a.fcd_cdf, b).total) for k, a in enumerate(subject.runs) for b in subject.runs[k + 1 :]]
+    assert fitted.ceiling.run_to_run == pytest.approx(np.mean(between))
+    keys = stage_keys(subject, fitted.config, "test", 10)
+    objective = objective_for(subject.test, "test", fitted.config)
+    totals = [float(objective.evaluate(fitted.parameters, key).cost.total) for key in keys]
+    assert totals[0] == fitted.stages[2].total
+    assert fitted.ceiling.test_mean == pytest.approx(np.mean(totals[1:]))
+    assert fitted.ceiling.test_std == pytest.approx(np.std(totals[1:], ddof=1))
+
+
+def test_halves_of_one_run_are_no_two_runs(subject, config):
+    maps, sc = subject.maps, subject.search.sc
+    bold = np.random.default_rng(0).normal(size=(160, 8)).cumsum(axis=0)
+    assert mfm.subject_from_runs("one", [bold], sc, 2.0, maps).runs == ()
 
 
 def test_same_seed_same_fit_whatever_the_threads(subject, config):
@@ -72,15 +83,16 @@ def test_files_of_a_fit(subject, config):
     assert list(regional[0]) == ["index", "region", "w_EE", "w_EI", "w_IE", "sigma", "S_E", "S_I", "r_E", "EI_ratio"]
     assert [row["region"] for row in regional] == list(subject.labels)
     assert float(regional[3]["w_EE"]) == pytest.approx(float(result.parameters.w_EE[0, 3]), rel=1e-9)
-    beside = json.loads(folder.file("regional.json").read_text())
-    assert beside["G"] == pytest.approx(float(result.parameters.G[0]))
-    assert set(beside["columns"]) == set(regional[0])
-    assert [row["stage"] for row in read_tsv(folder.file("fit.tsv"))] == ["search", "validation", "test"]
-    assert len(read_tsv(folder.file("trace.tsv"))) == 4
-    record = json.loads(folder.file("fit.json").read_text())
+    record = json.loads(folder.file("regional.json").read_text())
+    assert record["G"] == pytest.approx(float(result.parameters.G[0]))
+    assert set(record["columns"]) == set(regional[0])
     assert record["config"]["optimizer"]["seed"] == 1
-    assert record["versions"]["torch"] == torch.__version__.split("+")[0] or record["versions"]["torch"]
+    assert record["versions"]["torch"] == version("torch")
     assert record["protocols"]["test"]["dt_s"] == 0.005
+    assert record["noise_seeds"]["test"] == stage_keys(subject, config, "test")[0]
+    assert record["seconds"]["search"] > 0
+    assert [row["stage"] for row in read_tsv(folder.file("fit.tsv"))] == ["search", "validation", "test"]
+    assert [row["generation"] for row in read_tsv(folder.file("trace.tsv"))] == ["1", "2", "3", "4"]
     assert {figure.name for figure in (folder.path / "figures").iterdir()} == {
         "convergence.png",
         "ei_ratio.png",
@@ -97,26 +109,58 @@ def test_files_of_a_fit(subject, config):
 def test_a_finished_fit_is_not_repeated(subject, config, capsys):
     assert fit_and_write(subject, config) is not None
     assert fit_and_write(subject, config) is None
-    assert "already done" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "already done" in err
+    assert out == FitFolder(config).file("fit.tsv").read_text()
+    again = replace(config, output=replace(config.output, overwrite=True, timeseries=True))
+    assert fit_and_write(subject, again) is not None
+    assert FitFolder(config).file("bold.npy").exists()
 
 
 def test_results_of_another_configuration_are_not_overwritten(subject, config):
     fit_and_write(subject, config)
     other = replace(config, optimizer=replace(config.optimizer, seed=2))
-    before = FitFolder(config).file("fit.tsv").read_text()
+    folder = FitFolder(config)
+    (folder.path / "notes.txt").write_text("mine")
+    before = folder.file("fit.tsv").read_text()
     with pytest.raises(OutputError, match=r"other data, settings or version(.|\n)*overwrite"):
         fit_and_write(subject, other)
-    assert FitFolder(config).file("fit.tsv").read_text() == before
+    assert folder.file("fit.tsv").read_text() == before
     assert fit_and_write(subject, replace(other, output=replace(other.output, overwrite=True))) is not None
+    assert folder.file("fit.tsv").read_text() != before
+    assert (folder.path / "notes.txt").read_text() == "mine"
 
 
-def test_a_foreign_folder_is_left_alone(subject, config):
+def test_a_failed_fit_leaves_the_earlier_results(subject, config):
+    fit_and_write(subject, config)
+    before = FitFolder(config).file("fit.tsv").read_text()
+    wild = replace(
+        config,
+        model=replace(config.model, w_EE=[9.0, 10.0], w_EI=[0.0, 0.5], G=[2.9, 3.0]),
+        output=replace(config.output, overwrite=True),
+    )
+    with pytest.raises(NoFitError):
+        fit_and_write(subject, wild)
+    assert FitFolder(config).file("fit.tsv").read_text() == before
+
+
+@pytest.mark.parametrize("status", [None, '{"mine": 1}', "not json"])
+def test_a_foreign_folder_is_left_alone(subject, config, status):
     path = FitFolder(config).path
     path.mkdir(parents=True)
     (path / "thesis.txt").write_text("precious")
+    if status is not None:
+        (path / "status.json").write_text(status)
     with pytest.raises(OutputError, match="not written by a fit"):
         fit_and_write(subject, replace(config, output=replace(config.output, overwrite=True)))
     assert (path / "thesis.txt").read_text() == "precious"
+
+
+def test_an_output_folder_that_is_a_file(subject, config, tmp_path):
+    FitFolder(config).path.parent.mkdir()
+    FitFolder(config).path.write_text("a file")
+    with pytest.raises(OutputError, match="not a folder"):
+        fit_and_write(subject, config)
 
 
 def test_an_interrupted_fit_goes_on_where_it_stopped(subject, config, monkeypatch):
@@ -129,17 +173,18 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(subject, config, monkeypatc
             raise KeyboardInterrupt
 
     folder = FitFolder(config)
-    folder.open(fingerprint(subject, config), overwrite=False)
+    folder.begin(fingerprint(subject, config))
     with pytest.raises(KeyboardInterrupt):
         fit_subject(subject, config, folder.work, stop_after_two)
     assert not folder.file("fit.tsv").exists()
-    assert not folder.open(fingerprint(subject, config), overwrite=False)
+    assert not folder.is_done(fingerprint(subject, config), overwrite=False)
+    folder.begin(fingerprint(subject, config))
     resumed = fit_subject(subject, config, folder.work, lambda row: seen.append(row.generation))
-    assert seen == [0, 1, 2, 3]
+    assert seen == [1, 2, 3, 4]
     assert torch.equal(whole.coefficients, resumed.coefficients)
     assert whole.stages == resumed.stages
     write_fit(resumed, folder)
-    assert folder.open(fingerprint(subject, config), overwrite=False)
+    assert folder.is_done(fingerprint(subject, config), overwrite=False)
 
 
 def test_a_search_without_any_candidate_in_range_says_so(subject, config):
@@ -155,7 +200,7 @@ def test_the_published_search_and_independent_noise_run_too(subject, config):
         objective=replace(config.objective, noise="independent"),
     )
     result = fit_subject(subject, other)
-    assert {row.start for row in result.trace} == {0, 1}
+    assert {row.start for row in result.trace} == {1, 2}
 
 
 def test_an_invalid_step_is_an_error_before_work(subject, config):

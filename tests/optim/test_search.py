@@ -8,13 +8,14 @@ import pytest
 import torch
 
 import mfm
-from mfm.errors import InputError
+from mfm.errors import InputError, OutputError
 from optim.cmaes import CMAES, ask_feasible, check_finite, implausible_loss
 from optim.config import OptimizerConfig
 from optim.delssome import DELSSOMESearch
 from optim.objective import IMPLAUSIBLE_LOSS, OUT_OF_RANGE_LOSS, Evaluation, SimulationObjective
 from optim.search import run_search
 from optim.search_space import SearchSpace
+from optim.seeds import noise_keys, stream
 
 SAMPLERS = {"cmaes": CMAES, "delssome": DELSSOMESearch}
 
@@ -22,11 +23,6 @@ SAMPLERS = {"cmaes": CMAES, "delssome": DELSSOMESearch}
 @pytest.fixture(scope="module")
 def space(subject):
     return SearchSpace(mfm.MapParameterisation(subject.maps))
-
-
-def test_coordinates_round_trip(space):
-    u = np.random.default_rng(0).normal(size=(20, 10))
-    assert np.allclose(space.from_coefficients(space.to_coefficients(u)), u, atol=1e-12)
 
 
 def test_coordinates_are_means_and_slopes_in_units_of_the_range(space):
@@ -107,6 +103,32 @@ def test_nan_never_reaches_a_sampler(name, space):
     assert check_finite([1.0, 2.0]).tolist() == [1.0, 2.0]
 
 
+def test_the_published_search_recombines_the_best_ten_by_inverse_cost(space):
+    search = DELSSOMESearch(space, np.full(10, 0.5) * [1, 0, 0, 1, 0.1, 0, 1, 1, 0, 0], 0.1, 100, np.random.SeedSequence(0))
+    u = search.ask()
+    assert (space.violation(u) == 0).all()
+    loss = 0.5 + np.random.default_rng(1).random(100)
+    search.tell(u, loss)
+    best = np.argsort(loss)[:10]
+    weights = (1 / loss[best]) / (1 / loss[best]).sum()
+    assert np.allclose(search.mean, weights @ u[best])
+
+
+def test_rejection_keeps_the_distribution_inside_the_feasible_region(space):
+    def draws(seed):
+        rng = np.random.default_rng(seed)
+        return lambda: rng.normal(0.5, 0.3, size=(50, 10)) * [1, 0.2, 0.2, 1, 0.2, 0.2, 1, 1, 0.1, 0.1]
+
+    found = np.concatenate([ask_feasible(draws(k), space) for k in range(60)])
+    everything = np.concatenate([draws(1000 + k)() for k in range(1200)])
+    kept = everything[space.violation(everything) == 0]
+    # 3000 found against some thousand plain rejections: z scores of the 10 means and standard deviations.
+    n, m = len(found), len(kept)
+    std = kept.std(axis=0)
+    assert (np.abs(found.mean(axis=0) - kept.mean(axis=0)) < 4.5 * std * np.sqrt(1 / n + 1 / m)).all()
+    assert (np.abs(found.std(axis=0) - std) < 4.5 * std * np.sqrt(0.5 / n + 0.5 / m)).all()
+
+
 def test_rejection_keeps_feasible_candidates_and_orders_the_rest(space):
     rng = np.random.default_rng(0)
     u = ask_feasible(lambda: rng.normal(0.5, 0.5, size=(30, 10)) * [1, 0.2, 0.2, 1, 0.2, 0.2, 1, 1, 0.1, 0.1], space)
@@ -134,16 +156,38 @@ def rows(state):
 def test_a_resumed_search_equals_an_uninterrupted_one(space, objective, tmp_path, noise):
     whole = run_search(space, objective, OPTIMIZER, noise, start=0)
     checkpoint = tmp_path / "search.pkl"
-    run_search(space, objective, replace(OPTIMIZER, generations=2), noise, 0, checkpoint)
-    resumed = run_search(space, objective, OPTIMIZER, noise, 0, checkpoint)
+    run_search(space, objective, replace(OPTIMIZER, generations=2), noise, 0, checkpoint=checkpoint)
+    resumed = run_search(space, objective, OPTIMIZER, noise, 0, checkpoint=checkpoint)
     assert str(rows(whole)) == str(rows(resumed))
     assert np.array_equal(np.array(whole.winners), np.array(resumed.winners))
 
 
-def test_starts_differ_and_repeat(space, objective):
-    first, again, other = (run_search(space, objective, OPTIMIZER, "shared", start) for start in (0, 0, 1))
-    assert str(rows(first)) == str(rows(again))
-    assert str(rows(first)) != str(rows(other))
+def test_starts_and_subjects_differ_and_repeat(space, objective):
+    def best(start, subject):
+        state = run_search(space, objective, replace(OPTIMIZER, generations=2), "shared", start, subject)
+        return [(row.best_total, row.median_loss) for row in state.trace]
+
+    assert best(0, "a") == best(0, "a")
+    assert best(0, "a") != best(1, "a")
+    assert best(0, "a") != best(0, "b")
+
+
+def test_every_purpose_has_noise_of_its_own():
+    keys = [
+        noise_keys(stream(seed, subject, purpose, *index), 2)
+        for seed in (0, 1, 2**32 + 1, 5)
+        for subject in ("100307", "100408")
+        for purpose in ("initial", "sampler", "search", "rescore", "validation", "test")
+        for index in ((), (0,), (1,), (0, 0), (11, 0), (13, 0), (0, 13))
+    ]
+    assert len({key for pair in keys for key in pair}) == 2 * len(keys)
+
+
+def test_an_unreadable_checkpoint_says_what_to_do(space, objective, tmp_path):
+    checkpoint = tmp_path / "search.pkl"
+    checkpoint.write_bytes(b"not a pickle")
+    with pytest.raises(OutputError, match=r"cannot be read(.|\n)*delete"):
+        run_search(space, objective, OPTIMIZER, "shared", 0, checkpoint=checkpoint)
 
 
 def test_a_converged_search_starts_anew(space, objective):

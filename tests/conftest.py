@@ -7,11 +7,27 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_sessionstart(session):
+    """Drop compiled kernels that are older than the code they were compiled from.
+
+    numba compares a cached kernel with its own file only, not with the files of the functions and constants inside it.
+    """
+    if hasattr(session.config, "workerinput"):  # the controller of parallel tests has done so
+        return
+    sources = [*(ROOT / "mfm/backends").glob("*.py"), ROOT / "mfm/constants.py", *(ROOT / "mfm/statistics").glob("*.py")]
+    newest = max(source.stat().st_mtime for source in sources)
+    for cached in (ROOT / "mfm").rglob("*.nb[ic]"):
+        if cached.stat().st_mtime < newest:
+            cached.unlink(missing_ok=True)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared reference data, which is no part of the repository."""
-    folder = Path(os.environ.get("MFMFIT_SHARED") or Path(__file__).resolve().parents[1].parent / "shared")
+    folder = Path(os.environ.get("MFMFIT_SHARED") or ROOT.parent / "shared")
     if not folder.is_dir():
         pytest.skip("the shared reference data are not here")
     return folder

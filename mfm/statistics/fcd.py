@@ -41,7 +41,8 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     Notes
     -----
     float64 input is computed in float64, and its counts are those of `numpy.histogram`. float32 input (what the numba backend
-    returns) goes through a compiled kernel in float32, whose CDF differs by less than 1e-5. Memory is one run's
+    returns) goes through a compiled kernel in float32, whose CDF differs by less than 1e-5 (at 1200 frames;
+    by a count or two in a short run). Memory is one run's
     windows (10 MB at 1200 frames and 68 regions in float32) per thread, whatever the batch.
 
     Examples

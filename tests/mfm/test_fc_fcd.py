@@ -66,6 +66,21 @@ def test_a_region_without_signal_gives_nan_for_its_run_only(dtype):
     assert not torch.isnan(cdf[[0, 3]]).any()
 
 
+@pytest.mark.parametrize("spike", [1e4, 1e8, 1e12])
+def test_a_spike_costs_no_accuracy(spike):
+    run = smooth_noise(400, 8)
+    run[150, 3] = spike
+    single = torch.as_tensor(run, dtype=torch.float32)
+    one_count = 2 / (318 * 317)
+    assert (mfm.fcd_cdf(single) - mfm.fcd_cdf(single.double())).abs().max() < 1.5 * one_count
+
+
+def test_fc_does_not_depend_on_the_batch():
+    runs = torch.stack([torch.as_tensor(smooth_noise(200, 68, s), dtype=torch.float32) for s in range(20)])
+    together = mfm.functional_connectivity(runs)
+    assert all(torch.equal(together[k], mfm.functional_connectivity(runs[k])) for k in range(20))
+
+
 def test_fcd_is_scale_and_shift_free():
     run = smooth_noise()
     scale = np.linspace(0.1, 50, 12)

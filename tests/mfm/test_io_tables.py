@@ -688,3 +688,17 @@ def test_published_maps_are_of_their_atlas(shared):
 @pytest.mark.filterwarnings("error")
 def test_published_distributions(shared):
     assert read_fcd_cdf(shared / "data/dk68/group-train/FCD_CDF.csv").shape == (10000,)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_refuses_numbered_columns(tmp_path, first):
+    header = ",".join(str(first + k) for k in range(4))
+    (tmp_path / "run.csv").write_text(header + "\n" + "0.5,1.5,-2,3\n" * 5)
+    with pytest.raises(InputError, match=r"(?s)counts the columns.*header=False"):
+        read_table(tmp_path / "run.csv")
+
+
+def test_refuses_a_wide_fcd_cdf(tmp_path):
+    (tmp_path / "cdf.csv").write_text("0,0\n0.5,0.5\n1,1\n")
+    with pytest.raises(InputError, match=r"(?s)not an FCD CDF.*2 columns"):
+        read_fcd_cdf(tmp_path / "cdf.csv")

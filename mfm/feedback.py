@@ -37,7 +37,7 @@ def excitatory_resting_point() -> tuple[float, float]:
     x = c.tau_E * c.gamma * c.target_rate_hz
     current = torch.tensor(0.45, dtype=torch.float64)
     for _ in range(_NEWTON_STEPS):
-        rate, slope = _rate_and_slope(current, c.a_E, c.b_E, c.d_E)
+        rate, slope = rate_and_slope(current, c.a_E, c.b_E, c.d_E)
         current = current - (rate - c.target_rate_hz) / slope
     return x / (1 + x), current.item()
 
@@ -56,12 +56,12 @@ def resting_state(w_EI: Tensor) -> RestingState:
         # From the right of the root: S_I is positive, so that the drive alone bounds I_I from above.
         current = drive.detach().clone()
         for _ in range(_NEWTON_STEPS):
-            rate, slope = _rate_and_slope(current, c.a_I, c.b_I, c.d_I)
+            rate, slope = rate_and_slope(current, c.a_I, c.b_I, c.d_I)
             update = (drive - c.tau_I * rate - current) / (1 + c.tau_I * slope)
             current = current + update
             if update.abs().max() <= 1e-15:
                 break
-        _, slope = _rate_and_slope(current, c.a_I, c.b_I, c.d_I)
+        _, slope = rate_and_slope(current, c.a_I, c.b_I, c.d_I)
     current = current + (drive - c.tau_I * inhibitory_rate(current) - current) / (1 + c.tau_I * slope)
     return RestingState(S_E, I_E, c.tau_I * inhibitory_rate(current), current)
 
@@ -112,7 +112,7 @@ def check_same_regions(p: FICParameters, sc: Connectome) -> None:
         )
 
 
-def _rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
+def rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
     """A firing rate phi(a I - b; d) and its derivative with respect to the current I, in closed form."""
     x = a * current - b
     value = transfer_function(x, d)

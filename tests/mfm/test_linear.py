@@ -1,0 +1,146 @@
+"""Linear response against a brute-force Lyapunov solution, against finite differences, and against simulation."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import solve_continuous_lyapunov
+
+import mfm
+from mfm import linear as theory
+from mfm.dynamics import neural_drift
+from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
+
+N = 5
+LONG = mfm.Protocol(tr_s=0.72, n_frames=10**9)
+
+
+def network():
+    rng = np.random.default_rng(3)
+    weights = rng.random((N, N)) * 0.02
+    np.fill_diagonal(weights, 0)
+    return mfm.Connectome(weights)
+
+
+def candidates(B=1, seed=1, **values):
+    rng = np.random.default_rng(seed)
+    given = {
+        "w_EE": rng.uniform(3.0, 3.6, (B, N)),
+        "w_EI": rng.uniform(2.2, 2.8, (B, N)),
+        "sigma": rng.uniform(0.003, 0.006, (B, N)),
+    }
+    return mfm.FICParameters(**{**given, "G": np.full(B, 2.5), **values})
+
+
+def brute_force(p, sc):
+    """FC and BOLD covariance from the Lyapunov equation of all 6 N states, with a Jacobian by automatic differentiation."""
+    w_IE, rest = mfm.feedback_weights(p, sc), mfm.resting_state(p.w_EI)
+    C = torch.tensor(sc.weights)
+
+    def drift(x):
+        S_E, S_I, z, f, v, q = x.reshape(6, N)
+        dS_E, dS_I, _ = neural_drift(S_E, S_I, C @ S_E, p.w_EE[0], p.w_EI[0], w_IE[0], p.G[0])
+        return torch.cat([dS_E, dS_I, *hemodynamic_drift(HemodynamicState(z, f, v, q), S_E)])
+
+    # The hemodynamic fixed point by its definition: z = 0, f from dz, v from dv, q from dq.
+    from mfm.constants import HEMODYNAMIC as c
+
+    f = 1 + rest.S_E / c.gamma
+    v = f**c.alpha
+    q = f / c.rho * (1 - (1 - c.rho) ** (1 / f)) / v ** (1 / c.alpha - 1)
+    values = [rest.S_E, rest.S_I[0], 0.0, f, v, q]
+    point = torch.cat([torch.ones(N, dtype=torch.float64) * value for value in values])
+    assert drift(point).abs().max() < 1e-10
+    A = torch.func.jacrev(drift)(point).numpy()
+    Q = np.zeros((6 * N, 6 * N))
+    Q[: 2 * N, : 2 * N] = np.diag(np.tile(p.sigma[0].numpy() ** 2, 2))
+    P = solve_continuous_lyapunov(A, -Q)
+    state = HemodynamicState(*point.reshape(6, N)[2:])
+    J = torch.func.jacrev(lambda x: bold_signal(HemodynamicState(*x.reshape(4, N))))(torch.cat(list(state))).numpy()
+    covariance = J @ P[2 * N :, 2 * N :] @ J.T
+    std = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(std, std), covariance
+
+
+def test_fc_solves_the_lyapunov_equation(monkeypatch):
+    fc, covariance = brute_force(candidates(), network())
+    found = mfm.linear_response(candidates(), network(), LONG)
+    assert np.abs(found.fc[0].numpy() - fc).max() < 1e-6
+    monkeypatch.setattr(theory, "_NODES", 128)
+    fine = mfm.linear_response(candidates(), network(), LONG)
+    assert np.abs(fine.fc[0].numpy() - fc).max() < 1e-8
+    assert np.abs(fine.bold_covariance[0].numpy() / covariance - 1).max() < 1e-8
+
+
+def test_abscissa_is_the_largest_real_part(monkeypatch):
+    p, sc = candidates(4), network()
+    found = mfm.linear_response(p, sc, LONG)
+    jacobian = theory._System.of(p, sc).jacobian().numpy()
+    assert found.abscissa.numpy() == pytest.approx(np.linalg.eigvals(jacobian).real.max(axis=1))
+
+
+def test_gradients():
+    sc = mfm.Connectome([[0.0, 0.02], [0.01, 0.0]])
+
+    def fc(w_EE, w_EI, sigma, G):
+        return mfm.linear_response(mfm.FICParameters(w_EE, w_EI, sigma, G), sc, LONG).fc[:, 0, 1]
+
+    inputs = [torch.tensor([[v, 1.1 * v]], dtype=torch.float64, requires_grad=True) for v in (3.0, 2.5, 0.005)]
+    assert torch.autograd.gradcheck(fc, (*inputs, torch.tensor([2.5], dtype=torch.float64, requires_grad=True)))
+
+
+def test_unstable_candidates_have_a_status_and_leave_the_others_alone():
+    p = candidates(3)
+    mixed = mfm.FICParameters(torch.stack([p.w_EE[0], torch.full((N,), 9.0), p.w_EE[2]]), p.w_EI, p.sigma, p.G)
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=100)
+    found = mfm.linear_response(mixed, network(), protocol)
+    assert found.status.tolist() == [theory.LinearStatus.OK, theory.LinearStatus.UNSTABLE, theory.LinearStatus.OK]
+    assert torch.isnan(found.fc[1]).all()
+    assert torch.isnan(found.sample_bold(1, 0)[1]).all()
+    alone = mfm.linear_response(p[[0, 2]], network(), protocol)
+    assert torch.allclose(found.fc[[0, 2]], alone.fc, rtol=0, atol=1e-14)
+
+
+def test_predicts_simulated_fc():
+    # 64 simulations of 300 frames: z scores of the mean FC of 10 pairs, beside a bias of 1 % for the terms left out.
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=300, burn_in_s=30, warm_up_s=6)
+    p = candidates(sigma=np.full((1, N), 0.002))
+    fc = mfm.functional_connectivity(mfm.simulate(p, network(), protocol, 64, seed=2).bold[0])
+    simulated = mfm.upper_triangle(fc)
+    error = simulated.std(dim=0) / 64**0.5
+    predicted = mfm.upper_triangle(mfm.linear_response(p, network(), protocol).fc)[0]
+    assert ((simulated.mean(dim=0) - predicted).abs() < 4.5 * error + 0.01).all()
+
+
+@pytest.mark.parametrize("tr_s", [0.72, 2.5])
+def test_sampled_bold_has_the_predicted_covariance(tr_s):
+    # 256 series of 200 frames: 4.5 standard errors of the mean covariance of 15 pairs.
+    protocol = mfm.Protocol(tr_s=tr_s, n_frames=200, dt_s=tr_s / 100)
+    found = mfm.linear_response(candidates(), network(), protocol)
+    bold = found.sample_bold(256, seed=4)[0]
+    x = bold - bold.mean(dim=1, keepdim=True)
+    covariance = x.mT @ x / 200
+    error = covariance.std(dim=0) / 256**0.5
+    assert ((covariance.mean(dim=0) - found.bold_covariance[0]).abs() < 4.5 * error).all()
+    assert torch.equal(found.sample_bold(3, seed=4), found.sample_bold(3, seed=4))
+
+
+def test_sampled_bold_has_the_simulated_time_scale():
+    # Lag-one autocorrelation over 64 series of 400 frames; at small noise both are the same process.
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=400, burn_in_s=30, warm_up_s=6)
+    p = candidates(sigma=np.full((1, N), 0.002))
+    series = [
+        mfm.simulate(p, network(), protocol, 64, seed=5).bold[0].double(),
+        mfm.linear_response(p, network(), protocol).sample_bold(64, 6)[0],
+    ]
+    lag_one = []
+    for x in series:
+        x = x - x.mean(dim=1, keepdim=True)
+        lag_one.append(((x[:, 1:] * x[:, :-1]).sum(dim=1) / (x**2).sum(dim=1)).mean(dim=1))
+    error = sum(float(r.var()) / 64 for r in lag_one) ** 0.5
+    assert abs(float(lag_one[0].mean() - lag_one[1].mean())) < 4.5 * error + 0.002
+
+
+def test_given_feedback_weights_are_refused():
+    p = candidates(w_IE=np.ones((1, N)))
+    with pytest.raises(mfm.errors.InputError, match="w_IE was given"):
+        mfm.linear_response(p, network(), LONG)

@@ -30,6 +30,8 @@ _HOMES = {
     "Bounds": "mfm.maps",
     "Plausibility": "mfm.maps",
     "MapParameterisation": "mfm.maps",
+    "basin_margin": "mfm.basin",
+    "rates_after_displacement": "mfm.basin",
     "linear_response": "mfm.linear",
     "LinearResponse": "mfm.linear",
     "LinearStatus": "mfm.linear",

@@ -29,11 +29,11 @@ from mfm.protocol import Protocol
 _NODES = 32
 _CENTRE_RAD_S = 0.5
 
-# Matrices (candidates x frequencies) that are solved at a time: bounds memory, not the result.
+# Matrices (candidates x frequencies) that are inverted at a time: bounds memory, not the result.
 _MATRICES = 2048
 
 # Frequencies whose BOLD power is below this share of the largest are left out of sampled series.
-_NEGLIGIBLE_POWER = 1e-9
+_NEGLIGIBLE_POWER = 1e-7
 
 
 class LinearStatus(IntEnum):
@@ -251,20 +251,24 @@ def _sample_bold(system: _System, stable: Tensor, protocol: Protocol, n_repeats:
     w = torch.cat([positive, folded])
     gain = hemodynamic_gain(w)
     kept = torch.nonzero(gain.abs() ** 2 > _NEGLIGIBLE_POWER * (gain.abs() ** 2).max())[:, 0]
+    w, gain = w[kept], gain[kept]
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((len(w), N, n_repeats), generator=generator, dtype=torch.complex128)[kept]
+    noise = torch.randn((2 * N, len(kept) * n_repeats), generator=generator, dtype=torch.complex128)
+    # Lines of the synthesis that a frequency contributes to; folded ones count from the Nyquist frequency down.
+    mirrored = kept >= T - 1
+    line = torch.where(mirrored, kept - (T - 1), kept) + 1
     bold = torch.full((B, n_repeats, T, N), float("nan"), dtype=torch.float64)
-    for b in torch.nonzero(stable)[:, 0].tolist():
-        amplitude = torch.zeros((T + 1, N, n_repeats), dtype=torch.complex128)
-        for chunk in torch.arange(len(kept)).split(_MATRICES):
-            index = kept[chunk]
-            A, power = system[[b]].operator(w[index].to(system.leak.dtype))
-            X = torch.linalg.solve(A[0].to(torch.complex128), power[0].double().sqrt()[:, :, None] * noise[chunk])
-            X = X * gain[index][:, None, None]
-            first = index < T - 1
-            amplitude.index_add_(0, index[first] + 1, X[first])
-            amplitude.index_add_(0, index[~first] - (T - 1) + 1, X[~first].conj())
-        # White noise of unit spectral density has |Z|^2 = 1 per line of width 1 / (period tr).
-        series = torch.fft.irfft(amplitude / math.sqrt(period * tr) * period, n=period, dim=0)[:T]
-        bold[b] = series.permute(2, 0, 1)
+    with torch.no_grad():
+        for b in torch.nonzero(stable)[:, 0].tolist():
+            # One eigendecomposition serves all frequencies: (iw - J)^-1 = V (iw - lambda)^-1 V^-1.
+            values, vectors = torch.linalg.eig(system[[b]].jacobian()[0].double())
+            sigma = system.sigma[b].double().repeat(2).to(torch.complex128)
+            modes = torch.linalg.solve(vectors, torch.diag(sigma)) @ noise
+            filtered = modes.reshape(2 * N, -1, n_repeats) * (gain / (1j * w - values[:, None]))[:, :, None]
+            X = (vectors[:N] @ filtered.reshape(2 * N, -1)).reshape(N, -1, n_repeats)
+            amplitude = torch.zeros((N, T + 1, n_repeats), dtype=torch.complex128)
+            amplitude.index_add_(1, line, torch.where(mirrored[:, None], X.conj(), X))
+            # White noise of unit spectral density has |Z|^2 = 1 per line of width 1 / (period tr).
+            series = torch.fft.irfft(amplitude / math.sqrt(period * tr) * period, n=period, dim=1)[:, :T]
+            bold[b] = series.permute(2, 1, 0)
     return bold

@@ -91,6 +91,9 @@ class ObjectiveConfig:
 
     Parameters
     ----------
+    search : {"simulation", "linear"}
+        What scores candidates in the search: simulation, or linear response gated by a displaced start
+        (`LinearObjective`). Validation and test are always simulated.
     backend : {"auto", "reference", "numba"}
     n_repeats : int
         Noise realisations per candidate in search, validation and test.
@@ -105,6 +108,7 @@ class ObjectiveConfig:
         Default: the cores this process may use. Results do not depend on it.
     """
 
+    search: str = "simulation"
     backend: str = "auto"
     n_repeats: int = 3
     noise: str = "shared"
@@ -119,6 +123,7 @@ class ObjectiveConfig:
     def __post_init__(self):
         _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
         _one_of("objective.noise", self.noise, NOISE)
+        _one_of("objective.search", self.search, ("simulation", "linear"))
         _at_least("objective.n_repeats", self.n_repeats, 1)
         if self.n_threads is not None:
             _at_least("objective.n_threads", self.n_threads, 1)

@@ -20,7 +20,8 @@ from mfm import FICParameters, MapParameterisation, Scan, SubjectData
 from mfm.errors import ConfigError, MfmfitError
 from mfm.subject import STAGES
 from optim.config import FitConfig
-from optim.objective import Evaluation, SimulationObjective
+from optim.linear_objective import LinearObjective
+from optim.objective import Evaluation, Objective, SimulationObjective
 from optim.search import Generation, run_search
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
@@ -141,6 +142,13 @@ def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[
     return space, objectives
 
 
+def search_objective(scan: Scan, config: FitConfig) -> Objective:
+    """What scores the candidates of the search."""
+    if config.objective.search == "linear":
+        return LinearObjective(scan, config.objective.protocol(scan, "search"), n_threads=config.objective.n_threads)
+    return objective_for(scan, "search", config)
+
+
 def fit_subject(
     subject: SubjectData,
     config: FitConfig,
@@ -177,7 +185,7 @@ def fit_subject(
     states = [
         run_search(
             space,
-            objectives["search"],
+            search_objective(subject.search, config),
             config.optimizer,
             config.objective.noise,
             start,

@@ -18,7 +18,7 @@ _LOST = 1e-8
 _ROWS = 8
 
 
-def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int) -> np.ndarray | None:
+def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int = 1) -> np.ndarray | None:
     """Histogram counts on [-1, 1] of the FCD matrix's upper triangle.
 
     Parameters
@@ -33,11 +33,11 @@ def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int) -> np.ndarray |
     if not np.isfinite(run).all() or _constant_in_a_window(run, window_frames):
         return None
     n_frames, n_regions = run.shape
-    n_windows = n_frames - window_frames + 1
+    n_windows = (n_frames - window_frames) // step_frames + 1
     n_pairs = n_regions * (n_regions - 1) // 2
     panels = np.zeros(-(-n_windows // LANES) * n_pairs * LANES, np.float32)
     x = run.astype(np.float64)
-    if not _window_patterns(x - x.mean(axis=0), window_frames, panels):
+    if not _window_patterns(x - x.mean(axis=0), window_frames, step_frames, panels):
         return None
     counts = np.zeros(n_bins, np.int64)
     _count_products(panels, n_windows, n_pairs, counts)
@@ -66,14 +66,14 @@ def _move_window(new, old, sums, products):
 
 
 @kernel
-def _window_patterns(x, window, panels):
+def _window_patterns(x, window, step, panels):
     """FC of each window as a centred vector of unit length; a panel holds LANES windows, pair by pair, window innermost.
 
     `x` is (T, N), float64 and centred. The correlations are made in float64: where a region varies little within a window,
     float32 sums would cost digits. False where even float64 running sums do.
     """
     n_frames, n_regions = x.shape
-    n_windows = n_frames - window + 1
+    n_windows = (n_frames - window) // step + 1
     sums = np.zeros(n_regions)
     products = np.zeros((n_regions, n_regions))
     inverse = np.empty(n_regions)
@@ -83,9 +83,9 @@ def _window_patterns(x, window, panels):
         _move_window(x[t], x[t - window] if t >= window else nothing, sums, products)
         for i in range(n_regions):
             largest[i] = max(largest[i], products[i, i])
-        w = t - window + 1
-        if w < 0:
+        if t < window - 1 or (t - window + 1) % step != 0:
             continue
+        w = (t - window + 1) // step
         for i in range(n_regions):
             variance = products[i, i] - sums[i] * sums[i] / window
             if not variance > _LOST * largest[i]:

@@ -124,3 +124,16 @@ def test_fc_has_gradients():
 def test_a_vector_is_no_bold():
     with pytest.raises(mfm.errors.InputError, match="frames by regions"):
         mfm.functional_connectivity(np.zeros(10))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fcd_of_every_third_window(dtype):
+    run = smooth_noise(200, 6)
+    upper = np.triu_indices(6, k=1)
+    patterns = np.stack([np.corrcoef(run[w : w + 40].T)[upper] for w in range(0, 161, 3)])
+    fcd = np.corrcoef(patterns)[np.triu_indices(len(patterns), k=1)]
+    expected = np.cumsum(np.histogram(fcd, bins=10000, range=(-1, 1))[0]) / len(fcd)
+    found = mfm.fcd_cdf(torch.as_tensor(run, dtype=dtype), 40, step_frames=3).numpy()
+    assert np.abs(found - expected).max() < 1.5 / len(fcd)
+    with pytest.raises(mfm.errors.InputError, match="step_frames"):
+        mfm.fcd_cdf(run, 40, step_frames=0)

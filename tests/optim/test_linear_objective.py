@@ -1,0 +1,55 @@
+"""Scoring by linear response: its terms, its gate, and a fit that searches by it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import mfm
+from optim.fit import fit_subject
+from optim.linear_objective import LinearObjective
+from optim.objective import OUT_OF_RANGE_LOSS
+from optim.search_space import SearchSpace
+
+PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
+
+
+@pytest.fixture(scope="module")
+def candidates(subject):
+    space = SearchSpace(mfm.MapParameterisation(subject.maps))
+    return space.parameterisation.to_parameters(space.to_coefficients(space.draw(40, np.random.default_rng(0))))
+
+
+def test_terms_are_those_of_the_theory(subject, candidates):
+    e = LinearObjective(subject.search, PROTOCOL, window_step=1).evaluate(candidates, 3)
+    assert e.within_range.any()
+    k = int(torch.nonzero(e.within_range)[0])
+    lin = mfm.linear_response(candidates[k], subject.search.sc, PROTOCOL)
+    cdf = mfm.fcd_cdf(lin.sample_bold(3, 3).float(), 30).mean(dim=1)
+    expected = mfm.cost(lin.fc, cdf, subject.search.target)
+    assert float(e.cost.total[k]) == pytest.approx(float(expected.total), abs=1e-9)
+
+
+def test_the_gate_keeps_out_what_does_not_return(subject, candidates):
+    e = LinearObjective(subject.search, PROTOCOL).evaluate(candidates, 3)
+    stable = mfm.linear_response(candidates, subject.search.sc, PROTOCOL).stable
+    returns = mfm.within_range(mfm.rates_after_displacement(candidates, subject.search.sc, 0.05))
+    assert torch.equal(e.within_range, stable & returns)
+    assert not e.within_range.all()
+    assert torch.isfinite(e.loss).all()
+    assert (e.loss[~e.within_range] > OUT_OF_RANGE_LOSS).all()
+
+
+def test_a_candidate_does_not_depend_on_its_company(subject, candidates):
+    objective = LinearObjective(subject.search, PROTOCOL)
+    together, alone = objective.evaluate(candidates, 3), objective.evaluate(candidates[7], 3)
+    assert float(together.loss[7]) == pytest.approx(float(alone.loss[0]), abs=1e-9)
+
+
+def test_a_fit_that_searches_by_theory_reports_simulation_only(subject, config):
+    config = replace(config, objective=replace(config.objective, search="linear"))
+    result = fit_subject(subject, config)
+    again = fit_subject(subject, config)
+    assert torch.equal(result.coefficients, again.coefficients)
+    assert [score.realisations for score in result.stages] == [2, 2, 2]

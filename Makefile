@@ -28,7 +28,7 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python scripts/bench_simulation.py
 
-# torch comes first: the constraints pin a version whose plain CPU build suffices, and nothing later may replace it.
+# torch first and by itself: what is installed after it then finds the pinned version and leaves it alone.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("mfmfit needs Python 3.11 or later, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 """One fit as a Hydra application, for sweeps: ``python scripts/fit.py -m optimizer.seed=1,2,3 data.sc=...``.
 
-In a sweep every job writes into its own folder of ``multirun/``.
+In a sweep every job writes into its own folder, ``<output.folder>/job-<number>/``; the same command resumes them all.
 """
 
 import sys

@@ -18,7 +18,7 @@ class Sampler(TypingProtocol):
 
     @property
     def step(self) -> float:
-        """Overall standard deviation, in search coordinates."""
+        """Mean standard deviation of the distribution over the search coordinates."""
         ...
 
     def ask(self) -> np.ndarray:
@@ -86,7 +86,7 @@ class CMAES:
 
     @property
     def step(self) -> float:
-        return float(self._es.sigma)
+        return float(np.mean(self._es.stds))
 
 
 def ask_feasible(draw, space: SearchSpace) -> np.ndarray:

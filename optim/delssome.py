@@ -35,7 +35,7 @@ class DELSSOMESearch:
         self.population = population
         self.rng = np.random.default_rng(seed_sequence)
         self.mean = np.array(start, dtype=np.float64)
-        self.step = step
+        self.scale = step
         D = len(self.mean)
         self.covariance = np.eye(D)
         self.path_step = np.zeros(D)
@@ -45,7 +45,7 @@ class DELSSOMESearch:
     def ask(self) -> np.ndarray:
         values, axes = self._eigen()
         draw = lambda: (  # noqa: E731
-            self.mean + self.step * (self.rng.standard_normal((self.population, len(self.mean))) * np.sqrt(values)) @ axes.T
+            self.mean + self.scale * (self.rng.standard_normal((self.population, len(self.mean))) * np.sqrt(values)) @ axes.T
         )
         return ask_feasible(draw, self.space)
 
@@ -57,7 +57,11 @@ class DELSSOMESearch:
         self._update(u[best], weights)
 
     def stopped(self) -> str:
-        return "tolx" if self.step * np.sqrt(self.covariance.diagonal().max()) < 1e-4 else ""
+        return "tolx" if self.scale * np.sqrt(self.covariance.diagonal().max()) < 1e-4 else ""
+
+    @property
+    def step(self) -> float:
+        return float(self.scale * np.sqrt(self.covariance.diagonal()).mean())
 
     def _eigen(self) -> tuple[np.ndarray, np.ndarray]:
         values, axes = np.linalg.eigh(self.covariance)
@@ -75,9 +79,9 @@ class DELSSOMESearch:
         expected_norm = np.sqrt(D) * (1 - 1 / (4 * D) + 1 / (21 * D**2))
 
         values, axes = self._eigen()
-        steps = (parents - self.mean) / self.step
+        steps = (parents - self.mean) / self.scale
         move = weights @ steps
-        self.mean = self.mean + self.step * move
+        self.mean = self.mean + self.scale * move
         whitened = axes @ ((axes.T @ move) / np.sqrt(values))
         self.path_step = (1 - c_step) * self.path_step + np.sqrt(c_step * (2 - c_step) * mu_eff) * whitened
         self.generation += 1
@@ -93,4 +97,4 @@ class DELSSOMESearch:
             + c_one * np.outer(self.path_covariance, self.path_covariance)
             + c_mu * rank_mu
         )
-        self.step *= float(np.exp(c_step / damping * (path_norm / expected_norm - 1)))
+        self.scale *= float(np.exp(c_step / damping * (path_norm / expected_norm - 1)))

@@ -28,7 +28,7 @@ def rates_after_displacement(p: FICParameters, sc: Connectome, displacement, n_t
     Parameters
     ----------
     p : FICParameters
-        B candidates over N regions; their noise is ignored.
+        B candidates over N regions; their noise and ``w_IE`` are ignored.
     sc : Connectome
     displacement : float or tensor, (B,)
         Added to S_E* = 0.161 in every region.
@@ -38,6 +38,11 @@ def rates_after_displacement(p: FICParameters, sc: Connectome, displacement, n_t
     -------
     tensor, (B, N)
         r_E, Hz.
+
+    Raises
+    ------
+    InputError
+        If `p` and `sc` have different numbers of regions.
 
     Examples
     --------
@@ -75,7 +80,7 @@ def basin_margin(p: FICParameters, sc: Connectome, largest: float = 0.4, n_threa
     Raises
     ------
     InputError
-        If `largest` would take S_E to 1.
+        If `largest` would take S_E to 1, or `p` and `sc` have different numbers of regions.
 
     Notes
     -----

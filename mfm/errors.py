@@ -2,6 +2,19 @@
 
 A message always answers four questions: what was expected, what was found, what the likely cause is, and what to type.
 Numerical failure of a simulation is not an exception: it is a value (`mfm.SimStatus`).
+
+Examples
+--------
+>>> import mfm
+>>> try:
+...     mfm.Protocol(tr_s=720, n_frames=1200)
+... except mfm.errors.InputError as error:
+...     print(error)
+The repetition time is implausible.
+  expected: seconds, usually 0.5 to 3
+  found: tr_s = 720
+  likely cause: milliseconds were given
+  fix: tr_s = 0.72
 """
 
 

@@ -18,7 +18,10 @@ _NEWTON_STEPS = 60
 
 
 class RestingState(NamedTuple):
-    """The designed fixed point of the FIC model: S_E (scalar, the same everywhere), I_E (scalar), S_I and I_I (B, N)."""
+    """The designed fixed point of the FIC model: S_E (scalar, the same everywhere), I_E (scalar), S_I and I_I (B, N).
+
+    Gating variables S are dimensionless, currents I in nA.
+    """
 
     S_E: float
     I_E: float
@@ -43,11 +46,28 @@ def excitatory_resting_point() -> tuple[float, float]:
 
 
 def resting_state(w_EI: Tensor) -> RestingState:
-    """The fixed point at 3 Hz for inhibitory drive `w_EI` (B, N), by Newton's method on the whole batch.
+    """The fixed point at 3 Hz, by Newton's method on the whole batch.
 
     I_I* is the root of ``W_I I_0 + J w_EI S_E* - tau_I r_I(I_I) - I_I``, which decreases and is concave in I_I: Newton's
     method converges from any start after one step. The last step is differentiable with respect to `w_EI` (implicit
     function theorem).
+
+    Parameters
+    ----------
+    w_EI : tensor, (B, N)
+        Excitatory-to-inhibitory weights, dimensionless.
+
+    Returns
+    -------
+    RestingState
+        ``S_E`` and ``I_E`` (nA), numbers that are the same in every region; ``S_I`` and ``I_I`` (nA), tensors (B, N).
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> rest = mfm.resting_state(torch.full((1, 2), 2.5, dtype=torch.float64))
+    >>> round(rest.S_E, 3), rest.S_I.shape
+    (0.161, torch.Size([1, 2]))
     """
     c = NEURAL
     S_E, I_E = excitatory_resting_point()
@@ -83,6 +103,11 @@ def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     -------
     tensor, (B, N)
         Dimensionless; differentiable in the parameters. ``p.w_IE`` itself where that is given.
+
+    Raises
+    ------
+    InputError
+        If `p` and `sc` have different numbers of regions.
 
     Examples
     --------

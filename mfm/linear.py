@@ -37,7 +37,19 @@ _NEGLIGIBLE_POWER = 1e-7
 
 
 class LinearStatus(IntEnum):
-    """What the theory can say of a candidate."""
+    """What the theory can say of a candidate.
+
+    Attributes
+    ----------
+    OK, UNSTABLE
+        0: the 3 Hz fixed point is stable; 1: it is not, and all statistics are NaN.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.LinearStatus(1).name
+    'UNSTABLE'
+    """
 
     OK = 0
     #: The 3 Hz fixed point is not stable: there is nothing to expand around, and all statistics are NaN.
@@ -59,6 +71,15 @@ class LinearResponse:
     status : tensor of int, (B,)
         `LinearStatus`.
     protocol : Protocol
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.005), [2.0])
+    >>> lin = mfm.linear_response(p, sc, mfm.Protocol(tr_s=0.72, n_frames=100))
+    >>> lin.fc.shape, lin.sample_bold(n_repeats=3).shape
+    (torch.Size([1, 2, 2]), torch.Size([1, 3, 100, 2]))
     """
 
     fc: Tensor

@@ -26,11 +26,22 @@ class RegionalMaps:
     Parameters
     ----------
     values : array, (M, N)
-        Used as they are; M may be 0 (homogeneous parameters).
+        Used as they are, in any unit; M may be 0 (homogeneous parameters).
     names : sequence of str
         One name per map.
     labels : sequence of str, optional
         Names of the regions.
+
+    Raises
+    ------
+    InputError
+        If values, names and labels do not fit, a name occurs twice, or a map is not finite or the same in every region.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.RegionalMaps([[1.2, 1.4, 1.3], [-2.0, 3.0, 1.0]], ("myelin", "gradient")).n_regions
+    3
     """
 
     values: np.ndarray
@@ -72,7 +83,26 @@ class RegionalMaps:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Ranges that regional parameters and G must keep (Zhang et al. 2024; fits to HCP groups)."""
+    """Ranges that regional parameters and G must keep (Zhang et al. 2024; fits to HCP groups).
+
+    Parameters
+    ----------
+    w_EE, w_EI, G : (low, high), default (1, 10), (0, 5) and (0, 3)
+        Dimensionless.
+    sigma : (low, high), default (0.0005, 0.01)
+        In units of the gating variables per square root of a second.
+
+    Raises
+    ------
+    InputError
+        Unless 0 <= low < high, both finite.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.Bounds(G=(0.0, 2.0)).G, mfm.Bounds.for_subject(mean_fc=0.5).w_EI
+    ((0.0, 2.0), (3.5, 5.0))
+    """
 
     w_EE: tuple[float, float] = (1.0, 10.0)
     w_EI: tuple[float, float] = (0.0, 5.0)
@@ -106,9 +136,21 @@ class Plausibility:
     Parameters
     ----------
     w_EI_signs : tuple of (map name, +1 or -1)
-        Sign of the correlation of w_EI with a map over regions. Maps that a fit does not use are passed over.
-    w_EI_min_std : float
+        Sign of the correlation of w_EI with a map over regions; default negative with myelin, positive with gradient. Maps
+        that a fit does not use are passed over.
+    w_EI_min_std : float, default 0
         Least standard deviation of w_EI over regions; 0 switches the rule off.
+
+    Raises
+    ------
+    InputError
+        If a sign is neither +1 nor -1, or the standard deviation is negative or not finite.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.Plausibility(w_EI_signs=(("thickness", -1),), w_EI_min_std=0.3).w_EI_signs
+    (('thickness', -1),)
     """
 
     w_EI_signs: tuple[tuple[str, int], ...] = (("myelin", -1), ("gradient", +1))
@@ -134,8 +176,8 @@ class MapParameterisation:
     Parameters
     ----------
     maps : RegionalMaps
-    bounds : Bounds
-    plausibility : Plausibility
+    bounds : Bounds, default ``Bounds()``
+    plausibility : Plausibility, default ``Plausibility()``
 
     Raises
     ------

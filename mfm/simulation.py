@@ -23,7 +23,19 @@ BACKENDS = ("auto", "reference", "numba")
 
 
 class SimStatus(IntEnum):
-    """What became of a simulation."""
+    """What became of a simulation.
+
+    Attributes
+    ----------
+    OK, DIVERGED, OUT_OF_RANGE
+        0: finite and within range; 1: a state was not finite, results are NaN; 2: a mean r_E left [2.7, 3.3] Hz.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.SimStatus(2).name
+    'OUT_OF_RANGE'
+    """
 
     OK = 0
     #: A state left the finite numbers; BOLD and averages of that simulation are NaN.
@@ -43,12 +55,25 @@ class Simulation:
     rate_E : tensor, (B, R, N)
         Excitatory firing rate averaged over time after the warm-up, Hz.
     S_E, S_I : tensor, (B, R, N)
-        Gating variables averaged likewise.
+        Gating variables averaged likewise, dimensionless.
     status : tensor of int, (B, R)
         `SimStatus`.
     protocol : Protocol
-    seed : int or tuple of int
-    backend : str
+    seed : int or tuple of B ints
+        As given to `simulate`.
+    backend : {"reference", "numba"}
+        The one that was used.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.001), [1.0])
+    >>> sim = mfm.simulate(p, sc, mfm.Protocol(tr_s=0.72, n_frames=2, burn_in_s=0, warm_up_s=0), backend="reference")
+    >>> sim
+    Simulation(1 candidates x 1 realisations, 2 frames, 2 regions, reference: 1 OK)
+    >>> sim.within_range.tolist(), sim.ei_ratio.shape
+    ([True], torch.Size([1, 2]))
     """
 
     bold: Tensor
@@ -169,12 +194,38 @@ def ei_ratio(S_E: Tensor, S_I: Tensor) -> Tensor:
     Returns
     -------
     tensor, (..., N)
+        Dimensionless.
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> mfm.ei_ratio(torch.tensor([[0.2, 0.3], [0.4, 0.3]]), torch.tensor([[0.1, 0.1], [0.1, 0.1]])).tolist()
+    [3.0, 3.0]
     """
     return (S_E / S_I).mean(dim=-2)
 
 
 def within_range(rate_E: Tensor, band_hz: tuple[float, float] = RATE_RANGE_HZ) -> Tensor:
-    """Whether every region's time-averaged rate lies in `band_hz`: (..., N) to (...) bool; NaN is out of range."""
+    """Whether every region's time-averaged rate lies in a band (Zhang et al. 2024).
+
+    Parameters
+    ----------
+    rate_E : tensor, (..., N)
+        Time-averaged r_E, Hz.
+    band_hz : (low, high), default (2.7, 3.3)
+        Hz, both ends within.
+
+    Returns
+    -------
+    tensor of bool, (...)
+        False where a rate is NaN.
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> mfm.within_range(torch.tensor([[3.0, 2.9], [3.0, 8.0], [3.0, float("nan")]])).tolist()
+    [True, False, False]
+    """
     return ((rate_E >= band_hz[0]) & (rate_E <= band_hz[1])).all(dim=-1)
 
 

@@ -33,8 +33,22 @@ class Scan:
         Repetition time, seconds.
     n_frames : int
         Frames of the recorded scan, and so of the simulated one.
-    source : str
+    source : str, default ""
         What it is, for people.
+
+    Raises
+    ------
+    InputError
+        If target and connectome differ in their regions, the timing is not that of a scan, or the scan is shorter than two
+        FCD windows of 60 s.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> run = np.random.default_rng(0).normal(size=(100, 3))
+    >>> target = mfm.Target(mfm.functional_connectivity(run), mfm.fcd_cdf(run, window_frames=30))
+    >>> mfm.Scan(target, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0, n_frames=100).target.n_regions
+    3
     """
 
     target: Target
@@ -92,8 +106,23 @@ class SubjectData:
     runs : tuple of Target
         Statistics of each recorded run, where runs are known; two or more give the run-to-run cost.
     sources : tuple of Source
+        Files that the data were read from, with their digests.
     notes : tuple of str
         What a reader of the results should know of the data.
+
+    Raises
+    ------
+    InputError
+        If scans, maps and labels do not have the same regions in the same order.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> run = np.random.default_rng(0).normal(size=(100, 3))
+    >>> target = mfm.Target(mfm.functional_connectivity(run), mfm.fcd_cdf(run, window_frames=30))
+    >>> scan = mfm.Scan(target, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0, n_frames=100)
+    >>> mfm.SubjectData("sub-01", scan, scan, scan, mfm.RegionalMaps.none(3), ("a", "b", "c")).n_regions
+    3
     """
 
     subject_id: str
@@ -160,7 +189,9 @@ def subject_from_runs(
 
     Parameters
     ----------
+    subject_id : str
     runs : sequence of array, (T, N)
+        BOLD in any unit; T may differ between runs.
     sc : Connectome
     tr_s : float
         Seconds.
@@ -168,6 +199,26 @@ def subject_from_runs(
         Default: none.
     labels : sequence of str, optional
         Region names; default those of the connectome or the maps, else numbers.
+    sources : sequence of Source, optional
+        Files that the data were read from.
+
+    Returns
+    -------
+    SubjectData
+
+    Raises
+    ------
+    InputError
+        If there is no run, inputs differ in their regions, a region is constant or not finite, or a run (of a single one, its
+        half) is shorter than two FCD windows of 60 s.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> runs = np.random.default_rng(0).normal(size=(2, 100, 3))
+    >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
+    >>> subject.search.source, subject.validation.source, subject.test.source
+    ('run 1', 'run 2', 'run 2')
     """
     check_timing(tr_s)
     series = [as_float_tensor(run, f"run {k + 1}").double().numpy() for k, run in enumerate(runs)]

@@ -199,7 +199,30 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Everything that decides a fit. An unknown or mistyped setting is an error."""
+    """Everything that decides a fit. An unknown or mistyped setting is an error.
+
+    Parameters
+    ----------
+    model : ModelConfig
+    atlas : AtlasConfig
+    acquisition : AcquisitionConfig
+    objective : ObjectiveConfig
+    optimizer : OptimizerConfig
+    data : mfm.io.DataFiles
+    output : OutputConfig
+
+    Raises
+    ------
+    ConfigError
+        If ``data.subject`` cannot be part of a file name; each group checks its own values likewise.
+
+    Examples
+    --------
+    >>> from optim import FitConfig
+    >>> from optim.config import OptimizerConfig
+    >>> FitConfig(optimizer=OptimizerConfig(generations=50)).optimizer.population
+    100
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     atlas: AtlasConfig = field(default_factory=AtlasConfig)

@@ -78,20 +78,37 @@ class FitResult:
     config : FitConfig
     parameterisation : MapParameterisation
     coefficients : tensor, (D,)
-        In the order of ``parameterisation.names``.
+        In the order of ``parameterisation.names``; slopes are per unit of the map.
     parameters : FICParameters
         One candidate.
     w_IE, rate_E, S_E, S_I, ei_ratio : tensor, (N,)
-        Feedback weights; time averages over the test simulations, and the excitation/inhibition ratio S_E / S_I, averaged
-        over realisations.
+        Feedback weights; time averages over the test simulations (r_E in Hz), and the excitation/inhibition ratio S_E / S_I,
+        averaged over realisations.
     stages : tuple of StageScore
+        Of search, validation and test.
     trace : tuple of Generation
+        Of every start, in order.
     ceiling : NoiseCeiling
     test : Evaluation
         The test simulation: FC and FCD for figures.
     seconds : dict of stage to float
     fingerprint : str
         Digest of data, settings and version.
+
+    Examples
+    --------
+    A fit of noise, far too small for use; `fit_subject` has the same:
+
+    >>> import mfm, numpy as np
+    >>> from optim import FitConfig, fit_subject
+    >>> from optim.config import ObjectiveConfig, OptimizerConfig
+    >>> runs = np.random.default_rng(0).normal(size=(2, 60, 3))
+    >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
+    >>> objective = ObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
+    >>> config = FitConfig(objective=objective, optimizer=OptimizerConfig(population=20, generations=1, initial_candidates=20))
+    >>> result = fit_subject(subject, config)
+    >>> result.coefficients.shape, result.ei_ratio.shape
+    (torch.Size([4]), torch.Size([3]))
     """
 
     subject: SubjectData
@@ -177,8 +194,24 @@ def fit_subject(
     ------
     InputError
         Before work starts, if the settings do not suit the data.
+    OutputError
+        If a checkpoint cannot be read or written.
     NoFitError
         If no candidate stayed within range.
+
+    Examples
+    --------
+    A fit of noise, far too small for use; a fit with the default settings takes minutes:
+
+    >>> import mfm, numpy as np
+    >>> from optim import FitConfig, fit_subject
+    >>> from optim.config import ObjectiveConfig, OptimizerConfig
+    >>> runs = np.random.default_rng(0).normal(size=(2, 60, 3))
+    >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
+    >>> objective = ObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
+    >>> config = FitConfig(objective=objective, optimizer=OptimizerConfig(population=20, generations=1, initial_candidates=20))
+    >>> [score.stage for score in fit_subject(subject, config).stages]
+    ['search', 'validation', 'test']
     """
     space, objectives = prepare(subject, config)
     parameterisation = space.parameterisation

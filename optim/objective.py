@@ -35,10 +35,26 @@ class Evaluation:
     status : tensor of int, (B, R)
         `mfm.SimStatus`.
     rate_E, S_E, S_I : tensor, (B, R, N)
+        Time averages of r_E (Hz) and of the gating variables (dimensionless).
     fc : tensor, (B, N, N)
     fcd_cdf : tensor, (B, K)
+        FC and FCD CDF, mean over realisations; NaN for candidates that were not scored.
     realisation_cost : Cost
         The same terms for each realisation by itself, (B, R).
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> from optim import Evaluation
+    >>> rate_E = torch.tensor([[[3.0, 3.1, 2.9]], [[3.0, 3.1, 9.0]]])
+    >>> S = torch.full((2, 1, 3), 0.16)
+    >>> fc, cdf = torch.eye(3).repeat(2, 1, 1), torch.ones(2, 10)
+    >>> each = torch.full((2, 1), 0.25)
+    >>> cost, single = mfm.Cost(each[:, 0], each[:, 0], each[:, 0]), mfm.Cost(each, each, each)
+    >>> inside = mfm.within_range(rate_E).all(dim=1)
+    >>> e = Evaluation(cost, inside, torch.tensor([[0], [2]]), rate_E, S, S, fc, cdf, realisation_cost=single)
+    >>> e.loss[0].item(), e.loss[1].item() > 6
+    (0.75, True)
     """
 
     cost: Cost
@@ -72,6 +88,8 @@ class Evaluation:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:
+        """The candidates of all parts, in order."""
+
         def join(values):
             if isinstance(values[0], Cost):
                 return Cost(*(torch.cat([getattr(v, term) for v in values]) for term in ("corr", "mean_diff", "ks")))
@@ -81,10 +99,32 @@ class Evaluation:
 
 
 class Objective(TypingProtocol):
-    """Anything that scores candidates."""
+    """Anything that scores candidates.
+
+    Examples
+    --------
+    >>> from optim import Objective
+    >>> class Recorded:  # an objective around another one, which keeps the G of every candidate
+    ...     def __init__(self, objective: Objective):
+    ...         self.objective, self.G = objective, []
+    ...
+    ...     def evaluate(self, p, seed):
+    ...         self.G += p.G.tolist()
+    ...         return self.objective.evaluate(p, seed)
+    """
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
-        """Score B candidates; `seed` as in `mfm.simulate`. Never raises for what a candidate's dynamics do."""
+        """Score B candidates; `seed` as in `mfm.simulate`. Never raises for what a candidate's dynamics do.
+
+        Parameters
+        ----------
+        p : FICParameters
+        seed : int or sequence of B ints
+
+        Returns
+        -------
+        Evaluation
+        """
         ...
 
 
@@ -98,12 +138,26 @@ class SimulationObjective:
         Target, connectome and timing.
     protocol : Protocol
         Of the simulation; TR and frames are the scan's.
-    n_repeats : int
+    n_repeats : int, default 3
         Noise realisations per candidate, whose FC matrices and FCD distributions are averaged.
-    backend : str
+    backend : {"auto", "reference", "numba"}
+        As in `mfm.simulate`.
     n_threads : int, optional
+        Default: the cores this process may use.
     score_out_of_range : bool, default False
         Whether FC and FCD are also computed for candidates that leave the range.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> from optim import SimulationObjective
+    >>> run = np.random.default_rng(0).normal(size=(120, 3))
+    >>> scan = mfm.subject_from_runs("sub-01", [run], mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0).search
+    >>> protocol = mfm.Protocol(scan.tr_s, scan.n_frames, dt_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
+    >>> p = mfm.FICParameters(np.full(3, 3.0), np.full(3, 2.5), np.full(3, 0.002), [1.0])
+    >>> evaluation = SimulationObjective(scan, protocol, n_repeats=2).evaluate(p, seed=0)
+    >>> evaluation.within_range.tolist(), evaluation.realisation_cost.total.shape
+    ([True], torch.Size([1, 2]))
     """
 
     scan: Scan
@@ -114,6 +168,7 @@ class SimulationObjective:
     score_out_of_range: bool = False
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+        """Score B candidates (see `Objective.evaluate`); an InputError if they have other regions than the scan."""
         seeds = [seed] * p.n_candidates if isinstance(seed, int) else list(seed)
         bytes_each = self.n_repeats * self.protocol.n_frames * p.n_regions * 4
         size = max(1, _BOLD_BYTES // bytes_each)

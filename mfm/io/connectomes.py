@@ -35,6 +35,28 @@ def load_connectome(
     -------
     Connectome
         With a zero diagonal.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is not there.
+    InputError
+        If the file cannot be read, the matrix is not square and finite, has negative entries, connects nothing or is
+        triangular; if ``log`` meets weights below 1 or a binary matrix; or if an argument or the region names do not fit.
+
+    Warns
+    -----
+    InputNote
+        If entries of 1 vanish under ``log``.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sc.csv")
+    ...     np.savetxt(path, [[0, 1000, 100], [1000, 0, 10], [100, 10, 0]], delimiter=",")
+    ...     mfm.load_connectome(path).weights[0].round(4).tolist()
+    [0.0, 0.02, 0.0133]
     """
     values, names = read_matrix(path, "connectome")
     return transform_connectome(values, transform, scale_max, labels if names is None else names, what=f"The connectome {path}")

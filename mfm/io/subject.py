@@ -84,10 +84,35 @@ def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, lab
     labels : path, optional
         Region names, one a line; inputs that hold names are brought to their order.
 
+    Returns
+    -------
+    SubjectData
+
     Raises
     ------
-    InputError, MissingInputError
-        Before any work starts, with what was expected, what was found, the likely cause and what to type.
+    ConfigError
+        If settings are missing or contradict each other.
+    MissingInputError
+        If a file is not there.
+    InputError
+        If a file cannot be read or used, or the inputs do not fit each other.
+
+    Warns
+    -----
+    InputNote
+        For what was accepted but should be known; also in the result's ``notes``.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np, tempfile
+    >>> from mfm.io import DataFiles
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sc, run = f"{folder}/sc.csv", f"{folder}/run.npy"
+    ...     np.savetxt(sc, 100 * (1 - np.eye(3)), delimiter=",")
+    ...     np.save(run, np.random.default_rng(0).normal(size=(120, 3)))
+    ...     subject = mfm.load_subject(DataFiles(subject="sub-01", sc=sc, timeseries=[run]), tr_s=2.0)
+    >>> subject.n_regions, subject.search.n_frames
+    (3, 60)
     """
     _check_settings(files)
     check_timing(tr_s, 1 if n_frames is None else n_frames)

@@ -113,12 +113,18 @@ class Cost:
 
     Attributes
     ----------
-    corr : tensor
+    corr : tensor, (B,)
         1 - Pearson correlation of the upper triangles of simulated and empirical FC.
-    mean_diff : tensor
+    mean_diff : tensor, (B,)
         ``|mean FC_sim - mean FC_emp|`` over the upper triangles (called L1 in the papers' tables).
-    ks : tensor
+    ks : tensor, (B,)
         Kolmogorov-Smirnov distance of the FCD distributions.
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> mfm.Cost(corr=torch.tensor([0.5]), mean_diff=torch.tensor([0.25]), ks=torch.tensor([0.125])).total.item()
+    0.875
     """
 
     corr: Tensor
@@ -144,6 +150,11 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
     -------
     Cost
         Terms of shape (B,).
+
+    Raises
+    ------
+    InputError
+        If FC has other regions than the target, the FCD CDFs other bins, or FC and FCD different numbers of candidates.
 
     Examples
     --------
@@ -178,7 +189,29 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
 
 
 def kolmogorov_smirnov(cdf, other) -> Tensor:
-    """Largest distance of CDFs on the same bins: arrays or tensors (..., K) and (K,) to a tensor (...)."""
+    """Kolmogorov-Smirnov distance: the largest distance of CDFs on the same bins.
+
+    Parameters
+    ----------
+    cdf : array or tensor, (..., K)
+    other : array or tensor, (K,)
+
+    Returns
+    -------
+    tensor, (...)
+        From 0 to 1; NaN where `cdf` holds NaN.
+
+    Raises
+    ------
+    InputError
+        If the numbers of bins differ.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.kolmogorov_smirnov([[0.0, 0.5, 1.0], [0.25, 0.75, 1.0]], [0.0, 0.25, 1.0]).tolist()
+    [0.25, 0.5]
+    """
     cdf, other = as_float_tensor(cdf, "FCD CDF"), as_float_tensor(other, "FCD CDF")
     if cdf.shape[-1] != other.shape[-1]:
         raise InputError(

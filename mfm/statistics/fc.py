@@ -22,6 +22,11 @@ def functional_connectivity(bold) -> Tensor:
     tensor of float64, (..., N, N)
         NaN in the rows and columns of a constant or non-finite region. Differentiable.
 
+    Raises
+    ------
+    InputError
+        If there are fewer than two frames or two regions, or `bold` is not real-valued.
+
     Examples
     --------
     >>> import mfm, torch
@@ -48,16 +53,54 @@ def as_bold(bold) -> Tensor:
 
 
 def upper_triangle(matrix: Tensor) -> Tensor:
-    """The strict upper triangle of (..., N, N), row by row, as (..., N (N - 1) / 2)."""
+    """The strict upper triangle of matrices, row by row.
+
+    Parameters
+    ----------
+    matrix : tensor, (..., N, N)
+
+    Returns
+    -------
+    tensor, (..., N (N - 1) / 2)
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> mfm.upper_triangle(torch.arange(9).reshape(3, 3)).tolist()
+    [1, 2, 5]
+    """
     rows, columns = matrix.shape[-2:]
     i, j = torch.triu_indices(rows, columns, offset=1, device=matrix.device)
     return matrix[..., i, j]
 
 
 def fisher_mean(fc, dim: int = 0) -> Tensor:
-    """Mean of correlations as Fisher z over dimension `dim`: tanh(mean(arctanh(r))).
+    """Mean of correlations as Fisher z over one dimension: tanh(mean(arctanh(r))).
 
     Correlations of +-1 (the diagonal) are kept just inside the open interval and returned as +-1 where all of them are.
+
+    Parameters
+    ----------
+    fc : array or tensor
+        Correlations of any shape, for example (R, N, N).
+    dim : int, default 0
+        The dimension that is averaged, for example that of runs.
+
+    Returns
+    -------
+    tensor
+        The shape of `fc` without dimension `dim`.
+
+    Raises
+    ------
+    InputError
+        If `fc` is not real-valued.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> mfm.fisher_mean([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.8], [0.8, 1.0]]]).round(decimals=6).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
     """
     fc = as_float_tensor(fc, "FC")
     largest = 1 - torch.finfo(fc.dtype).eps

@@ -19,7 +19,7 @@ _ROWS_AT_A_TIME = 128
 def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int | None = None, step_frames: int = 1) -> Tensor:
     """Cumulative distribution of the FCD matrix.
 
-    FC in every window of ``window_frames`` (step one frame); Pearson correlation between the upper triangles of any two
+    FC in windows of ``window_frames``, one every ``step_frames``; Pearson correlation between the upper triangles of any two
     windows; the upper triangle of that matrix as a histogram of ``n_bins`` on [-1, 1], cumulated and divided by its total
     (Hansen et al. 2015; Kong et al. 2021; Zhang et al. 2024).
 
@@ -40,6 +40,12 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     -------
     tensor of float64, (..., n_bins)
         All NaN for a run in which a region is not finite, or constant in some window.
+
+    Raises
+    ------
+    InputError
+        If the run is shorter than two windows, there are fewer than three regions, or ``window_frames``, ``n_bins`` or
+        ``step_frames`` is out of range.
 
     Notes
     -----

@@ -125,7 +125,12 @@ class Protocol:
     @property
     def window_frames(self) -> int:
         """Frames in a sliding FCD window of 60 s."""
-        return round(FCD_WINDOW_S / self.tr_s)
+        return fcd_window_frames(self.tr_s)
+
+
+def fcd_window_frames(tr_s: float) -> int:
+    """Frames in a sliding FCD window of 60 s at a repetition time of `tr_s` seconds."""
+    return round(FCD_WINDOW_S / tr_s)
 
 
 def check_timing(tr_s: float, n_frames: int = 1) -> None:

@@ -12,7 +12,7 @@ from mfm.connectome import Connectome, check_labels
 from mfm.errors import InputError
 from mfm.maps import RegionalMaps
 from mfm.parameters import as_float_tensor
-from mfm.protocol import FCD_WINDOW_S, check_timing
+from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.cost import Target
 from mfm.statistics.fc import functional_connectivity
 from mfm.statistics.fcd import fcd_cdf
@@ -72,7 +72,7 @@ class Scan:
                 found=f"{', '.join(self.target.labels[:3])}, ... and {', '.join(self.sc.labels[:3])}, ...",
                 fix="reorder one of them by name",
             )
-        window = round(FCD_WINDOW_S / self.tr_s)
+        window = fcd_window_frames(self.tr_s)
         if self.n_frames < 2 * window:
             raise InputError(
                 "The scan is too short for functional connectivity dynamics.",
@@ -244,7 +244,7 @@ def subject_from_runs(
         notes.append("Two runs: the second serves for validation and test. The test is not independent of the choice.")
     elif len(parts) > 3:
         notes.append(f"Of {len(parts)} runs the first three are used; the others only tell how runs differ.")
-    window = round(FCD_WINDOW_S / tr_s)
+    window = fcd_window_frames(tr_s)
     scans = []
     for source, run in parts:
         if run.shape[0] < 2 * window:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mfm.connectome import Connectome
 from mfm.errors import InputError
-from mfm.feedback import resting_state
+from mfm.feedback import check_same_regions, resting_state
+from mfm.linear.response import linear_response
 from mfm.parameters import FICParameters
 from mfm.protocol import Protocol
 from mfm.simulation import simulate, within_range
@@ -19,7 +20,10 @@ from mfm.simulation import simulate, within_range
 # Model time in which a displaced state has returned, or has not; and the frame whose rates tell.
 _SETTLING_S = 12.0
 _FRAME_S = 0.06
-_BISECTIONS = 7
+
+# The displacements between which the margin is sought, on a logarithmic scale: eight halvings leave 2 % of it.
+_SMALLEST, _LARGEST = 0.001, 0.4
+_BISECTIONS = 8
 
 
 def rates_after_displacement(p: FICParameters, sc: Connectome, displacement, n_threads: int | None = None) -> Tensor:
@@ -42,7 +46,7 @@ def rates_after_displacement(p: FICParameters, sc: Connectome, displacement, n_t
     Raises
     ------
     InputError
-        If `p` and `sc` have different numbers of regions.
+        If `p` and `sc` have different numbers of regions, or a displacement takes S_E out of [0, 1].
 
     Examples
     --------
@@ -55,12 +59,15 @@ def rates_after_displacement(p: FICParameters, sc: Connectome, displacement, n_t
     quiet = FICParameters(p.w_EE, p.w_EI, torch.zeros_like(p.sigma), p.G)
     rest = resting_state(p.w_EI)
     shift = torch.as_tensor(displacement, dtype=p.w_EE.dtype).expand(p.n_candidates)
-    S_E = (rest.S_E + shift)[:, None].expand(p.w_EE.shape)
+    S_E = rest.S_E + shift
+    if not ((S_E >= 0) & (S_E <= 1)).all():
+        raise InputError("The displacement takes S_E out of [0, 1].", expected=f"-{rest.S_E:.3f} to {1 - rest.S_E:.3f}")
     protocol = Protocol(_FRAME_S, n_frames=1, burn_in_s=0.0, warm_up_s=_SETTLING_S)
-    return simulate(quiet, sc, protocol, backend="numba", initial=(S_E, rest.S_I), n_threads=n_threads).rate_E[:, 0]
+    initial = (S_E[:, None].expand(p.w_EE.shape), rest.S_I)
+    return simulate(quiet, sc, protocol, backend="numba", initial=initial, n_threads=n_threads).rate_E[:, 0]
 
 
-def basin_margin(p: FICParameters, sc: Connectome, largest: float = 0.4, n_threads: int | None = None) -> Tensor:
+def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None) -> Tensor:
     """Smallest displacement of S_E in all regions from which the state does not return to 3 Hz.
 
     Parameters
@@ -68,24 +75,22 @@ def basin_margin(p: FICParameters, sc: Connectome, largest: float = 0.4, n_threa
     p : FICParameters
         B candidates.
     sc : Connectome
-    largest : float, default 0.4
-        Displacements beyond this are not tried.
     n_threads : int, optional
 
     Returns
     -------
     tensor, (B,)
-        In units of S_E, by bisection to 1 % of `largest`; 0 where the 3 Hz state is not stable, `largest` where all return.
+        In units of S_E, to 2 %; 0 where 0.001 does not return (an unstable 3 Hz state), 0.4 where all return.
 
     Raises
     ------
     InputError
-        If `largest` would take S_E to 1, or `p` and `sc` have different numbers of regions.
+        If `p` and `sc` have different numbers of regions.
 
     Notes
     -----
     Displaces all regions alike, which is near the direction of the softest mode of most connectomes; others may have smaller
-    margins. Compare with the spread of S_E under noise.
+    margins. A state that needs more than 12 s to return counts as not returning.
 
     Examples
     --------
@@ -95,14 +100,25 @@ def basin_margin(p: FICParameters, sc: Connectome, largest: float = 0.4, n_threa
     >>> 0 < mfm.basin_margin(p, sc).item() <= 0.4
     True
     """
-    if not 0 < largest < 0.8:
-        raise InputError("The largest displacement must keep S_E below 1.", expected="between 0 and 0.8", found=repr(largest))
-    low = torch.zeros(p.n_candidates, dtype=torch.float64)
-    high = torch.full_like(low, largest)
-    everywhere = within_range(rates_after_displacement(p, sc, largest, n_threads))
+
+    def returns(displacement) -> Tensor:
+        return within_range(rates_after_displacement(p, sc, displacement, n_threads))
+
+    low = torch.full((p.n_candidates,), _SMALLEST, dtype=torch.float64)
+    high = torch.full_like(low, _LARGEST)
+    nowhere, everywhere = ~returns(_SMALLEST), returns(_LARGEST)
     for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        returned = within_range(rates_after_displacement(p, sc, middle, n_threads))
+        middle = (low * high).sqrt()
+        returned = returns(middle)
         low = torch.where(returned, middle, low)
         high = torch.where(returned, high, middle)
-    return torch.where(everywhere, torch.full_like(low, largest), low)
+    margin = torch.where(everywhere, high.new_tensor(_LARGEST), low)
+    return margin.masked_fill(nowhere, 0.0)
+
+
+def excursion(p: FICParameters, sc: Connectome) -> Tensor:
+    """The largest standard deviation of S_E over regions that linear response predicts, (B,); infinite where unstable."""
+    check_same_regions(p, sc)
+    with torch.no_grad():
+        std = linear_response(p, sc, Protocol(_FRAME_S, n_frames=1)).excursions.std_S_E
+    return std.amax(dim=1).nan_to_num(nan=float("inf"))

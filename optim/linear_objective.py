@@ -55,7 +55,7 @@ class LinearObjective:
             with torch.no_grad():
                 lin = mfm.linear_response(p[returns], sc, self.protocol)
                 fc[returns] = lin.fc
-                bold = lin.sample_bold(self.n_samples, key % 2**63).float()
+                bold = lin.sample_bold(self.n_samples, key % 2**63, torch.float32)
             scored = torch.nonzero(returns)[:, 0][lin.stable]
             sampled = mfm.fcd_cdf(bold[lin.stable], self.protocol.window_frames, K, self.n_threads, self.window_step)
             cdf[scored] = sampled.mean(dim=1)

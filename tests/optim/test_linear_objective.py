@@ -26,7 +26,7 @@ def test_terms_are_those_of_the_theory(subject, candidates):
     assert e.within_range.any()
     k = int(torch.nonzero(e.within_range)[0])
     lin = mfm.linear_response(candidates[k], subject.search.sc, PROTOCOL)
-    cdf = mfm.fcd_cdf(lin.sample_bold(3, 3).float(), 30).mean(dim=1)
+    cdf = mfm.fcd_cdf(lin.sample_bold(3, 3, torch.float32), 30).mean(dim=1)
     expected = mfm.cost(lin.fc, cdf, subject.search.target)
     assert float(e.cost.total[k]) == pytest.approx(float(expected.total), abs=1e-9)
 

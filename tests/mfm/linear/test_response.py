@@ -6,9 +6,9 @@ import torch
 from scipy.linalg import solve_continuous_lyapunov
 
 import mfm
-from mfm import linear as theory
 from mfm.dynamics import neural_drift
 from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
+from mfm.linear import exact
 
 N = 5
 LONG = mfm.Protocol(tr_s=0.72, n_frames=10**9)
@@ -63,29 +63,33 @@ def brute_force(p, sc):
 
 def test_fc_solves_the_lyapunov_equation(monkeypatch):
     fc, covariance = brute_force(candidates(), network())
-    found = mfm.linear_response(candidates(), network(), LONG)
+    found = mfm.linear_response(candidates(), network(), LONG, method="exact")
     assert np.abs(found.fc[0].numpy() - fc).max() < 1e-6
-    monkeypatch.setattr(theory, "_NODES", 128)
-    fine = mfm.linear_response(candidates(), network(), LONG)
+    monkeypatch.setattr(exact, "_NODES", 128)
+    fine = mfm.linear_response(candidates(), network(), LONG, method="exact")
     assert np.abs(fine.fc[0].numpy() - fc).max() < 1e-8
     assert np.abs(fine.bold_covariance[0].numpy() / covariance - 1).max() < 1e-8
 
 
-def test_abscissa_is_the_largest_real_part(monkeypatch):
-    p, sc = candidates(4), network()
-    found = mfm.linear_response(p, sc, LONG)
-    jacobian = theory._System.of(p, sc).jacobian().numpy()
-    assert found.abscissa.numpy() == pytest.approx(np.linalg.eigvals(jacobian).real.max(axis=1))
+@pytest.mark.parametrize("method", ["modes", "exact"])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_gradients(method, symmetric):
+    sc = mfm.Connectome([[0.0, 0.02, 0.01], [0.02 if symmetric else 0.005, 0.0, 0.015], [0.01, 0.015, 0.0]])
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=50)
 
+    def statistics(w_EE, w_EI, sigma, G):
+        found = mfm.linear_response(mfm.FICParameters(w_EE, w_EI, sigma, G), sc, protocol, method=method)
+        return found.fc[:, 0, 1:], found.bold_covariance[:, 1]
 
-def test_gradients():
-    sc = mfm.Connectome([[0.0, 0.02], [0.01, 0.0]])
+    inputs = [torch.tensor([[v, 1.1 * v, 0.9 * v], [1.02 * v, v, 0.95 * v]]).double() for v in (3.0, 2.5, 0.005)]
+    inputs = [x.requires_grad_() for x in (*inputs, torch.tensor([2.5, 2.0]).double())]
+    assert torch.autograd.gradcheck(statistics, inputs, check_forward_ad=True, atol=1e-6)
 
-    def fc(w_EE, w_EI, sigma, G):
-        return mfm.linear_response(mfm.FICParameters(w_EE, w_EI, sigma, G), sc, LONG).fc[:, 0, 1]
+    def series(w_EE, w_EI, sigma, G):
+        found = mfm.linear_response(mfm.FICParameters(w_EE, w_EI, sigma, G), sc, protocol, method=method)
+        return found.sample_bold(2, seed=1)[:, :, ::7]
 
-    inputs = [torch.tensor([[v, 1.1 * v]], dtype=torch.float64, requires_grad=True) for v in (3.0, 2.5, 0.005)]
-    assert torch.autograd.gradcheck(fc, (*inputs, torch.tensor([2.5], dtype=torch.float64, requires_grad=True)))
+    assert torch.autograd.gradcheck(series, inputs, atol=1e-5)
 
 
 def test_unstable_candidates_have_a_status_and_leave_the_others_alone():
@@ -93,7 +97,7 @@ def test_unstable_candidates_have_a_status_and_leave_the_others_alone():
     mixed = mfm.FICParameters(torch.stack([p.w_EE[0], torch.full((N,), 9.0), p.w_EE[2]]), p.w_EI, p.sigma, p.G)
     protocol = mfm.Protocol(tr_s=0.72, n_frames=100)
     found = mfm.linear_response(mixed, network(), protocol)
-    assert found.status.tolist() == [theory.LinearStatus.OK, theory.LinearStatus.UNSTABLE, theory.LinearStatus.OK]
+    assert found.status.tolist() == [mfm.LinearStatus.OK, mfm.LinearStatus.UNSTABLE, mfm.LinearStatus.OK]
     assert torch.isnan(found.fc[1]).all()
     assert torch.isnan(found.sample_bold(1, 0)[1]).all()
     alone = mfm.linear_response(p[[0, 2]], network(), protocol)

@@ -3,7 +3,7 @@
 At the frequencies of BOLD (below about 1 Hz) the inhibitory gate, which relaxes at 200 to 300 per second, follows excitation
 with a short lag, so that D(w) = iw + leak + inhibition drive / (iw + relax) is a straight line in iw:
 
-    D(w) = iw mass + stiffness + O(w^2),    mass = 1 - inhibition drive / relax^2,    stiffness = leak + inhibition drive / relax
+    D(w) = iw mass + stiffness + O(w^2),   mass = 1 - inhibition drive / relax^2,   stiffness = leak + inhibition drive / relax
 
 One eigendecomposition of the N x N matrix mass^-1/2 (stiffness - g C) mass^-1/2 then gives every frequency at once. At the
 3 Hz state the hemodynamic filter is the same in every region, and integrals over frequency have closed forms in the filter's
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from mfm.linear.hemodynamics import resting_filter
 from mfm.linear.system import LinearSystem
-
 
 # Excitation and inhibition are told apart by their speed while the mass is near 1; it is above 0.8 within the bounds of fits.
 _LEAST_MASS = 0.5
@@ -127,7 +126,7 @@ def _pair_kernel(rate: Tensor) -> Tensor:
 
 
 class _FilteredCovariance(torch.autograd.Function):
-    """``integral |H|^2 R Q R* dw / 2 pi - H(0)^2 R(0) Q R(0)* / duration`` with ``R = (iw + operator)^-1``, ``Q = diag(power)``.
+    """``integral |H|^2 R Q R* dw / 2 pi - H(0)^2 R(0) Q R(0)* / duration``, ``R = (iw + operator)^-1``, ``Q = diag(power)``.
 
     Products of three resolvents, which its derivative needs, integrate to closed forms too: with
     ``1 / ((a + iw)(b - iw)) = (1 / (a + iw) + 1 / (b - iw)) / (a + b)`` every integral is one of `_pair_kernel` or a divided

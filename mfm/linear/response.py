@@ -15,7 +15,7 @@ from mfm.feedback import FixedPoint, check_same_regions, designed_point
 from mfm.linear import exact, modes
 from mfm.linear.modes import SlowSystem
 from mfm.linear.sampling import sample_bold
-from mfm.linear.second_order import Excursions, excursions
+from mfm.linear.second_order import gating_covariance, mean_rate
 from mfm.linear.system import LinearSystem
 from mfm.parameters import FICParameters, as_float_tensor
 from mfm.protocol import Protocol
@@ -87,6 +87,20 @@ class LinearResponse:
         """(B,) bool: whether the fixed point is linearly stable."""
         return self.status == LinearStatus.OK
 
+    def __getitem__(self, index: Tensor) -> LinearResponse:
+        """The candidates selected by `index`, a tensor of bools or of whole numbers."""
+        return LinearResponse(
+            self.fc[index],
+            self.bold_covariance[index],
+            self.abscissa[index],
+            self.status[index],
+            self.protocol,
+            self._parameters[index],
+            FixedPoint(*(x[index] for x in self._point)),
+            self._system[index],
+            self._slow.take(index),
+        )
+
     def sample_bold(self, n_repeats: int = 1, seed: int = 0, dtype: torch.dtype | None = None) -> Tensor:
         """BOLD with the predicted cross-spectra, by Fourier synthesis instead of a time loop.
 
@@ -111,9 +125,9 @@ class LinearResponse:
         dtype = dtype or self.fc.dtype
         shape = (len(self.fc), n_repeats, self.protocol.n_frames, self.fc.shape[1])
         bold = torch.full(shape, float("nan"), dtype=dtype, device=self.fc.device)
-        for index in keep.split(_SAMPLED_TOGETHER):
-            slow = self._slow.take(index).to(dtype)
-            bold[index] = sample_bold(slow, self._point.S_E[index], self.protocol, n_repeats, seed)
+        for index in keep.split(_SAMPLED_TOGETHER) if len(keep) else ():
+            slow, S_E = self._slow.take(index).to(dtype), self._point.S_E[index]
+            bold[index] = sample_bold(slow, S_E, self.protocol, n_repeats, seed)
         return bold
 
     def cross_spectrum(self, frequencies_hz) -> Tensor:
@@ -141,13 +155,21 @@ class LinearResponse:
         return at_zero / variance
 
     @property
-    def excursions(self) -> Excursions:
-        """Standard deviation of S_E, and mean r_E (Hz) to second order in the noise, both (B, N); NaN where not stable.
+    def std_S_E(self) -> Tensor:
+        """(B, N) standard deviation of S_E, at the protocol's integration step; NaN where not stable."""
+        std = gating_covariance(self._slow, self.protocol.dt_s).diagonal(dim1=1, dim2=2).sqrt()
+        return std.masked_fill(~self.stable[:, None], float("nan"))
 
-        How far the mean rate leaves 3 Hz measures the nonlinearity: the theory is to be trusted where that is little.
+    @property
+    def rate_E(self) -> Tensor:
+        """(B, N) mean r_E in Hz to second order in the noise, at the protocol's integration step; NaN where not stable.
+
+        How far it is from the rate of the fixed point (3 Hz) measures the nonlinearity: the theory is to be trusted where that
+        is little. Within 10 % of the simulated shift where it is below 0.05 Hz; too large beyond, and where the step of 6 ms
+        makes the inhibitory gate nearly oscillate (w_EI above 3.5).
         """
-        found = excursions(self._parameters, self._system, self._slow, self._point, self.protocol.dt_s)
-        return Excursions(*(value.masked_fill(~self.stable[:, None], float("nan")) for value in found))
+        rate = mean_rate(self._parameters, self._system, self._slow, self._point, self.protocol.dt_s)
+        return rate.masked_fill(~self.stable[:, None], float("nan"))
 
 
 def linear_response(
@@ -161,7 +183,7 @@ def linear_response(
         B candidates over N regions.
     sc : Connectome
     protocol : Protocol
-        TR and frames; the integration step plays no part (the theory is that of dt -> 0).
+        TR and frames. FC and BOLD are those of dt -> 0; the integration step enters ``std_S_E`` and ``rate_E`` only.
     at : FixedPoint, optional
         Where to expand; default the 3 Hz state of feedback inhibition. `mfm.fixed_point` finds others (``.point``).
     method : {"auto", "modes", "exact"}

@@ -43,12 +43,13 @@ def sample_bold(slow: SlowSystem, S_E: Tensor, protocol: Protocol, n_repeats: in
     like = slow.operator
     T, tr = protocol.n_frames, protocol.tr_s
     period = scipy.fft.next_fast_len(T + math.ceil(_GAP_S / tr), real=True)
-    w = torch.arange(1, int(_HIGHEST_HZ * period * tr) + 1, dtype=torch.float64) * (2 * math.pi / (period * tr))
+    w = torch.arange(int(_HIGHEST_HZ * period * tr) + 1, dtype=torch.float64) * (2 * math.pi / (period * tr))
     noise = standard_noise(like.shape[1], len(w), n_repeats, seed)
-    same_everywhere = bool((S_E == S_E[0, 0]).all())
+    same_everywhere = bool((S_E[0, 0] == S_E).all())
     gain = transfer(1j * w, S_E[0, 0].item() if same_everywhere else S_E[:, :, None].double())
     # White noise of unit spectral density has |n|^2 = 1 per line of width 1 / (period tr).
     gain = gain * math.sqrt(period / tr)
+    gain[..., 0] *= math.sqrt(0.5)  # the other lines stand for two frequencies each, w and -w
     complex_type = torch.promote_types(like.dtype, torch.complex32)
     if same_everywhere:  # the filter may then come first, where all candidates share it
         noise = noise * gain[:, None]
@@ -66,16 +67,16 @@ def _fold(response: Tensor, period: int) -> Tensor:
     """
     n_lines = response.shape[2]
     kept = period // 2 + 1
-    index = np.arange(1, n_lines + 1) % period
-    mirrored = index > period // 2
-    line = np.where(mirrored, period - index, index)
-    if n_lines < kept - 1:
-        return torch.nn.functional.pad(response, (0, 0, 1, kept - 1 - n_lines))
-    folded = torch.zeros((*response.shape[:2], kept, response.shape[3]), dtype=response.dtype, device=response.device)
-    conjugate = torch.as_tensor(mirrored, device=response.device)[:, None]
-    folded = folded.index_add(2, torch.as_tensor(line, device=response.device), torch.where(conjugate, response.conj(), response))
     own_mirror = torch.ones(kept, dtype=response.real.dtype, device=response.device)
     own_mirror[0] = 2.0
     if period % 2 == 0:
         own_mirror[-1] = 2.0
+    if n_lines < kept:
+        return torch.nn.functional.pad(response * own_mirror[:n_lines, None], (0, 0, 0, kept - n_lines))
+    index = np.arange(n_lines) % period
+    mirrored = index > period // 2
+    line = torch.as_tensor(np.where(mirrored, period - index, index), device=response.device)
+    conjugate = torch.as_tensor(mirrored, device=response.device)[:, None]
+    folded = torch.zeros((*response.shape[:2], kept, response.shape[3]), dtype=response.dtype, device=response.device)
+    folded = folded.index_add(2, line, torch.where(conjugate, response.conj(), response))
     return folded * own_mirror[:, None]

@@ -1,8 +1,6 @@
-"""How far noise shifts the mean firing rates: the first correction that the linear theory leaves out."""
+"""How far noise moves S_E, and how far it thereby shifts the mean firing rates: what the linear theory itself leaves out."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,15 +15,17 @@ from mfm.parameters import FICParameters
 _LEAST_DAMPING = 0.1
 
 
-class Excursions(NamedTuple):
-    """Noise around the fixed point: standard deviation of S_E, and the mean r_E (Hz) to second order in it, (B, N)."""
+def gating_covariance(slow: SlowSystem, dt_s: float) -> Tensor:
+    """Covariance of S_E, (B, N, N), as Euler-Maruyama steps of `dt_s` make it (exact for the slow system)."""
+    rate, vectors, inverse = slow.modes
+    noise = (inverse * slow.power[:, None, :]) @ inverse.mH
+    a, b = rate[:, :, None], rate.conj()[:, None, :]
+    covariance = (vectors @ (noise / (a + b - dt_s * a * b)) @ vectors.mH).real
+    return slow.scale[:, :, None] * covariance * slow.scale[:, None, :]
 
-    std_S_E: Tensor
-    rate_E: Tensor
 
-
-def excursions(p: FICParameters, system: LinearSystem, slow: SlowSystem, point: FixedPoint, dt_s: float) -> Excursions:
-    """Mean rates to second order in the noise, from the curvature of the transfer functions and the linear fluctuations.
+def mean_rate(p: FICParameters, system: LinearSystem, slow: SlowSystem, point: FixedPoint, dt_s: float) -> Tensor:
+    """Mean r_E in Hz to second order in the noise, (B, N), from the curvature of the transfer functions.
 
     With s = S_E - S_E* and i = I_E - I_E*, the mean of the equations of motion is
 
@@ -38,25 +38,20 @@ def excursions(p: FICParameters, system: LinearSystem, slow: SlowSystem, point: 
     and beyond 2 it oscillates, which this theory knows only as large fluctuations.
     """
     c = NEURAL
-    rate, vectors, inverse = slow.modes
-    noise = (inverse * slow.power[:, None, :]) @ inverse.mH
-    decay = rate[:, :, None] + rate.conj()[:, None, :] - dt_s * rate[:, :, None] * rate.conj()[:, None, :]
-    moments = (vectors @ (noise / decay) @ vectors.mH).real
-    moments = slow.scale[:, :, None] * moments * slow.scale[:, None, :]
+    moments = gating_covariance(slow, dt_s)
     slope_E, curvature_E = rate_curvature(point.I_E, c.a_E, c.b_E, c.d_E)
     _, curvature_I = rate_curvature(point.I_I, c.a_I, c.b_I, c.d_I)
     gain = (1 - point.S_E) * c.gamma * slope_E
     follows = system.drive / system.relax
-    current = (system.g[:, :, None] * system.C + torch.diag_embed(gain * c.J * p.w_EE - system.inhibition * follows)) / gain[..., None]
-    damping = (2 - system.relax * dt_s).clamp(min=_LEAST_DAMPING)
-    fast = system.sigma**2 / (system.relax * damping)
+    own = torch.diag_embed(gain * c.J * p.w_EE - system.inhibition * follows)
+    current = (system.g[:, :, None] * system.C + own) / gain[..., None]
+    fast = system.sigma**2 / (system.relax * (2 - system.relax * dt_s).clamp(min=_LEAST_DAMPING))
     s_i = (current * moments).sum(dim=2)
     i_E2 = ((current @ moments) * current).sum(dim=2) + (system.inhibition / gain) ** 2 * fast
-    s2 = moments.diagonal(dim1=1, dim2=2)
-    i_I2 = (c.J * p.w_EI - follows) ** 2 * s2 + fast
+    i_I2 = (c.J * p.w_EI - follows) ** 2 * moments.diagonal(dim1=1, dim2=2) + fast
     b_E = c.gamma * ((1 - point.S_E) * curvature_E * i_E2 / 2 - slope_E * s_i)
     b_I = curvature_I * i_I2 / 2
     static = torch.diag_embed(system.leak + system.inhibition * follows) - system.g[:, :, None] * system.C
     s = torch.linalg.solve(static, (b_E - system.inhibition * b_I / system.relax)[..., None])[..., 0]
     shift = (s * (1 / c.tau_E + c.gamma * point.rate_E) / c.gamma + slope_E * s_i) / (1 - point.S_E)
-    return Excursions(s2.sqrt(), point.rate_E + shift)
+    return point.rate_E + shift

@@ -67,7 +67,9 @@ class LinearSystem:
 
     def jacobian(self) -> Tensor:
         """(B, 2 N, 2 N) for the state (S_E, S_I), per second."""
-        upper = torch.cat([self.g[:, :, None] * self.C - torch.diag_embed(self.leak), -torch.diag_embed(self.inhibition)], dim=2)
+        upper = torch.cat(
+            [self.g[:, :, None] * self.C - torch.diag_embed(self.leak), -torch.diag_embed(self.inhibition)], dim=2
+        )
         lower = torch.cat([torch.diag_embed(self.drive), -torch.diag_embed(self.relax)], dim=2)
         return torch.cat([upper, lower], dim=1)
 

@@ -37,10 +37,9 @@ def cross_spectrum(system: LinearSystem, w: Tensor) -> Tensor:
 def covariance(system: LinearSystem, duration_s: float) -> Tensor:
     """Expected covariance of BOLD over a scan, its own mean removed: (B, N, N), percent squared."""
     nodes, weights = _quadrature(_NODES)
-    like = {"dtype": system.leak.dtype, "device": system.leak.device}
     # The mean of a scan takes power out of a band around 0 much narrower than any feature of the spectrum: S(0) / duration.
-    w = torch.tensor(np.append(nodes, 0.0), **like)
-    measure = torch.tensor(np.append(weights / np.pi, -1 / duration_s), **like)
+    w = torch.tensor(np.append(nodes, 0.0)).to(system.leak)
+    measure = torch.tensor(np.append(weights / np.pi, -1 / duration_s)).to(system.leak)
     size = max(1, _MATRICES // len(w))
     starts = range(0, len(system.leak), size)
     return torch.cat([_integral(system[slice(k, k + size)], w, measure) for k in starts])

@@ -17,14 +17,14 @@ import torch
 
 import mfm
 from mfm.io import load_connectome, read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries, write_atomic
-from mfm.protocol import coarse_hemodynamic_dt
-from optim.config import OptimizerConfig
+from mfm.protocol import fcd_window_frames
+from optim.config import ObjectiveConfig, OptimizerConfig
 from optim.linear_objective import LinearObjective
 from optim.search import run_search
 from optim.search_space import SearchSpace
 
-TR_S, N_FRAMES, DT_S = 0.72, 1200, 0.006
-PROTOCOL = mfm.Protocol(TR_S, N_FRAMES, DT_S, hemo_dt_s=coarse_hemodynamic_dt(TR_S, DT_S))
+# Of the HCP.
+TR_S, N_FRAMES = 0.72, 1200
 
 # Edges of the stability margin (largest real part of the Jacobian's eigenvalues, per second) between which sets are spread.
 MARGINS = (-np.inf, -10.0, -7.5, -5.0, -3.5, -2.0, -1.0, 0.0)
@@ -46,6 +46,11 @@ class Case:
     bounds: mfm.Bounds
 
     @property
+    def protocol(self) -> mfm.Protocol:
+        """Timing of the search's simulations in a fit."""
+        return ObjectiveConfig().protocol(self.scan, "search")
+
+    @property
     def space(self) -> SearchSpace:
         return SearchSpace(mfm.MapParameterisation(self.maps, self.bounds))
 
@@ -64,7 +69,7 @@ def person_case(data: Path, name: str, subject: str, maps: str | None) -> Case:
     sc = load_connectome(data / subject / "SC.csv")
     run = read_timeseries(data / subject / "task-rest_run-1_timeseries.tsv", n_regions=sc.n_regions)[0]
     fc = mfm.functional_connectivity(run)
-    target = mfm.Target(fc, mfm.fcd_cdf(run, PROTOCOL.window_frames))
+    target = mfm.Target(fc, mfm.fcd_cdf(run, fcd_window_frames(TR_S)))
     found = mfm.RegionalMaps.none(sc.n_regions) if maps is None else two_maps(data / maps, sc.n_regions)
     bounds = mfm.Bounds.for_subject(float(mfm.upper_triangle(fc).mean()))
     return Case(name, mfm.Scan(target, sc, TR_S, N_FRAMES), found, bounds)
@@ -119,8 +124,10 @@ def search(case: Case, args) -> Arrays:
 
     def run() -> Arrays:
         began = time.perf_counter()
-        recorded = Recorded(LinearObjective(case.scan, PROTOCOL, window_step=WINDOW_STEP))
-        settings = OptimizerConfig(population=30, generations=35, initial_candidates=100, seed=args.seed)
+        recorded = Recorded(LinearObjective(case.scan, case.protocol, window_step=WINDOW_STEP))
+        settings = OptimizerConfig(
+            population=args.population, generations=args.generations, initial_candidates=100, seed=args.seed
+        )
         state = run_search(case.space, recorded, settings, "shared", 0, case.name)
         # Every generation whose trace holds a cost added a winner.
         costs = [row.best_total for row in state.trace if np.isfinite(row.best_total)]
@@ -128,7 +135,7 @@ def search(case: Case, args) -> Arrays:
         log(f"{case.name}: search by theory ended at a cost of {costs[best]:.3f} ({time.perf_counter() - began:.0f} s)")
         return joined(recorded.kept) | {"optimum": state.winners[best]}
 
-    return kept(args.work / f"{case.name}-search-seed{args.seed}.npz", run)
+    return kept(args.work / f"{case.name}-search-{args.population}x{args.generations}-seed{args.seed}.npz", run)
 
 
 def spread_candidates(case: Case, args) -> Arrays:
@@ -149,7 +156,7 @@ def spread_candidates(case: Case, args) -> Arrays:
             arrays[name] = (arrays[name] * (1 + args.jitter * rng.normal(size=arrays[name].shape))).clip(
                 *getattr(case.bounds, name)
             )
-        arrays["abscissa"] = mfm.linear_response(as_parameters(arrays), case.scan.sc, PROTOCOL).abscissa.numpy()
+        arrays["abscissa"] = mfm.linear_response(as_parameters(arrays), case.scan.sc, case.protocol).abscissa.numpy()
         stable = arrays["abscissa"] < 0
         pool.append({name: value[stable] for name, value in arrays.items()})
         if sum(len(part["G"]) for part in pool) >= 1.7 * args.sets:
@@ -159,9 +166,7 @@ def spread_candidates(case: Case, args) -> Arrays:
     candidates = {name: value[order] for name, value in candidates.items()}
     log(f"{case.name}: {len(order)} stable sets, one simulation of each ...")
     seeds = noise_seeds(len(order), args.seed)
-    sim = simulate_in_turns(as_parameters(candidates), case.scan.sc, seeds)
-    candidates |= {"seed": seeds, "screened_in": sim}
-    return candidates
+    return candidates | {"seed": seeds, "screened_in": stay_within_range(case, as_parameters(candidates), seeds)}
 
 
 def interleaved(abscissa: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -179,10 +184,11 @@ def noise_seeds(n: int, seed: int) -> np.ndarray:
     return np.random.SeedSequence(seed).generate_state(n, np.uint64)
 
 
-def simulate_in_turns(p: mfm.FICParameters, sc: mfm.Connectome, seeds: np.ndarray) -> np.ndarray:
+def stay_within_range(case: Case, p: mfm.FICParameters, seeds: np.ndarray) -> np.ndarray:
     """(B,) bool: which candidates stay within range in one realisation."""
-    parts = [slice(k, k + 128) for k in range(0, p.n_candidates, 128)]
-    return np.concatenate([mfm.simulate(p[part], sc, PROTOCOL, 1, seeds[part].tolist()).within_range for part in parts])
+    turns = [slice(k, k + 128) for k in range(0, p.n_candidates, 128)]
+    sims = (mfm.simulate(p[turn], case.scan.sc, case.protocol, 1, seeds[turn].tolist()) for turn in turns)
+    return np.concatenate([sim.within_range for sim in sims])
 
 
 def run_candidates(case: Case, args) -> Arrays:
@@ -241,9 +247,9 @@ def simulated_summaries(case: Case, args, choose) -> tuple[Arrays, Arrays, Array
 
 
 def summaries(case: Case, part: Arrays, repeats: int) -> Arrays:
-    sim = mfm.simulate(as_parameters(part), case.scan.sc, PROTOCOL, repeats, part["seed"].tolist())
+    sim = mfm.simulate(as_parameters(part), case.scan.sc, case.protocol, repeats, part["seed"].tolist())
     fc = mfm.upper_triangle(mfm.functional_connectivity(sim.bold))
-    cdf = mfm.fcd_cdf(sim.bold, PROTOCOL.window_frames, len(case.scan.target.fcd_cdf), step_frames=WINDOW_STEP)
+    cdf = mfm.fcd_cdf(sim.bold, case.protocol.window_frames, len(case.scan.target.fcd_cdf), step_frames=WINDOW_STEP)
     halves = torch.stack([cdf[:, : repeats // 2].mean(dim=1), cdf[:, repeats // 2 :].mean(dim=1)], dim=1)
     found = {"fc": fc, "cdf_halves": halves, "rate_E": sim.rate_E, "S_E": sim.S_E, "S_I": sim.S_I}
     return {name: value.numpy().astype(np.float32) for name, value in found.items()}

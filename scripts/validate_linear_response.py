@@ -13,6 +13,7 @@ import argparse
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from scipy.stats import pearsonr, spearmanr
 from simulated_sets import (
     CASES,
     MARGINS,
-    PROTOCOL,
     WINDOW_STEP,
     Arrays,
     Case,
@@ -81,11 +81,13 @@ def compare_set(case: Case, part: Arrays, fc: np.ndarray, halves: np.ndarray, ar
     """One parameter set: theory against the mean of R realisations, FC (R, pairs) and CDFs of two halves of them (2, K)."""
     N = case.scan.sc.n_regions
     with torch.no_grad():
-        lin = mfm.linear_response(as_parameters(part), case.scan.sc, PROTOCOL)
+        lin = mfm.linear_response(as_parameters(part), case.scan.sc, case.protocol)
         bold = lin.sample_bold(args.repeats, int(part["seed"][0] % 2**62))
     theory = mfm.upper_triangle(lin.fc[0]).double().numpy()
     sampled = mfm.upper_triangle(mfm.functional_connectivity(bold[0])).mean(dim=0).numpy()
-    cdf = mfm.fcd_cdf(bold[0].float(), PROTOCOL.window_frames, halves.shape[1], step_frames=WINDOW_STEP).mean(dim=0).numpy()
+    cdf = (
+        mfm.fcd_cdf(bold[0].float(), case.protocol.window_frames, halves.shape[1], step_frames=WINDOW_STEP).mean(dim=0).numpy()
+    )
     mean, sim_cdf = fc.mean(axis=0), halves.mean(axis=0)
     reliability = split_half_reliability(fc, rng)
     r = np.corrcoef(theory, mean)[0, 1]
@@ -95,7 +97,7 @@ def compare_set(case: Case, part: Arrays, fc: np.ndarray, halves: np.ndarray, ar
         "mean_sigma": float(part["sigma"].mean()),
         "reliability": reliability,
         "r": float(r),
-        "r_disattenuated": float(r / np.sqrt(reliability)),
+        "r_disattenuated": float(r / np.sqrt(reliability)) if reliability > 0 else float("nan"),
         "mean_fc": float(mean.mean()),
         "mean_fc_noise": float(fc.mean(axis=1).std(ddof=1) / np.sqrt(len(fc))),
         "mean_fc_error": float(theory.mean() - mean.mean()),
@@ -172,7 +174,7 @@ def compare_fc(args) -> None:
     for row in rows:
         row["cost_bias"] = row["total_lin"] - row["total_sim"]
     write_tsv(args.work / "fc.tsv", list(rows[0]), [list(row.values()) for row in rows])
-    print(f"\nErrors are theory minus simulation ({args.repeats} realisations of {PROTOCOL.scan_s:.0f} s). Median [5 %, 95 %].")
+    print(f"\nErrors are theory minus simulation ({args.repeats} realisations). Median [5 %, 95 %].")
     print_table("connectome", groups)
     abscissa, stayed = (np.concatenate([part[name] for part in tried]) for name in ("abscissa", "stayed"))
     margins, shares = {}, {}
@@ -192,7 +194,9 @@ def rank_case(case: Case, args) -> None:
     _, chosen, simulated = simulated_summaries(case, args, run_candidates)
     within = mfm.within_range(torch.from_numpy(simulated["rate_E"])).all(dim=1).numpy()
     p = as_parameters({name: value[within] for name, value in chosen.items()})
-    evaluation = LinearObjective(case.scan, PROTOCOL, n_samples=args.samples, window_step=WINDOW_STEP).evaluate(p, args.seed)
+    evaluation = LinearObjective(case.scan, case.protocol, n_samples=args.samples, window_step=WINDOW_STEP).evaluate(
+        p, args.seed
+    )
     fc, halves = simulated["fc"][within].astype(float), simulated["cdf_halves"][within].astype(float)
     R, N, target = fc.shape[1], case.scan.sc.n_regions, case.scan.target
 
@@ -223,7 +227,7 @@ def rank_case(case: Case, args) -> None:
     write_tsv(args.work / f"rank-{case.name}.tsv", list(table), zip(*table.values(), strict=True))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("fc", "rank"))
     parser.add_argument("--work", type=Path, required=True, help="folder for simulations and tables")
@@ -235,9 +239,11 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=3, help="sampled series per candidate, for rank")
     parser.add_argument("--spread", type=float, default=0.15, help="largest standard deviation around the optimum, in ranges")
     parser.add_argument("--jitter", type=float, default=0.03, help="further relative deviation of each region")
+    parser.add_argument("--population", type=int, default=30, help="of the search by theory")
+    parser.add_argument("--generations", type=int, default=35)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-simulation", action="store_true", help="compare with the simulations that are there")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     warnings.filterwarnings("ignore", category=mfm.errors.InputNote)
     fc = args.what == "fc"
     args.cases = args.cases or (list(CASES) if fc else ["dk68-group", "dk68-sub-000"])

@@ -27,7 +27,7 @@ from optim.search_space import SearchSpace
 TR_S, N_FRAMES = 0.72, 1200
 
 # Edges of the stability margin (largest real part of the Jacobian's eigenvalues, per second) between which sets are spread.
-MARGINS = (-np.inf, -10.0, -7.5, -5.0, -3.5, -2.0, -1.0, 0.0)
+MARGINS = (-np.inf, -5.0, -3.0, -1.5, -0.8, -0.4, -0.2, -0.1, 0.0)
 
 # Frames from one FCD window to the next, in theory and simulation alike: moves the CDF by less than 0.005.
 WINDOW_STEP = 5

@@ -44,11 +44,12 @@ class Case:
     scan: mfm.Scan
     maps: mfm.RegionalMaps
     bounds: mfm.Bounds
+    dt_s: float | None = None
 
     @property
     def protocol(self) -> mfm.Protocol:
-        """Timing of the search's simulations in a fit."""
-        return ObjectiveConfig().protocol(self.scan, "search")
+        """Timing of the search's simulations in a fit, unless `dt_s` is another step."""
+        return ObjectiveConfig(dt_search_s=self.dt_s).protocol(self.scan, "search")
 
     @property
     def space(self) -> SearchSpace:
@@ -228,12 +229,14 @@ def simulated_summaries(case: Case, args, choose) -> tuple[Arrays, Arrays, Array
     folder.mkdir(parents=True, exist_ok=True)
     candidates = kept(folder / "candidates.npz", lambda: choose(case, args))
     # A few more than asked for: some will leave the range in a later realisation.
-    chosen = {name: value[candidates["screened_in"]][: int(1.04 * args.sets)] for name, value in candidates.items()}
+    limit = args.limit or int(1.04 * args.sets)
+    chosen = {name: value[candidates["screened_in"]][:limit] for name, value in candidates.items()}
+    step = f"dt{1e3 * case.dt_s:g}ms-" if case.dt_s else ""
     n, size = len(chosen["G"]), max(1, 128 // args.repeats)  # whole vectors of lanes
     chunks = []
     for first in range(0, n, size):
         part = {name: value[first : first + size] for name, value in chosen.items()}
-        path = folder / f"chunk-{first:04d}.npz"
+        path = folder / f"{step}chunk-{first:04d}.npz"
         if args.no_simulation and not path.exists():
             break
         began = time.perf_counter()

@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,11 +35,20 @@ from simulated_sets import (
 )
 
 import mfm
+from mfm.constants import NEURAL
+from mfm.feedback import rate_and_slope
 from mfm.io import write_tsv
 from optim.linear_objective import LinearObjective
 
 TERMS = ("total", "corr", "mean_diff", "ks")
 _HALVINGS = 20
+
+# Integration step x decay rate of S_I between which results are shown apart.
+STEPS = (0.0, 1.0, 1.5, 1.8, 2.0, 2.1, np.inf)
+
+
+def load_case(name: str, args) -> Case:
+    return replace(CASES[name](args.data), dt_s=args.dt)
 
 
 def spearman_brown(r, factor: float = 2.0):
@@ -74,6 +84,13 @@ def square(pairs: np.ndarray, n_regions: int) -> torch.Tensor:
     return torch.from_numpy(fc)
 
 
+def inhibitory_step(case: Case, part: Arrays) -> float:
+    """The integration step in units of S_I's fastest decay: Euler's method overshoots beyond 1 and diverges beyond 2."""
+    I_I = mfm.resting_state(torch.from_numpy(part["w_EI"])).I_I
+    slope = rate_and_slope(I_I, NEURAL.a_I, NEURAL.b_I, NEURAL.d_I)[1]
+    return case.protocol.dt_s * (1 / NEURAL.tau_I + float(slope.max()))
+
+
 # --- FC and FCD ---------------------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +99,7 @@ def compare_set(case: Case, part: Arrays, fc: np.ndarray, halves: np.ndarray, ar
     N = case.scan.sc.n_regions
     with torch.no_grad():
         lin = mfm.linear_response(as_parameters(part), case.scan.sc, case.protocol)
-        bold = lin.sample_bold(args.repeats, int(part["seed"][0] % 2**62))
+        bold = lin.sample_bold(args.samples, int(part["seed"][0] % 2**62))
     theory = mfm.upper_triangle(lin.fc[0]).double().numpy()
     sampled = mfm.upper_triangle(mfm.functional_connectivity(bold[0])).mean(dim=0).numpy()
     cdf = (
@@ -93,6 +110,7 @@ def compare_set(case: Case, part: Arrays, fc: np.ndarray, halves: np.ndarray, ar
     r = np.corrcoef(theory, mean)[0, 1]
     return {
         "abscissa": float(lin.abscissa[0]),
+        "inhibitory_step": inhibitory_step(case, part),
         "G": float(part["G"][0]),
         "mean_sigma": float(part["sigma"].mean()),
         "reliability": reliability,
@@ -104,8 +122,8 @@ def compare_set(case: Case, part: Arrays, fc: np.ndarray, halves: np.ndarray, ar
         "finite_scan_bias": float(sampled.mean() - theory.mean()),
         "fc_rms_error": float(np.sqrt(np.mean((theory - mean) ** 2))),
         "ks_theory": float(np.abs(cdf - sim_cdf).max()),
-        # Halves hold half as many realisations each as theory and simulation do: their distance is larger by sqrt(2).
-        "ks_noise": float(np.abs(halves[0] - halves[1]).max() / np.sqrt(2)),
+        # Noise of a mean of n series goes with 1 / sqrt(n): from two halves of R to a mean of R and one of the samples.
+        "ks_noise": float(np.abs(halves[0] - halves[1]).max() * np.sqrt((1 / len(fc) + 1 / args.samples) / (4 / len(fc)))),
         "fcd_mean_error": mean_of(cdf) - mean_of(sim_cdf),
         **cost_terms("sim", square(mean, N), sim_cdf, case),
         **cost_terms("lin", lin.fc[0].double(), cdf, case),
@@ -168,7 +186,7 @@ def print_table(title: str, groups: dict[str, list[dict]], extra: dict[str, str]
 def compare_fc(args) -> None:
     groups, tried = {}, []
     for name in args.cases:
-        groups[name], found = compare_case(CASES[name](args.data), args)
+        groups[name], found = compare_case(load_case(name, args), args)
         tried.append(found)
     rows = [row for group in groups.values() for row in group]
     for row in rows:
@@ -176,6 +194,8 @@ def compare_fc(args) -> None:
     write_tsv(args.work / "fc.tsv", list(rows[0]), [list(row.values()) for row in rows])
     print(f"\nErrors are theory minus simulation ({args.repeats} realisations). Median [5 %, 95 %].")
     print_table("connectome", groups)
+    stable = {f"{low:g} to {high:g}": [r for r in rows if low <= r["inhibitory_step"] < high] for low, high in pairwise(STEPS)}
+    print_table("step x rate of S_I", stable)
     abscissa, stayed = (np.concatenate([part[name] for part in tried]) for name in ("abscissa", "stayed"))
     margins, shares = {}, {}
     for low, high in pairwise(MARGINS):
@@ -236,11 +256,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--sets", type=int, help="parameter sets per connectome (200 for fc, 160 for rank)")
     parser.add_argument("--repeats", type=int, help="realisations of each (16 for fc, 8 for rank)")
-    parser.add_argument("--samples", type=int, default=3, help="sampled series per candidate, for rank")
+    parser.add_argument("--samples", type=int, help="series sampled from the theory for FCD (16 for fc, 3 for rank)")
     parser.add_argument("--spread", type=float, default=0.15, help="largest standard deviation around the optimum, in ranges")
     parser.add_argument("--jitter", type=float, default=0.03, help="further relative deviation of each region")
     parser.add_argument("--population", type=int, default=40, help="of the search by theory")
     parser.add_argument("--generations", type=int, default=50)
+    parser.add_argument("--dt", type=float, help="neural step of the simulations, seconds (default: that of a search, 0.006)")
+    parser.add_argument("--limit", type=int, help="simulate and compare at most this many sets of each connectome")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-simulation", action="store_true", help="compare with the simulations that are there")
     args = parser.parse_args(argv)
@@ -248,12 +270,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     fc = args.what == "fc"
     args.cases = args.cases or (list(CASES) if fc else ["dk68-group", "dk68-sub-000"])
     args.sets, args.repeats = args.sets or (200 if fc else 160), args.repeats or (16 if fc else 8)
+    args.samples = args.samples or (16 if fc else 3)
     args.work.mkdir(parents=True, exist_ok=True)
     if fc:
         compare_fc(args)
         return
     for name in args.cases:
-        rank_case(CASES[name](args.data), args)
+        rank_case(load_case(name, args), args)
 
 
 if __name__ == "__main__":

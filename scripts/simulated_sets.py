@@ -86,7 +86,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "dk68-sub-000": lambda data: person_case(data, "dk68-sub-000", "dk68-ebrains/sub-000", "dk68"),
     "dk68-sub-001": lambda data: person_case(data, "dk68-sub-001", "dk68-ebrains/sub-001", "dk68"),
     "schaefer100-group": lambda data: group_case(data, "schaefer100-group", "schaefer100-17n"),
-    # Directed (probabilistic tracking): not symmetric. No maps: the same parameters everywhere, but for the jitter.
+    # Probabilistic tracking, symmetric in this file. No maps: the same parameters everywhere, but for the jitter.
     "aal2-101309": lambda data: person_case(data, "aal2-101309", "aal2-94/sub-101309", None),
 }
 

@@ -21,10 +21,6 @@ from mfm.simulation import simulate, within_range
 _SETTLING_S = 12.0
 _FRAME_S = 0.06
 
-# The inhibitory gate relaxes at up to 715 per second: beyond a step of 2.8 ms Euler's method makes it oscillate, which looks like
-# a second state.
-_STEP_S = 0.002
-
 # The multiples of the predicted excursions between which the margin is sought, on a logarithmic scale, to 3 %.
 _SMALLEST, _LARGEST = 0.25, 128.0
 _BISECTIONS = 8
@@ -34,7 +30,7 @@ _HIGHEST_S_E = 0.8
 
 
 def rates_after_displacement(
-    p: FICParameters, sc: Connectome, displacement, n_threads: int | None = None, dt_s: float = _STEP_S
+    p: FICParameters, sc: Connectome, displacement, n_threads: int | None = None, scheme: str = "exponential"
 ) -> Tensor:
     """Firing rates 12 s after S_E was displaced, without noise.
 
@@ -46,8 +42,8 @@ def rates_after_displacement(
     displacement : float or tensor, (B,) or (B, N)
         Added to S_E* = 0.161; S_E starts at 0.8 at most.
     n_threads : int, optional
-    dt_s : float, default 0.002
-        Euler step, seconds; it must divide 0.06.
+    scheme : {"exponential", "euler"}
+        As in `mfm.Protocol`, with a step of 6 ms.
 
     Returns
     -------
@@ -75,11 +71,11 @@ def rates_after_displacement(
             "The displacement has the wrong shape.", expected="a number, (B,) or (B, N)", found=str(tuple(shift.shape))
         )
     S_E = (rest.S_E + (shift[:, None] if shift.ndim == 1 else shift)).clamp(0.0, _HIGHEST_S_E)
-    protocol = Protocol(_FRAME_S, n_frames=1, dt_s=dt_s, burn_in_s=0.0, warm_up_s=_SETTLING_S)
+    protocol = Protocol(_FRAME_S, n_frames=1, burn_in_s=0.0, warm_up_s=_SETTLING_S, scheme=scheme)
     return simulate(quiet, sc, protocol, backend="numba", initial=(S_E, rest.S_I), n_threads=n_threads).rate_E[:, 0]
 
 
-def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None, dt_s: float = _STEP_S) -> Tensor:
+def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None, scheme: str = "exponential") -> Tensor:
     """How many standard deviations the noise must push the state before it does not return to 3 Hz.
 
     S_E is raised in every region by a multiple of the standard deviation that linear response predicts for it; the margin is
@@ -91,9 +87,9 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
         B candidates.
     sc : Connectome
     n_threads : int, optional
-    dt_s : float, default 0.002
-        Euler step, seconds; it must divide 0.06. Give that of the simulations whose escapes are to be foretold: at 6 ms most
-        escapes are of the integration, not of the model.
+    scheme : {"exponential", "euler"}
+        As in `mfm.Protocol`, with a step of 6 ms. Under ``euler`` the margin foretells the escapes of Euler simulations at
+        6 ms, most of which are of the integration, not of the model.
 
     Returns
     -------
@@ -119,11 +115,11 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     True
     """
     with torch.no_grad():
-        lin = linear_response(p, sc, Protocol(_FRAME_S, n_frames=1, dt_s=dt_s))
+        lin = linear_response(p, sc, Protocol(_FRAME_S, n_frames=1))
     std = lin.std_S_E.double().nan_to_num(nan=1.0)
 
     def returns(multiple) -> Tensor:
-        return within_range(rates_after_displacement(p, sc, multiple * std, n_threads, dt_s))
+        return within_range(rates_after_displacement(p, sc, multiple * std, n_threads, scheme))
 
     low = torch.full((p.n_candidates, 1), _SMALLEST, dtype=torch.float64)
     high = torch.full_like(low, _LARGEST)

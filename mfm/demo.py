@@ -82,7 +82,7 @@ def demo_subject(seed: int = 2026) -> DemoSubject:
     parameterisation = MapParameterisation(maps)
     coefficients = torch.tensor([TRUE_COEFFICIENTS[name] for name in parameterisation.names], dtype=torch.float64)
     p = parameterisation.to_parameters(coefficients)
-    protocol = Protocol(_TR_S, _N_FRAMES, hemo_dt_s=0.03)
+    protocol = Protocol(_TR_S, _N_FRAMES, hemo_dt_s=0.03, scheme="exponential")
     sim = simulate(p, sc, protocol, n_repeats=2, seed=int(dynamics.generate_state(1, np.uint64)[0]), backend="numba")
     rng = np.random.default_rng(scanner)
     runs = []

@@ -15,6 +15,15 @@ def transfer_function(x: Tensor, d: float) -> Tensor:
     return torch.where(near_zero, 1.0 / d + x / 2, x_safe / -torch.expm1(-d * x_safe))
 
 
+def transfer_slope(x: Tensor, d: float) -> Tensor:
+    """Derivative of phi(x; d) with respect to x: from 0 to 1, and 1/2 at x = 0."""
+    y = d * x
+    near_zero = y.abs() < 1e-3
+    safe = torch.where(near_zero, torch.ones_like(y), y).clamp(min=-80.0)
+    e = torch.exp(-safe)
+    return torch.where(near_zero, 0.5 + y / 6, (1 - e * (1 + safe)) / (1 - e) ** 2)
+
+
 def excitatory_rate(I_E: Tensor) -> Tensor:
     """r_E in Hz for an input current `I_E` in nA."""
     return transfer_function(NEURAL.a_E * I_E - NEURAL.b_E, NEURAL.d_E)
@@ -62,3 +71,15 @@ def neural_drift(
     dS_E = -S_E / c.tau_E + (1 - S_E) * c.gamma * r_E
     dS_I = -S_I / c.tau_I + inhibitory_rate(I_I)
     return dS_E, dS_I, r_E
+
+
+def inhibitory_step_share(S_E: Tensor, S_I: Tensor, w_EI: Tensor, dt_s: float) -> Tensor:
+    """Share of an Euler step of S_I that the exponential scheme takes: (1 - e^(-y)) / y, with y = dt (1 / tau_I + dr_I/dI_I).
+
+    As the Pade approximant 1 / (1 + y / 2 + y^2 / 12), which is within 1 % up to y = 2 and decays like the exponential's
+    step beyond (Hochbruck & Ostermann 2010, exponential Rosenbrock-Euler method, for the diagonal of the Jacobian).
+    """
+    c = NEURAL
+    I_I = c.W_I * c.I_0 + c.J * w_EI * S_E - S_I
+    y = dt_s * (1 / c.tau_I + c.a_I * transfer_slope(c.a_I * I_I - c.b_I, c.d_I))
+    return 1 / (1 + y * (0.5 + y / 12))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mfm import Bounds, MapParameterisation, Plausibility, Protocol, Scan, SubjectData, upper_triangle
 from mfm.errors import ConfigError
 from mfm.io import DataFiles
-from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
+from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
 
 OPTIMIZERS = ("cmaes", "delssome")
 NOISE = ("shared", "independent")
@@ -104,6 +104,9 @@ class ObjectiveConfig:
     burn_in_s, warm_up_s : float
     hemo_dt_s : float, optional
         Hemodynamic step; null is the coarsest valid one up to 0.03 s.
+    scheme : {"exponential", "euler"}
+        How S_I is stepped (`mfm.Protocol`). Published fits use Euler steps, which at 6 ms shift firing rates and reject
+        parameters that are within range at small steps.
     n_threads : int, optional
         Default: the cores this process may use. Results do not depend on it.
     """
@@ -118,9 +121,11 @@ class ObjectiveConfig:
     burn_in_s: float = 144.0
     warm_up_s: float = 30.0
     hemo_dt_s: float | None = None
+    scheme: str = "exponential"
     n_threads: int | None = None
 
     def __post_init__(self):
+        _one_of("objective.scheme", self.scheme, SCHEMES)
         _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
         _one_of("objective.noise", self.noise, NOISE)
         _one_of("objective.search", self.search, ("simulation", "linear"))
@@ -134,10 +139,9 @@ class ObjectiveConfig:
         if dt_s is None:
             dt_s = nearest_dt(scan.tr_s, 0.0005 if stage == "test" else 0.006)
         # Validates the step before the hemodynamic one is derived from it.
-        timing = {"burn_in_s": self.burn_in_s, "warm_up_s": self.warm_up_s}
-        plain = Protocol(scan.tr_s, scan.n_frames, dt_s, **timing)
+        plain = Protocol(scan.tr_s, scan.n_frames, dt_s, self.burn_in_s, self.warm_up_s, scheme=self.scheme)
         hemo_dt_s = coarse_hemodynamic_dt(plain.tr_s, dt_s) if self.hemo_dt_s is None else self.hemo_dt_s
-        return Protocol(scan.tr_s, scan.n_frames, dt_s, **timing, hemo_dt_s=hemo_dt_s)
+        return replace(plain, hemo_dt_s=hemo_dt_s)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import mfm
@@ -11,6 +11,7 @@ from mfm.errors import ConfigError, InputError
 from mfm.io import load_connectome, write_json, write_npy, write_tsv
 from mfm.io.tables import existing_file, order_by_name
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
+from optim.config import ObjectiveConfig
 
 
 def simulate_to_folder(
@@ -98,8 +99,8 @@ def _protocol(of_fit: dict, tr_s: float | None, n_frames: int | None, dt_s: floa
     if dt_s is None:
         dt_s = of_fit["dt_s"] if of_fit.get("tr_s") == tr else nearest_dt(tr, 0.006)
     timing = {name: of_fit[name] for name in ("burn_in_s", "warm_up_s") if name in of_fit}
-    plain = mfm.Protocol(tr, frames, dt_s, **timing)
-    return mfm.Protocol(tr, frames, dt_s, **timing, hemo_dt_s=coarse_hemodynamic_dt(tr, plain.dt_s))
+    plain = mfm.Protocol(tr, frames, dt_s, **timing, scheme=of_fit.get("scheme", ObjectiveConfig.scheme))
+    return replace(plain, hemo_dt_s=coarse_hemodynamic_dt(tr, plain.dt_s))
 
 
 def _read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tuple[str, ...] | None]:

@@ -1,8 +1,8 @@
 """How well the basin margin tells which candidates keep their firing rates in range.
 
 ``python scripts/validate_basin.py margin --work FOLDER``: linearly stable parameter sets over the bounds of a search, simulated
-for the whole HCP protocol (14.4 minutes) in three realisations; do those with a small margin leave [2.7, 3.3] Hz? ``... searches
---work FOLDER``: searches by theory from several starts; do their winners stay in range when simulated?
+for the whole HCP protocol (14.4 minutes) in three realisations; do those with a small margin leave [2.7, 3.3] Hz?
+``... searches --work FOLDER``: searches by theory from several starts; do their winners stay in range when simulated?
 
 Tables go to standard output, progress to standard error. Simulations are kept in FOLDER.
 """

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from mfm.backends.simd import LANES, float_vector, floats, kernel, load, store, uints  # noqa: F401  (float_vector: registration)
-from mfm.backends.vector_math import exp, gaussian_pair, log, philox, transfer_function
+from mfm.backends.vector_math import exp, gaussian_pair, log, philox, transfer_function, transfer_slope
 from mfm.constants import HEMODYNAMIC, NEURAL
 from mfm.protocol import Protocol
 
@@ -63,18 +63,24 @@ def _couple(C, S_E, coupling, n_regions):
 
 
 @kernel
-def _step_region(region, state, S_E, coupling, G_J, dt, noise_E, noise_I):
-    """One Euler-Maruyama step of a region (`mfm.dynamics.neural_drift`)."""
+def _step_region(region, state, S_E, coupling, G_J, dt, exponential, noise_E, noise_I):
+    """One Euler-Maruyama step of a region (`mfm.dynamics.neural_drift`), that of S_I by the protocol's scheme."""
     o = region * _FIELDS * LANES
     s_E = load(S_E, region * LANES)
     s_I = load(state, o + _S_I * LANES)
     I_E = load(state, o + _J_W_EE * LANES) * s_E + G_J * load(coupling, region * LANES) - load(state, o + _W_IE * LANES) * s_I
     I_I = load(state, o + _J_W_EI * LANES) * s_E - s_I
     r_E = transfer_function((I_E + _I_E0) * _A_E - _B_E, _D_E)
-    r_I = transfer_function((I_I + _I_I0) * _A_I - _B_I, _D_I)
+    x_I = (I_I + _I_I0) * _A_I - _B_I
+    r_I = transfer_function(x_I, _D_I)
+    step_I = (r_I - s_I * _LEAK_I) * dt
     amplitude = load(state, o + _NOISE * LANES)
     s_E = s_E + ((_f(1.0) - s_E) * _GAMMA * r_E - s_E * _LEAK_E) * dt + amplitude * noise_E
-    s_I = s_I + (r_I - s_I * _LEAK_I) * dt + amplitude * noise_I
+    step_I = step_I + amplitude * noise_I
+    if exponential:
+        decay = (transfer_slope(x_I, _D_I) * _A_I + _LEAK_I) * dt
+        step_I = step_I / (decay * (decay * _f(1 / 12) + _f(0.5)) + _f(1.0))
+    s_I = s_I + step_I
     store(S_E, region * LANES, s_E)
     store(state, o + _S_I * LANES, s_I)
     store(state, o + _SUM_R * LANES, load(state, o + _SUM_R * LANES) + r_E)
@@ -83,7 +89,7 @@ def _step_region(region, state, S_E, coupling, G_J, dt, noise_E, noise_I):
 
 
 @kernel
-def _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, dt):
+def _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, dt, exponential):
     """One Euler-Maruyama step of all regions; four normals of a counter serve a pair of regions."""
     _couple(C, S_E, coupling, n_regions)
     key_low = load(streams, 0)
@@ -93,10 +99,10 @@ def _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, dt):
     for pair in range((n_regions + 1) // 2):
         w0, w1, w2, w3 = philox(uints(_u(step)), uints(_u(pair)), realisation, uints(_u(0)), key_low, key_high)
         z_E, z_I = gaussian_pair(w0, w1)
-        _step_region(2 * pair, state, S_E, coupling, g, dt, z_E, z_I)
+        _step_region(2 * pair, state, S_E, coupling, g, dt, exponential, z_E, z_I)
         if 2 * pair + 1 < n_regions:
             z_E, z_I = gaussian_pair(w2, w3)
-            _step_region(2 * pair + 1, state, S_E, coupling, g, dt, z_E, z_I)
+            _step_region(2 * pair + 1, state, S_E, coupling, g, dt, exponential, z_E, z_I)
 
 
 @kernel
@@ -154,7 +160,7 @@ def _flush_sums(state, totals, n_regions):
 
 
 @kernel
-def _simulate_group(C, state, S_E, G_J, streams, timing, dt, bold, totals, cancel):
+def _simulate_group(C, state, S_E, G_J, streams, timing, dt, exponential, bold, totals, cancel):
     """Simulate one group of lanes; `bold` (T, N * LANES) and `totals` (3, N, LANES) are filled in place.
 
     `timing` holds the warm-up steps, neural steps per hemodynamic step, hemodynamic steps in the burn-in and in a TR.
@@ -167,7 +173,7 @@ def _simulate_group(C, state, S_E, G_J, streams, timing, dt, bold, totals, cance
     coupling = np.empty((n_regions + _ROWS) * LANES, np.float32)
     step = 0
     for _ in range(warm_up):
-        _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, _f(dt))
+        _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, _f(dt), exponential)
         step += 1
     _flush_sums(state, totals, n_regions)
     totals[:] = 0.0
@@ -177,7 +183,7 @@ def _simulate_group(C, state, S_E, G_J, streams, timing, dt, bold, totals, cance
         blocks = per_frame if frame >= 0 else min(per_frame, remaining)
         for _ in range(blocks):
             for _ in range(substeps):
-                _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, _f(dt))
+                _neural_step(step, C, state, S_E, coupling, G_J, streams, n_regions, _f(dt), exponential)
                 step += 1
             _hemodynamic_step(state, n_regions, hemo_dt, inverse_steps)
         _flush_sums(state, totals, n_regions)
@@ -236,6 +242,7 @@ def simulate_lanes(
         protocol.burn_in_steps // protocol.steps_per_hemodynamic_step,
         protocol.steps_per_tr // protocol.steps_per_hemodynamic_step,
     )
+    exponential = protocol.scheme == "exponential"
     averaged_steps = protocol.n_steps - protocol.warm_up_steps
     cancel = np.zeros(1, np.uint8)
 
@@ -248,7 +255,7 @@ def simulate_lanes(
         state, S_E, G_J, streams = _group_state(parameters, lanes, protocol.dt_s, keys, realisations)
         group_bold = np.empty((protocol.n_frames, N * LANES), np.float32)
         totals = np.zeros((3, N, LANES))
-        _simulate_group(C, state, S_E, G_J, streams, timing, protocol.dt_s, group_bold, totals, cancel)
+        _simulate_group(C, state, S_E, G_J, streams, timing, protocol.dt_s, exponential, group_bold, totals, cancel)
         bold[first : first + used] = group_bold.reshape(-1, N, LANES)[:, :, :used].transpose(2, 0, 1)
         means[:, first : first + used] = totals[:, :, :used].transpose(0, 2, 1) / averaged_steps
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfm.connectome import Connectome
-from mfm.dynamics import neural_drift
+from mfm.dynamics import inhibitory_step_share, neural_drift
 from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 from mfm.parameters import FICParameters
 from mfm.protocol import Protocol
@@ -37,7 +37,7 @@ def simulate_reference(
     keys: np.ndarray,
     n_repeats: int,
 ) -> Trajectory:
-    """Euler-Maruyama from `initial` (S_E, S_I), each (B, R, N); see `mfm.simulate` for everything else."""
+    """Euler-Maruyama (S_I by the protocol's scheme) from `initial` (S_E, S_I), each (B, R, N); else as `mfm.simulate`."""
     S_E, S_I = initial
     C = torch.tensor(sc.weights, dtype=S_E.dtype, device=S_E.device)
     w_EE, w_EI, w_IE, sigma = (weight[:, None, :] for weight in (p.w_EE, p.w_EI, w_IE, p.sigma))
@@ -53,12 +53,13 @@ def simulate_reference(
     frames = []
     for step in range(protocol.n_steps):
         dS_E, dS_I, r_E = neural_drift(S_E, S_I, S_E @ C.T, w_EE, w_EI, w_IE, G)
+        share = inhibitory_step_share(S_E, S_I, w_EI, dt) if protocol.scheme == "exponential" else 1.0
         S_E = S_E + dt * dS_E
-        S_I = S_I + dt * dS_I
+        S_I = S_I + share * (dt * dS_I)
         if noise is not None:
             z = next(noise)
             S_E = S_E + math.sqrt(dt) * sigma * z[..., 0]
-            S_I = S_I + math.sqrt(dt) * sigma * z[..., 1]
+            S_I = S_I + share * (math.sqrt(dt) * sigma * z[..., 1])
         if step < protocol.warm_up_steps:
             continue
         sum_r_E = sum_r_E + r_E

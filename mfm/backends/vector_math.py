@@ -80,6 +80,18 @@ def transfer_function(x, d):
 
 
 @njit(error_model="numpy")
+def transfer_slope(x, d):
+    """phi'(x; d) to 1e-5 (`mfm.dynamics.transfer_slope`); its Taylor series where the quotient would cancel."""
+    y = x * d
+    square = y * y
+    series = y * (_f(1 / 6) - square * (_f(1 / 180) - square * _f(1 / 5040))) + _f(0.5)
+    y = where(y < _f(-40.0), _f(-40.0), y)
+    e = exp(y * _f(-1.0))
+    inverse = _f(1.0) / (_f(1.0) - e)
+    return where(absolute(y) < _f(0.5), series, (_f(1.0) - e * (y + _f(1.0))) * inverse * inverse)
+
+
+@njit(error_model="numpy")
 def philox(c0, c1, c2, c3, k0, k1):
     """Philox4x32-10 (Salmon et al. 2011): four random words from a 128-bit counter and a 64-bit key."""
     for _ in range(10):

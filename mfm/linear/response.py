@@ -162,13 +162,13 @@ class LinearResponse:
 
     @property
     def rate_E(self) -> Tensor:
-        """(B, N) mean r_E in Hz to second order in the noise, at the protocol's integration step; NaN where not stable.
+        """(B, N) mean r_E in Hz to second order in the noise, with the protocol's integration; NaN where not stable.
 
         How far it is from the rate of the fixed point (3 Hz) measures the nonlinearity: the theory is to be trusted where that
-        is little. Within 10 % of the simulated shift where it is below 0.05 Hz; too large beyond, and where the step of 6 ms
-        makes the inhibitory gate nearly oscillate (w_EI above 3.5).
+        is little. Within 15 % of the simulated shift where that is below 0.05 Hz, too large beyond; and too large where Euler
+        steps of 6 ms make the inhibitory gate nearly oscillate.
         """
-        rate = mean_rate(self._parameters, self._system, self._slow, self._point, self.protocol.dt_s)
+        rate = mean_rate(self._parameters, self._system, self._slow, self._point, self.protocol)
         return rate.masked_fill(~self.stable[:, None], float("nan"))
 
 

@@ -10,6 +10,7 @@ from mfm.feedback import FixedPoint, rate_curvature
 from mfm.linear.modes import SlowSystem
 from mfm.linear.system import LinearSystem
 from mfm.parameters import FICParameters
+from mfm.protocol import Protocol
 
 # Where an Euler step makes the inhibitory gate oscillate, its own saturation bounds it; the linear theory is kept finite.
 _LEAST_DAMPING = 0.1
@@ -24,7 +25,18 @@ def gating_covariance(slow: SlowSystem, dt_s: float) -> Tensor:
     return slow.scale[:, :, None] * covariance * slow.scale[:, None, :]
 
 
-def mean_rate(p: FICParameters, system: LinearSystem, slow: SlowSystem, point: FixedPoint, dt_s: float) -> Tensor:
+def fast_variance(system: LinearSystem, protocol: Protocol) -> Tensor:
+    """Variance of S_I's own noise, (B, N), as the protocol's steps make it: sigma^2 / (2 relax) where they are small.
+
+    At 6 ms, where relax dt is between 1 and 2, Euler steps make it several times larger, and beyond 2 without bound;
+    those of the exponential scheme make it 20 % smaller.
+    """
+    y = system.relax * protocol.dt_s
+    share = 1 / (1 + y * (0.5 + y / 12)) if protocol.scheme == "exponential" else torch.ones_like(y)
+    return share * system.sigma**2 / (system.relax * (2 - share * y).clamp(min=_LEAST_DAMPING))
+
+
+def mean_rate(p: FICParameters, system: LinearSystem, slow: SlowSystem, point: FixedPoint, protocol: Protocol) -> Tensor:
     """Mean r_E in Hz to second order in the noise, (B, N), from the curvature of the transfer functions.
 
     With s = S_E - S_E* and i = I_E - I_E*, the mean of the equations of motion is
@@ -33,19 +45,17 @@ def mean_rate(p: FICParameters, system: LinearSystem, slow: SlowSystem, point: F
         b_E = gamma ((1 - S_E*) phi_E'' <i_E^2> / 2 - phi_E' <s i_E>),    b_I = phi_I'' <i_I^2> / 2
 
     and the mean rate follows from <S_E> / tau_E = gamma <(1 - S_E) r_E>. Second moments are those of the slow system, with
-    the fast part of S_I, of variance sigma^2 / (2 relax), on top. Both are taken as Euler-Maruyama steps of `dt_s` make
-    them: at 6 ms, where relax dt_s is between 1 and 2, the inhibitory gate fluctuates several times more than it should,
-    and beyond 2 it oscillates, which this theory knows only as large fluctuations.
+    the fast part of S_I (`fast_variance`) on top.
     """
     c = NEURAL
-    moments = gating_covariance(slow, dt_s)
+    moments = gating_covariance(slow, protocol.dt_s)
     slope_E, curvature_E = rate_curvature(point.I_E, c.a_E, c.b_E, c.d_E)
     _, curvature_I = rate_curvature(point.I_I, c.a_I, c.b_I, c.d_I)
     gain = (1 - point.S_E) * c.gamma * slope_E
     follows = system.drive / system.relax
     own = torch.diag_embed(gain * c.J * p.w_EE - system.inhibition * follows)
     current = (system.g[:, :, None] * system.C + own) / gain[..., None]
-    fast = system.sigma**2 / (system.relax * (2 - system.relax * dt_s).clamp(min=_LEAST_DAMPING))
+    fast = fast_variance(system, protocol)
     s_i = (current * moments).sum(dim=2)
     i_E2 = ((current @ moments) * current).sum(dim=2) + (system.inhibition / gain) ** 2 * fast
     i_I2 = (c.J * p.w_EI - follows) ** 2 * moments.diagonal(dim1=1, dim2=2) + fast

@@ -29,9 +29,10 @@ def short(n_frames=8, **timing):
     return mfm.Protocol(tr_s=0.72, n_frames=n_frames, **{"burn_in_s": 3.6, "warm_up_s": 1.2, **timing})
 
 
+@pytest.mark.parametrize("scheme", ["euler", "exponential"])
 @pytest.mark.parametrize("hemo_dt_s", [None, 0.036])
-def test_same_noise_gives_the_same_path(hemo_dt_s):
-    protocol = short(20, hemo_dt_s=hemo_dt_s)
+def test_same_noise_gives_the_same_path(hemo_dt_s, scheme):
+    protocol = short(20, hemo_dt_s=hemo_dt_s, scheme=scheme)
     runs = [mfm.simulate(candidates(3), network(), protocol, 2, seed=7, backend=b) for b in ("reference", "numba")]
     difference = (runs[0].bold - runs[1].bold).std() / runs[0].bold.std()
     assert difference < 1e-4

@@ -21,7 +21,7 @@ def candidates(w_EE):
 
 
 def test_states_return_below_the_margin_and_escape_above():
-    p, sc = candidates(np.linspace(3.0, 5.0, 21)), network()
+    p, sc = candidates(np.linspace(4.84, 4.98, 15)), network()
     margin = mfm.basin_margin(p, sc)
     std = mfm.linear_response(p, sc, mfm.Protocol(0.06, 1)).std_S_E
     inside = (margin > 0.5) & (margin < 100)
@@ -42,7 +42,7 @@ def test_margin_shrinks_with_excitation_to_zero_where_unstable():
 
 
 def test_margin_is_in_units_of_the_noise():
-    p = candidates([4.0])
+    p = candidates([4.88])
     louder = mfm.FICParameters(p.w_EE, p.w_EI, p.sigma * 2, p.G)
     found = [mfm.basin_margin(q, network()).item() for q in (p, louder)]
     assert found[0] / found[1] == pytest.approx(2.0, rel=0.06)

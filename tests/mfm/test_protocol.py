@@ -269,3 +269,8 @@ def test_coarse_hemodynamic_dt_refuses_steps_that_do_not_fit(tr_s, dt_s):
 def test_coarse_hemodynamic_dt_refuses_what_is_no_duration(tr_s, dt_s, name):
     with pytest.raises(InputError, match=f"{name} must be a positive duration"):
         coarse_hemodynamic_dt(tr_s, dt_s)
+
+
+def test_refuses_an_unknown_scheme():
+    with pytest.raises(InputError, match=r"scheme.*\n.*euler \| exponential"):
+        Protocol(0.72, 10, scheme="heun")

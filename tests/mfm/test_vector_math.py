@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from numba import njit
 
 from mfm.backends import vector_math
 from mfm.backends.compiled import standard_normals
 from mfm.backends.simd import LANES, load, store
+from mfm.dynamics import transfer_slope
 
 
 def apply(function, *arrays):
@@ -57,6 +59,18 @@ def test_transfer_function(d):
     exact = x.astype(np.float64) / -np.expm1(-np.float64(constant) * x.astype(np.float64))
     assert np.abs(apply(transfer, x) / exact - 1).max() < 2e-6
     assert apply(transfer, np.zeros(LANES, np.float32)) == pytest.approx(1 / constant)
+
+
+def test_transfer_slope():
+    constant = np.float32(0.087)
+
+    @njit
+    def slope(x):
+        return vector_math.transfer_slope(x, constant)
+
+    x = grid(-200, 401)
+    exact = transfer_slope(torch.from_numpy(x).double(), 0.087).numpy()
+    assert np.abs(apply(slope, x) - exact).max() < 2e-6
 
 
 def philox_python(counter, key):

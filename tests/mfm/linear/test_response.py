@@ -161,16 +161,16 @@ def test_std_of_the_gating_variable_is_that_of_the_simulation():
     assert (S_E.std(dim=0) / predicted - 1).abs().max() < 4.5 * 0.016 + 0.02
 
 
-@pytest.mark.parametrize("dt_s", [0.006, 0.001])
-def test_mean_rate_to_second_order_is_that_of_the_simulation(dt_s):
+@pytest.mark.parametrize(("dt_s", "scheme"), [(0.006, "euler"), (0.001, "euler"), (0.006, "exponential")])
+def test_mean_rate_to_second_order_is_that_of_the_simulation(dt_s, scheme):
     # 32 simulations of 120 s: shifts of up to 0.05 Hz with a standard error below 0.001 Hz.
-    protocol = mfm.Protocol(tr_s=0.72, n_frames=167, dt_s=dt_s, burn_in_s=0.0, warm_up_s=12.0)
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=167, dt_s=dt_s, burn_in_s=0.0, warm_up_s=12.0, scheme=scheme)
     p = candidates(sigma=np.full((1, N), 0.008), w_EI=np.random.default_rng(1).uniform(1.6, 2.0, (1, N)))
     rate = mfm.simulate(p, network(), protocol, 32, seed=9).rate_E[0]
     error = rate.std(dim=0) / 32**0.5
     shift = rate.mean(dim=0) - 3
     predicted = mfm.linear_response(p, network(), protocol).rate_E[0] - 3
-    assert shift.abs().max() > 0.005
+    assert shift.abs().max() > 4 * error.max()
     assert ((shift - predicted).abs() < 4.5 * error + 0.15 * shift.abs().max()).all()
 
 

@@ -1,0 +1,160 @@
+"""The predicted cost of a scan with gradients, and the walls within which a descent must stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+import mfm
+from mfm import Cost, FICParameters, MapParameterisation, Scan, upper_triangle
+from mfm.dynamics import neural_drift
+from mfm.feedback import feedback_weights, resting_state
+from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
+from mfm.synthesis import Synthesis
+
+# Rounding of the kink of |mean difference|, far below what a scan tells.
+_KINK = 2e-3
+
+# Model time after which a displaced state must be on its way back: of 1500 random candidates none that was back after 12 s
+# had moved away after 2 s.
+_RETURN_S = 2.0
+
+# FCD windows overlap by this share: more of them cost time and tell nothing new.
+_WINDOW_STEPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothCost:
+    """The terms of `mfm.cost` by linear response, with gradients.
+
+    FC is that of `mfm.linear_response`, exactly. The FCD distribution is that of BOLD sampled from the predicted spectra with
+    always the same noise, its histogram counted by smooth steps, its largest distance softened
+    (`mfm.statistics.soft_fcd`). Neither FC nor FCD changes when all sigma are multiplied by one number: linear theory
+    does not know how large noise is.
+
+    Parameters
+    ----------
+    scan : Scan
+    protocol : Protocol
+        Its step is that of the simulations which must return (`return_rate`).
+    n_samples : int, default 3
+        Sampled series per candidate; 0 leaves the FCD term out.
+    seed : int, default 0
+        Noise of the samples.
+    displacement : float, default 0.05
+        In units of S_E.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> from optim.smooth_cost import SmoothCost
+    >>> run = np.random.default_rng(0).normal(size=(100, 3))
+    >>> sc = mfm.Connectome(0.02 * (1 - np.eye(3)))
+    >>> scan = mfm.subject_from_runs("sub-01", [run, run], sc, tr_s=2.0).search
+    >>> cost = SmoothCost(scan, mfm.Protocol(2.0, 100, dt_s=0.005))
+    >>> p = mfm.FICParameters(np.full((1, 3), 3.0), np.full((1, 3), 2.5), np.full((1, 3), 0.005), [2.0])
+    >>> cost(p).shape, cost.return_rate(p).item() > 0
+    (torch.Size([1]), True)
+    """
+
+    scan: Scan
+    protocol: mfm.Protocol
+    n_samples: int = 3
+    seed: int = 0
+    displacement: float = 0.05
+
+    @cached_property
+    def _synthesis(self) -> Synthesis:
+        return Synthesis(self.scan.sc, self.protocol, self.n_samples, self.seed)
+
+    @cached_property
+    def _target_cdf(self) -> Tensor:
+        return soft_cdf_of_target(self.scan.target.fcd_cdf)
+
+    @cached_property
+    def _target_fc(self) -> Tensor:
+        return upper_triangle(self.scan.target.fc)
+
+    def terms(self, p: FICParameters) -> Cost:
+        """The three terms, each (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
+        lin = mfm.linear_response(p, self.scan.sc, self.protocol)
+        stable = torch.nonzero(lin.stable)[:, 0]
+        found = torch.full((3, p.n_candidates), float("inf"), dtype=torch.float64)
+        if len(stable):
+            # Only those: the gradient of a NaN is NaN even where it is masked.
+            fc = upper_triangle(lin.fc[stable]).double()
+            x, y = fc - fc.mean(dim=1, keepdim=True), self._target_fc - self._target_fc.mean()
+            corr = 1 - (x @ y) / (x.norm(dim=1) * y.norm())
+            difference = fc.mean(dim=1) - self._target_fc.mean()
+            mean_diff = (difference**2 + _KINK**2).sqrt()
+            ks = self._ks(p[stable.tolist()]) if self.n_samples else torch.zeros_like(corr)
+            found = found.index_copy(1, stable, torch.stack([corr, mean_diff, ks]))
+        return Cost(*found)
+
+    def __call__(self, p: FICParameters) -> Tensor:
+        """Total cost (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
+        return self.terms(p).total
+
+    def _ks(self, p: FICParameters) -> Tensor:
+        window = self.protocol.window_frames
+        cdf = soft_fcd_cdf(self._synthesis.bold(p), window, max(1, window // _WINDOW_STEPS))
+        return soft_kolmogorov_smirnov(cdf.mean(dim=1), self._target_cdf).double()
+
+    def return_rate(self, p: FICParameters) -> Tensor:
+        """How fast a noise-free state returns to 3 Hz after S_E was raised by `displacement` in all regions.
+
+        Parameters
+        ----------
+        p : FICParameters
+
+        Returns
+        -------
+        tensor, (B,)
+            Mean rate, per second, at which the root mean square deviation of S_E shrinks over 2 s of Euler steps of the
+            protocol's size: above 0 it returns, below it goes away. Differentiable, unlike the gate of `LinearObjective`.
+        """
+        rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
+        C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
+        S_E, S_I = torch.full_like(p.w_EE, rest.S_E + self.displacement), rest.S_I
+        dt = self.protocol.dt_s
+        n_steps = round(_RETURN_S / dt)
+        for _ in range(n_steps):
+            dS_E, dS_I, _ = neural_drift(S_E, S_I, S_E @ C.T, p.w_EE, p.w_EI, w_IE, p.G[:, None])
+            S_E, S_I = S_E + dt * dS_E, S_I + dt * dS_I
+        deviation = ((S_E - rest.S_E) ** 2).mean(dim=1).clamp(min=1e-24).sqrt()
+        return torch.log(self.displacement / deviation) / (n_steps * dt)
+
+
+def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: Tensor) -> Tensor:
+    """How far candidates are from every wall of bounds and plausibility: (B, W), positive inside.
+
+    Parameters
+    ----------
+    parameterisation : MapParameterisation
+        Its bounds and plausibility rules.
+    regional : dict of parameter to tensor, (B, N)
+    G : tensor, (B,)
+
+    Returns
+    -------
+    tensor, (B, W)
+        Distances from the bounds in units of their width; correlations of w_EI with the maps, signed so that they must be
+        positive; and the standard deviation of w_EI over its least value, minus 1. Differentiable.
+    """
+    walls = []
+    for name, value in (*regional.items(), ("G", G[:, None])):
+        low, high = getattr(parameterisation.bounds, name)
+        walls += [(value - low) / (high - low), (high - value) / (high - low)]
+    w_EI, rules, maps = regional["w_EI"], parameterisation.plausibility, parameterisation.maps
+    deviation = w_EI - w_EI.mean(dim=1, keepdim=True)
+    for name, sign in rules.w_EI_signs:
+        if name in maps.names:
+            m = torch.tensor(maps.values[maps.names.index(name)], dtype=w_EI.dtype)
+            m = m - m.mean()
+            walls.append((sign * (deviation @ m) / (deviation.norm(dim=1) * m.norm()).clamp(min=1e-12))[:, None])
+    if rules.w_EI_min_std > 0 and maps.names:
+        walls.append((w_EI.std(dim=1) / rules.w_EI_min_std - 1)[:, None])
+    return torch.cat(walls, dim=1)

@@ -118,8 +118,8 @@ def identifiability(
     Notes
     -----
     Information of the least squares estimate from Fisher z of FC's upper triangle (Godambe 1960; White 1982): covariance
-    ``(J' J)^-1 J' C J (J' J)^-1`` with J the derivatives of the predicted z (central differences of `mfm.linear_response`) and C
-    the covariance of z between scans, as the theory samples it (128 scans). It holds the correlations between pairs of
+    ``(J' J)^-1 J' C J (J' J)^-1`` with J the derivatives of the predicted z (central differences of `mfm.linear_response`) and
+    C the covariance of z between scans, as the theory samples it (128 scans). It holds the correlations between pairs of
     regions, which a formula with T_eff for every pair by itself leaves out.
 
     It is a lower bound: the theory has to be right, and the optimum to be found; and the fit's cost (1 - r and the mean

@@ -18,8 +18,9 @@ from optim.smooth_cost import SmoothCost, room
 _BARRIERS = (0.03, 0.01, 0.003, 0.001)
 _GENERATIONS_PER_BARRIER = 5
 
-# Slowest return to 3 Hz, per second: of random candidates that passed the gate of `LinearObjective` none was slower than 0.37.
-_SLOWEST_RETURN = 0.35
+# Slowest return to 3 Hz that a descent may come to, per second. Random candidates that pass the gate of `LinearObjective` return
+# faster than 0.37, but the best ones lie near the instability, where all is slow; the gate judges them.
+_SLOWEST_RETURN = 0.1
 
 # BFGS steps between two generations, each of which is scored with other noise and may give a winner.
 _STEPS_PER_GENERATION = 4
@@ -30,7 +31,7 @@ def walled_value(
 ) -> Tensor:
     """Predicted cost plus barriers, (B,): infinite outside of bounds, plausibility, stability and the basin.
 
-    ``cost - barrier * (log room, mean over regions + log(return rate - 0.35))``, as interior-point methods do. The return rate
+    ``cost - barrier * (log room, mean over regions + log(return rate - 0.1))``, as interior-point methods do. The return rate
     (`SmoothCost.return_rate`) stands for the gate of `LinearObjective`, which has no gradient and judges what becomes a winner.
     """
     value = torch.full_like(G, float("inf"))

@@ -10,10 +10,10 @@ from torch import Tensor
 
 import mfm
 from mfm import Cost, FICParameters, MapParameterisation, Scan, upper_triangle
-from mfm.dynamics import neural_drift
 from mfm.feedback import feedback_weights, resting_state
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
 from mfm.synthesis import Synthesis
+from optim.return_kernel import ReturnRate
 
 # Rounding of the kink of |mean difference|, far below what a scan tells.
 _KINK = 2e-3
@@ -118,14 +118,8 @@ class SmoothCost:
         """
         rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
         C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
-        S_E, S_I = torch.full_like(p.w_EE, rest.S_E + self.displacement), rest.S_I
         dt = self.protocol.dt_s
-        n_steps = round(_RETURN_S / dt)
-        for _ in range(n_steps):
-            dS_E, dS_I, _ = neural_drift(S_E, S_I, S_E @ C.T, p.w_EE, p.w_EI, w_IE, p.G[:, None])
-            S_E, S_I = S_E + dt * dS_E, S_I + dt * dS_I
-        deviation = ((S_E - rest.S_E) ** 2).mean(dim=1).clamp(min=1e-24).sqrt()
-        return torch.log(self.displacement / deviation) / (n_steps * dt)
+        return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, self.displacement, dt, round(_RETURN_S / dt))
 
 
 def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mfm
+from mfm.dynamics import neural_drift
 from mfm.errors import ConfigError
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
 from mfm.synthesis import Synthesis
@@ -100,6 +101,31 @@ def test_gradient_against_finite_differences(subject, space, inside, n_samples):
     expected = (value[:10] - value[10:]) / (2 * step)
     scale = np.abs(gradient).max()
     assert np.abs(gradient[0] - expected).max() < (1e-5 if n_samples == 0 else 0.02) * scale
+
+
+def test_return_rate_and_its_gradient_are_those_of_the_equations(subject, space, smooth, inside):
+    p = parameters(space, inside[:4])
+    leaves = [value.clone().requires_grad_() for value in (p.w_EE, p.w_EI, p.G)]
+    sc, dt, n_steps = subject.search.sc, PROTOCOL.dt_s, 400
+
+    def candidates():
+        return mfm.FICParameters(leaves[0], leaves[1], p.sigma, leaves[2])
+
+    rest, w_IE = mfm.resting_state(leaves[1]), mfm.feedback_weights(candidates(), sc)
+    S_E, S_I = torch.full_like(p.w_EE, rest.S_E + 0.05), rest.S_I
+    for _ in range(n_steps):
+        dS_E, dS_I, _ = neural_drift(S_E, S_I, S_E @ torch.tensor(sc.weights).T, leaves[0], leaves[1], w_IE, leaves[2][:, None])
+        S_E, S_I = S_E + dt * dS_E, S_I + dt * dS_I
+    expected = torch.log(0.05 / ((S_E - rest.S_E) ** 2).mean(dim=1).sqrt()) / (n_steps * dt)
+    found = smooth.return_rate(candidates())
+    assert torch.allclose(found, expected, atol=1e-8)
+    for a, b in zip(torch.autograd.grad(found.sum(), leaves), torch.autograd.grad(expected.sum(), leaves), strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-8)
+
+
+def test_a_lost_state_does_not_return(smooth):
+    p = mfm.FICParameters(np.full((1, 8), 10.0), np.full((1, 8), 0.1), np.full((1, 8), 0.005), [3.0])
+    assert not smooth.return_rate(p).item() > 0
 
 
 def test_walls_are_infinite_and_leave_the_others_alone(space, smooth, inside):

@@ -18,8 +18,8 @@ from optim.smooth_cost import SmoothCost, room
 _BARRIERS = (0.03, 0.01, 0.003, 0.001)
 _GENERATIONS_PER_BARRIER = 5
 
-# Slowest return to 3 Hz that a descent may come to, per second. Random candidates that pass the gate of `LinearObjective` return
-# faster than 0.37, but the best ones lie near the instability, where all is slow; the gate judges them.
+# Slowest return to 3 Hz that a descent may come to, per second. Random candidates that pass the gate of `LinearObjective`
+# return faster than 0.37, but the best ones lie near the instability, where all is slow; the gate judges them.
 _SLOWEST_RETURN = 0.1
 
 # BFGS steps between two generations, each of which is scored with other noise and may give a winner.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, LinearStatus, Scan, upper_triangle
+from mfm.errors import InputError
 from mfm.maps import REGIONAL_PARAMETERS
 from optim.search_space import SearchSpace
 
@@ -27,7 +29,8 @@ _NULL_SHARE = 1e-3
 _SCANS = 128
 _SCANS_AT_A_TIME = 16
 
-_PRIOR_DRAWS = 2000
+# Candidates from which the prior is known: fewer where plausible ones are rare.
+_PRIOR_DRAWS = (2000, 500, 100)
 _WEAKEST = 3
 
 
@@ -141,8 +144,7 @@ def identifiability(
     """
     theta = torch.as_tensor(np.asarray(coefficients), dtype=torch.float64).reshape(1, -1)
     offset = _offset(space, theta, parameters)
-    prior = np.cov(space.to_coefficients(space.draw(_PRIOR_DRAWS, np.random.default_rng(0))), rowvar=False)
-    prior = np.atleast_2d(prior)
+    prior = _prior(space)
     prior_std = np.sqrt(prior.diagonal())
     scale = np.linalg.cholesky(prior + 1e-12 * np.diag(prior.diagonal()))
     names = space.parameterisation.names
@@ -175,6 +177,15 @@ def identifiability(
     )
     posterior_std = np.sqrt((scale @ posterior * scale).sum(axis=1))
     return Identifiability(names, theta[0].numpy(), standard_error, prior_std, posterior_std, weakest, "", _SCANS)
+
+
+def _prior(space: SearchSpace) -> np.ndarray:
+    """Covariance (D, D) of the coefficients of plausible random candidates."""
+    for n in _PRIOR_DRAWS:
+        with suppress(InputError if n > min(_PRIOR_DRAWS) else ()):
+            u = space.draw(n, np.random.default_rng(0))
+            return np.atleast_2d(np.cov(space.to_coefficients(u), rowvar=False))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _open(scale: np.ndarray, Vt: np.ndarray, known: np.ndarray) -> np.ndarray:

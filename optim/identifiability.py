@@ -30,7 +30,8 @@ _SCANS = 128
 _SCANS_AT_A_TIME = 16
 
 # Candidates from which the prior is known: fewer where plausible ones are rare.
-_PRIOR_DRAWS = (2000, 500, 100)
+_PRIOR_DRAWS = (2000, 500)
+_FEWEST_PRIOR_DRAWS = 100
 _WEAKEST = 3
 
 
@@ -104,7 +105,8 @@ def identifiability(
     protocol : Protocol
         TR and frames of the scan.
     parameters : FICParameters, optional
-        One candidate, where regions deviate from the maps (`optim.regional`); the deviations are held fixed.
+        One candidate, where regions deviate from the maps (`optim.regional`); deviations of w_EE and
+        w_EI, and ratios of sigma, are held fixed.
     seed : int, default 0
         Of the scans drawn for the noise of FC.
 
@@ -116,7 +118,7 @@ def identifiability(
     Raises
     ------
     InputError
-        If coefficients, maps and connectome do not fit.
+        If coefficients, maps and connectome do not fit, or plausible candidates are too rare to know the prior (100 in 102 400).
 
     Notes
     -----
@@ -182,10 +184,14 @@ def identifiability(
 def _prior(space: SearchSpace) -> np.ndarray:
     """Covariance (D, D) of the coefficients of plausible random candidates."""
     for n in _PRIOR_DRAWS:
-        with suppress(InputError if n > min(_PRIOR_DRAWS) else ()):
-            u = space.draw(n, np.random.default_rng(0))
-            return np.atleast_2d(np.cov(space.to_coefficients(u), rowvar=False))
-    raise AssertionError("the last attempt returns or raises")
+        with suppress(InputError):
+            return _covariance(space, n)
+    return _covariance(space, _FEWEST_PRIOR_DRAWS)
+
+
+def _covariance(space: SearchSpace, n: int) -> np.ndarray:
+    u = space.draw(n, np.random.default_rng(0))
+    return np.atleast_2d(np.cov(space.to_coefficients(u), rowvar=False))
 
 
 def _open(scale: np.ndarray, Vt: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -202,14 +208,17 @@ def _loadings(direction: np.ndarray) -> tuple[float, ...]:
 
 def _offset(space: SearchSpace, theta: Tensor, parameters: FICParameters | None) -> dict[str, Tensor]:
     regional, _ = space.parameterisation.regional(theta)
+    """Deviations (1, N) from the maps: differences, but ratios of sigma, whose common scale FC does not know."""
     if parameters is None:
-        return {name: torch.zeros_like(value) for name, value in regional.items()}
-    return {name: getattr(parameters, name).double() - regional[name] for name in REGIONAL_PARAMETERS}
+        return {name: torch.full_like(value, float(name == "sigma")) for name, value in regional.items()}
+    found = {name: getattr(parameters, name).double() for name in REGIONAL_PARAMETERS}
+    return {name: found[name] / regional[name] if name == "sigma" else found[name] - regional[name] for name in found}
 
 
 def _parameters(space: SearchSpace, theta: Tensor, offset: dict[str, Tensor]) -> FICParameters:
     regional, G = space.parameterisation.regional(theta)
-    return FICParameters(G=G, **{name: regional[name] + offset[name] for name in REGIONAL_PARAMETERS})
+    w_EE, w_EI = (regional[name] + offset[name] for name in ("w_EE", "w_EI"))
+    return FICParameters(w_EE, w_EI, regional["sigma"] * offset["sigma"], G)
 
 
 def _derivatives(
@@ -220,7 +229,7 @@ def _derivatives(
     for _ in range(_HALVINGS):
         moved = torch.cat([theta + step * scale.T, theta - step * scale.T])
         regional, G = space.parameterisation.regional(moved)
-        valid = bool((G >= 0).all() and (regional["sigma"] + offset["sigma"] >= 0).all())
+        valid = bool((G >= 0).all() and (regional["sigma"] * offset["sigma"] >= 0).all())
         if valid:
             with torch.no_grad():
                 lin = mfm.linear_response(_parameters(space, moved, offset), scan.sc, protocol)

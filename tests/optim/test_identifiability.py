@@ -104,3 +104,14 @@ def test_it_is_written_with_a_fit(subject, config):
     assert record["unknown_because"] is None
     assert len(record["weakest"]) == 3
     assert record["weakest"][0]["combination"]
+
+
+def test_regional_deviations_leave_the_scale_of_the_noise_open(subject, space):
+    p = space.parameterisation.to_parameters(TRUTH)
+    rng = np.random.default_rng(0)
+    deviating = mfm.FICParameters(
+        p.w_EE + 0.1 * torch.from_numpy(rng.normal(size=8)), p.w_EI, p.sigma * torch.from_numpy(1 + 0.1 * rng.random(8)), p.G
+    )
+    found = identifiability(space, TRUTH, subject.search, PROTOCOL, deviating)
+    assert np.isinf(found.standard_error[7])
+    assert np.isfinite(found.standard_error[:7]).all()

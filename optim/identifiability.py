@@ -118,7 +118,7 @@ def identifiability(
     Raises
     ------
     InputError
-        If coefficients, maps and connectome do not fit, or plausible candidates are too rare to know the prior (100 in 102 400).
+        If coefficients, maps and connectome do not fit, or plausible candidates are too rare to know the prior.
 
     Notes
     -----

@@ -25,6 +25,16 @@ def inhibitory_rate(I_I: Tensor) -> Tensor:
     return transfer_function(NEURAL.a_I * I_I - NEURAL.b_I, NEURAL.d_I)
 
 
+def input_currents(
+    S_E: Tensor, S_I: Tensor, coupling: Tensor, w_EE: Tensor, w_EI: Tensor, w_IE: Tensor, G: Tensor
+) -> tuple[Tensor, Tensor]:
+    """I_E and I_I in nA (Zhang et al. 2024); arguments as for `neural_drift`."""
+    c = NEURAL
+    I_E = c.W_E * c.I_0 + c.J * w_EE * S_E + G * c.J * coupling - w_IE * S_I
+    I_I = c.W_I * c.I_0 + c.J * w_EI * S_E - S_I
+    return I_E, I_I
+
+
 def neural_drift(
     S_E: Tensor, S_I: Tensor, coupling: Tensor, w_EE: Tensor, w_EI: Tensor, w_IE: Tensor, G: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,8 +57,7 @@ def neural_drift(
         Excitatory firing rate, Hz.
     """
     c = NEURAL
-    I_E = c.W_E * c.I_0 + c.J * w_EE * S_E + G * c.J * coupling - w_IE * S_I
-    I_I = c.W_I * c.I_0 + c.J * w_EI * S_E - S_I
+    I_E, I_I = input_currents(S_E, S_I, coupling, w_EE, w_EI, w_IE, G)
     r_E = excitatory_rate(I_E)
     dS_E = -S_E / c.tau_E + (1 - S_E) * c.gamma * r_E
     dS_I = -S_I / c.tau_I + inhibitory_rate(I_I)

@@ -29,6 +29,16 @@ class RestingState(NamedTuple):
     I_I: Tensor
 
 
+class FixedPoint(NamedTuple):
+    """A state at which noise-free dynamics rest: gating variables, input currents (nA) and r_E (Hz), each (B, N)."""
+
+    S_E: Tensor
+    S_I: Tensor
+    I_E: Tensor
+    I_I: Tensor
+    rate_E: Tensor
+
+
 @cache
 def excitatory_resting_point() -> tuple[float, float]:
     """S_E* and I_E* (nA) at the target rate of 3 Hz.
@@ -84,6 +94,13 @@ def resting_state(w_EI: Tensor) -> RestingState:
         _, slope = rate_and_slope(current, c.a_I, c.b_I, c.d_I)
     current = current + (drive - c.tau_I * inhibitory_rate(current) - current) / (1 + c.tau_I * slope)
     return RestingState(S_E, I_E, c.tau_I * inhibitory_rate(current), current)
+
+
+def designed_point(p: FICParameters) -> FixedPoint:
+    """The fixed point that feedback inhibition creates: 3 Hz in every region (of FICParameters without ``w_IE``)."""
+    rest = resting_state(p.w_EI)
+    like = torch.ones_like(p.w_EI)
+    return FixedPoint(rest.S_E * like, rest.S_I, rest.I_E * like, rest.I_I, NEURAL.target_rate_hz * like)
 
 
 def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
@@ -146,3 +163,15 @@ def rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tenso
     x_safe = torch.where(near_zero, torch.ones_like(x), x)
     slope = torch.where(near_zero, torch.full_like(x, 0.5), value / x_safe * (1 - d * (value - x_safe)))
     return value, a * slope
+
+
+def rate_curvature(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
+    """First and second derivative of a firing rate phi(a I - b; d) with respect to the current I."""
+    _, slope = rate_and_slope(current, a, b, d)
+    x = a * current - b
+    # With e = exp(-d x): phi'' = d e (d x (1 + e) / (1 - e) - 2) / (1 - e)^2, and d / 6 at x = 0.
+    near_zero = (d * x).abs() < 1e-3
+    y = torch.where(near_zero, torch.ones_like(x), d * x)
+    e = torch.exp(-y)
+    second = d * e * (y * (1 + e) / (1 - e) - 2) / (1 - e) ** 2
+    return slope, a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)

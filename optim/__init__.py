@@ -12,6 +12,7 @@ _HOMES = {
     "FitResult": "optim.fit",
     "fit_subject": "optim.fit",
     "Evaluation": "optim.objective",
+    "LinearObjective": "optim.linear_objective",
     "Objective": "optim.objective",
     "SimulationObjective": "optim.objective",
 }

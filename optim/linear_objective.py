@@ -12,15 +12,21 @@ from mfm import Cost, FICParameters, Scan
 from mfm.feedback import resting_state
 from optim.objective import Evaluation
 
+# Candidates whose sampled BOLD is held at a time.
+_TOGETHER = 64
+
+# Displacement of S_E of candidates that are not stable.
+_NEARBY = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class LinearObjective:
     """Score candidates by the theory of their fluctuations, gated by a displaced start.
 
     FC is that of linear response; the FCD distribution is that of BOLD sampled from the predicted spectra, with the same noise
-    for every candidate. A candidate is within range if its 3 Hz state is linearly stable and noise-free dynamics
-    return to it after S_E was raised by `displacement` everywhere: without that gate a search ends where the theory looks best
-    and a high-rate state takes over. What is reported must still be simulated.
+    for every candidate. A candidate is within range if its 3 Hz state is linearly stable and noise-free dynamics return to it
+    from a displacement by `margin` standard deviations of S_E (`mfm.basin_margin`): without that gate a search ends where the
+    theory looks best and a high-rate state takes over. What is reported must still be simulated.
 
     Parameters
     ----------
@@ -28,37 +34,48 @@ class LinearObjective:
     protocol : Protocol
     n_samples : int, default 3
         Sampled series per candidate.
-    displacement : float, default 0.05
-        In units of S_E.
+    margin : float, default 10
+        In standard deviations of S_E; 0 leaves only linear stability.
     window_step : int, default 5
         Frames from one FCD window to the next.
     n_threads : int, optional
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> from optim import LinearObjective
+    >>> run = np.random.default_rng(0).normal(size=(120, 3))
+    >>> sc = mfm.Connectome([[0, 0.02, 0.01], [0.02, 0, 0.005], [0.01, 0.005, 0]])
+    >>> scan = mfm.subject_from_runs("sub-01", [run], sc, tr_s=2.0).search
+    >>> p = mfm.FICParameters(np.full(3, 3.0), np.full(3, 2.5), np.full(3, 0.002), [1.0])
+    >>> LinearObjective(scan, mfm.Protocol(scan.tr_s, scan.n_frames, dt_s=0.005)).evaluate(p, seed=0).within_range.tolist()
+    [True]
     """
 
     scan: Scan
     protocol: mfm.Protocol
     n_samples: int = 3
-    displacement: float = 0.05
+    margin: float = 10.0
     window_step: int = 5
     n_threads: int | None = None
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; of several seeds the first is used, for all."""
-        key = seed if isinstance(seed, int) else seed[0]
+        key = (seed if isinstance(seed, int) else seed[0]) % 2**63
         sc, target = self.scan.sc, self.scan.target
-        rate_E = mfm.rates_after_displacement(p, sc, self.displacement, self.n_threads).double()
-        returns = mfm.within_range(rate_E)
         B, N, K = p.n_candidates, p.n_regions, len(target.fcd_cdf)
-        fc = torch.full((B, N, N), float("nan"), dtype=torch.float64)
-        cdf = torch.full((B, K), float("nan"), dtype=torch.float64)
-        if returns.any():
-            with torch.no_grad():
-                lin = mfm.linear_response(p[returns], sc, self.protocol)
-                fc[returns] = lin.fc
-                bold = lin.sample_bold(self.n_samples, key % 2**63).float()
-            scored = torch.nonzero(returns)[:, 0][lin.stable]
-            sampled = mfm.fcd_cdf(bold[lin.stable], self.protocol.window_frames, K, self.n_threads, self.window_step)
-            cdf[scored] = sampled.mean(dim=1)
+        with torch.no_grad():
+            lin = mfm.linear_response(p, sc, self.protocol)
+            # Unstable candidates run too, from nearby: where they end tells the search how far they are.
+            displacement = (self.margin * lin.std_S_E).nan_to_num(nan=_NEARBY)
+            rate_E = mfm.rates_after_displacement(p, sc, displacement, self.n_threads).double()
+            returns = mfm.within_range(rate_E) & lin.stable
+            fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))
+            cdf = torch.full((B, K), float("nan"), dtype=torch.float64)
+            for index in torch.nonzero(returns)[:, 0].split(_TOGETHER) if returns.any() else ():
+                bold = lin[index].sample_bold(self.n_samples, key, torch.float32)
+                sampled = mfm.fcd_cdf(bold, self.protocol.window_frames, K, self.n_threads, self.window_step)
+                cdf[index] = sampled.mean(dim=1)
         cost = mfm.cost(fc, cdf, target)
         rest = resting_state(p.w_EI)
         return Evaluation(

@@ -26,16 +26,17 @@ def test_terms_are_those_of_the_theory(subject, candidates):
     assert e.within_range.any()
     k = int(torch.nonzero(e.within_range)[0])
     lin = mfm.linear_response(candidates[k], subject.search.sc, PROTOCOL)
-    cdf = mfm.fcd_cdf(lin.sample_bold(3, 3).float(), 30).mean(dim=1)
+    cdf = mfm.fcd_cdf(lin.sample_bold(3, 3, torch.float32), 30).mean(dim=1)
     expected = mfm.cost(lin.fc, cdf, subject.search.target)
     assert float(e.cost.total[k]) == pytest.approx(float(expected.total), abs=1e-9)
 
 
-def test_the_gate_keeps_out_what_does_not_return(subject, candidates):
-    e = LinearObjective(subject.search, PROTOCOL).evaluate(candidates, 3)
-    stable = mfm.linear_response(candidates, subject.search.sc, PROTOCOL).stable
-    returns = mfm.within_range(mfm.rates_after_displacement(candidates, subject.search.sc, 0.05))
-    assert torch.equal(e.within_range, stable & returns)
+@pytest.mark.parametrize("margin", [10.0, 40.0])
+def test_the_gate_keeps_out_what_does_not_return(subject, candidates, margin):
+    e = LinearObjective(subject.search, PROTOCOL, margin=margin).evaluate(candidates, 3)
+    found = mfm.basin_margin(candidates, subject.search.sc)
+    clear = (found / margin - 1).abs() > 0.1
+    assert torch.equal(e.within_range[clear], (found > margin)[clear])
     assert not e.within_range.all()
     assert torch.isfinite(e.loss).all()
     assert (e.loss[~e.within_range] > OUT_OF_RANGE_LOSS).all()

@@ -19,7 +19,7 @@ _BARRIERS = (0.03, 0.01, 0.003, 0.001)
 _GENERATIONS_PER_BARRIER = 5
 
 # Slowest return to 3 Hz that a descent may come to, per second. Random candidates that pass the gate of `LinearObjective`
-# return faster than 0.37, but the best ones lie near the instability, where all is slow; the gate judges them.
+# return faster than 0.14 (demo subject), and the best ones lie near the instability, where all is slow; the gate judges them.
 _SLOWEST_RETURN = 0.1
 
 # BFGS steps between two generations, each of which is scored with other noise and may give a winner.
@@ -40,12 +40,13 @@ def walled_value(
     if not len(inside):
         return value
     p = FICParameters(**{name: regional[name][inside] for name in REGIONAL_PARAMETERS}, G=G[inside])
-    excess = smooth.return_rate(p) - _SLOWEST_RETURN
+    lin = smooth.response(p)
+    excess = smooth.return_rate(p, lin) - _SLOWEST_RETURN
     kept = torch.nonzero(excess > 0)[:, 0]  # a NaN is not
     if not len(kept):
         return value
     room_left = walls[inside][kept].log().sum(dim=1) / p.n_regions + excess[kept].log()
-    total = smooth(p[kept.tolist()]) - barrier * room_left
+    total = smooth.terms(lin[kept]).total - barrier * room_left
     return value.index_copy(0, inside[kept], total)
 
 
@@ -100,7 +101,7 @@ class GradientSearch:
         self, space: SearchSpace, objective: LinearObjective, starts: np.ndarray, seed_sequence: np.random.SeedSequence
     ):
         seed = int(seed_sequence.generate_state(1)[0])
-        smooth = SmoothCost(objective.scan, objective.protocol, objective.n_samples, seed, displacement=objective.displacement)
+        smooth = SmoothCost(objective.scan, objective.protocol, objective.n_samples, seed, objective.margin)
         self._problem = MapProblem(smooth, space, _BARRIERS[0])
         self._generation = 0
         self._descent = BFGS(starts)

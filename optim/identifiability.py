@@ -207,8 +207,8 @@ def _loadings(direction: np.ndarray) -> tuple[float, ...]:
 
 
 def _offset(space: SearchSpace, theta: Tensor, parameters: FICParameters | None) -> dict[str, Tensor]:
-    regional, _ = space.parameterisation.regional(theta)
     """Deviations (1, N) from the maps: differences, but ratios of sigma, whose common scale FC does not know."""
+    regional, _ = space.parameterisation.regional(theta)
     if parameters is None:
         return {name: torch.full_like(value, float(name == "sigma")) for name, value in regional.items()}
     found = {name: getattr(parameters, name).double() for name in REGIONAL_PARAMETERS}

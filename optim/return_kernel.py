@@ -25,14 +25,15 @@ _BACK = 1e-12
 class ReturnRate(torch.autograd.Function):
     """Rate (B,) at which the deviation of S_E from `rest` shrinks; see `optim.smooth_cost.SmoothCost.return_rate`.
 
-    Inputs are w_EE, w_EI, w_IE and the first S_I, each (B, N), G (B,), the connectome (N, N), then numbers: S_E at rest, the
-    displacement, the step in seconds, and the number of steps. NaN where a state is lost altogether.
+    Inputs are w_EE, w_EI, w_IE and the first S_I, each (B, N), G (B,), the connectome (N, N), S_E at rest (a number), the
+    displacement (B, N), held fixed by the derivatives, and numbers again: the step in seconds, and how many. NaN where a state
+    is lost altogether, or the displacement is not known.
     """
 
     @staticmethod
     def forward(ctx, w_EE, w_EI, w_IE, S_I, G, C, rest, displacement, dt, n_steps) -> Tensor:
-        arrays = [tensor.detach().double().contiguous().numpy() for tensor in (w_EE, w_EI, w_IE, S_I, G, C)]
-        rate, gradients, of_G = _return_rates(*arrays, rest, displacement, dt, n_steps)
+        arrays = [tensor.detach().double().contiguous().numpy() for tensor in (w_EE, w_EI, w_IE, S_I, G, C, displacement)]
+        rate, gradients, of_G = _return_rates(*arrays, rest, dt, n_steps)
         ctx.save_for_backward(torch.from_numpy(gradients), torch.from_numpy(of_G))
         return torch.from_numpy(rate)
 
@@ -61,7 +62,7 @@ def _currents(S_E, S_I, coupling, w_EE, w_EI, w_IE, G):
 
 
 @njit(cache=True)
-def _return_rates(w_EE, w_EI, w_IE, S_I_first, G, C, rest, displacement, dt, n_steps):
+def _return_rates(w_EE, w_EI, w_IE, S_I_first, G, C, displacement, rest, dt, n_steps):
     """Rates (B,); gradients (4, B, N) with respect to w_EE, w_EI, w_IE and the first S_I; and (B,) with respect to G."""
     B, N = w_EE.shape
     rates = np.empty(B)
@@ -71,7 +72,11 @@ def _return_rates(w_EE, w_EI, w_IE, S_I_first, G, C, rest, displacement, dt, n_s
     S_I = np.empty((n_steps + 1, N))
     coupling = np.empty((n_steps, N))
     for b in range(B):
-        S_E[0] = rest + displacement
+        first = math.sqrt(np.mean(displacement[b] ** 2))
+        if not math.isfinite(first):
+            rates[b] = np.nan
+            continue
+        S_E[0] = rest + displacement[b]
         S_I[0] = S_I_first[b]
         for t in range(n_steps):
             coupling[t] = C @ S_E[t]
@@ -83,7 +88,7 @@ def _return_rates(w_EE, w_EI, w_IE, S_I_first, G, C, rest, displacement, dt, n_s
                 S_I[t + 1, i] = S_I[t, i] + dt * (-S_I[t, i] / _TAU_I + r_I)
         square = np.mean((S_E[n_steps] - rest) ** 2)
         duration = n_steps * dt
-        rates[b] = math.log(displacement / math.sqrt(max(square, _BACK**2))) / duration
+        rates[b] = math.log(max(first, _BACK) / math.sqrt(max(square, _BACK**2))) / duration
         if not (_BACK**2 < square < np.inf):
             continue
         # d rate / d S_E of the last state, then step by step backwards.

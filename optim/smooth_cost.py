@@ -9,18 +9,24 @@ import torch
 from torch import Tensor
 
 import mfm
-from mfm import Cost, FICParameters, MapParameterisation, Scan, upper_triangle
+from mfm import Cost, FICParameters, LinearResponse, MapParameterisation, Scan, upper_triangle
 from mfm.feedback import feedback_weights, resting_state
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
-from mfm.synthesis import Synthesis
 from optim.return_kernel import ReturnRate
 
 # Rounding of the kink of |mean difference|, far below what a scan tells.
 _KINK = 2e-3
 
-# Model time after which a displaced state must be on its way back: of 1500 random candidates none that was back after 12 s
-# had moved away after 2 s.
+# Model time after which a displaced state must be on its way back: of 604 random candidates (demo subject) that were back after
+# 12 s all had come nearer after 2 s, and of 13 that were stable but not back, 10 had not.
 _RETURN_S = 2.0
+
+# Its Euler step, whatever that of the protocol: the inhibitory gate relaxes at up to 715 per second, so that a step beyond
+# 2.8 ms, such as the 6 ms of a search, makes it oscillate, which looks like a second state.
+_STEP_S = 0.002
+
+# S_E is not displaced beyond this, as in `mfm.rates_after_displacement`.
+_HIGHEST_S_E = 0.8
 
 # FCD windows overlap by this share: more of them cost time and tell nothing new.
 _WINDOW_STEPS = 8
@@ -39,13 +45,13 @@ class SmoothCost:
     ----------
     scan : Scan
     protocol : Protocol
-        Its step is that of the simulations which must return (`return_rate`).
+        TR and frames; its step enters the predicted excursions of S_E.
     n_samples : int, default 3
         Sampled series per candidate; 0 leaves the FCD term out.
     seed : int, default 0
         Noise of the samples.
-    displacement : float, default 0.05
-        In units of S_E.
+    margin : float, default 10
+        Displacement of S_E in `return_rate`, in its predicted standard deviations; that of `LinearObjective`.
 
     Examples
     --------
@@ -64,11 +70,7 @@ class SmoothCost:
     protocol: mfm.Protocol
     n_samples: int = 3
     seed: int = 0
-    displacement: float = 0.05
-
-    @cached_property
-    def _synthesis(self) -> Synthesis:
-        return Synthesis(self.scan.sc, self.protocol, self.n_samples, self.seed)
+    margin: float = 10.0
 
     @cached_property
     def _target_cdf(self) -> Tensor:
@@ -78,48 +80,58 @@ class SmoothCost:
     def _target_fc(self) -> Tensor:
         return upper_triangle(self.scan.target.fc)
 
-    def terms(self, p: FICParameters) -> Cost:
+    def response(self, p: FICParameters) -> LinearResponse:
+        """What linear response predicts: all that is known of a candidate follows from one such solution."""
+        return mfm.linear_response(p, self.scan.sc, self.protocol)
+
+    def terms(self, lin: LinearResponse) -> Cost:
         """The three terms, each (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
-        lin = mfm.linear_response(p, self.scan.sc, self.protocol)
         stable = torch.nonzero(lin.stable)[:, 0]
-        found = torch.full((3, p.n_candidates), float("inf"), dtype=torch.float64)
+        found = torch.full((3, len(lin.stable)), float("inf"), dtype=torch.float64)
         if len(stable):
             # Only those: the gradient of a NaN is NaN even where it is masked.
-            fc = upper_triangle(lin.fc[stable]).double()
+            lin = lin[stable]
+            fc = upper_triangle(lin.fc).double()
             x, y = fc - fc.mean(dim=1, keepdim=True), self._target_fc - self._target_fc.mean()
             corr = 1 - (x @ y) / (x.norm(dim=1) * y.norm())
             difference = fc.mean(dim=1) - self._target_fc.mean()
             mean_diff = (difference**2 + _KINK**2).sqrt()
-            ks = self._ks(p[stable.tolist()]) if self.n_samples else torch.zeros_like(corr)
+            ks = self._ks(lin) if self.n_samples else torch.zeros_like(corr)
             found = found.index_copy(1, stable, torch.stack([corr, mean_diff, ks]))
         return Cost(*found)
 
     def __call__(self, p: FICParameters) -> Tensor:
         """Total cost (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
-        return self.terms(p).total
+        return self.terms(self.response(p)).total
 
-    def _ks(self, p: FICParameters) -> Tensor:
+    def _ks(self, lin: LinearResponse) -> Tensor:
         window = self.protocol.window_frames
-        cdf = soft_fcd_cdf(self._synthesis.bold(p), window, max(1, window // _WINDOW_STEPS))
+        bold = lin.sample_bold(self.n_samples, self.seed, torch.float32)
+        cdf = soft_fcd_cdf(bold, window, max(1, window // _WINDOW_STEPS))
         return soft_kolmogorov_smirnov(cdf.mean(dim=1), self._target_cdf).double()
 
-    def return_rate(self, p: FICParameters) -> Tensor:
-        """How fast a noise-free state returns to 3 Hz after S_E was raised by `displacement` in all regions.
+    def return_rate(self, p: FICParameters, lin: LinearResponse | None = None) -> Tensor:
+        """How fast a noise-free state returns to 3 Hz after S_E was raised by `margin` standard deviations in every region.
 
         Parameters
         ----------
         p : FICParameters
+        lin : LinearResponse, optional
+            `response` of `p`, where it is known already.
 
         Returns
         -------
         tensor, (B,)
-            Mean rate, per second, at which the root mean square deviation of S_E shrinks over 2 s of Euler steps of the
-            protocol's size: above 0 it returns, below it goes away. Differentiable, unlike the gate of `LinearObjective`.
+            Mean rate, per second, at which the root mean square deviation of S_E shrinks over 2 s of Euler steps of 2 ms:
+            above 0 it returns, below it goes away; NaN where the 3 Hz state is not stable. Differentiable for a given
+            displacement, unlike the gate of `LinearObjective`.
         """
+        lin = self.response(p) if lin is None else lin
         rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
         C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
-        dt = self.protocol.dt_s
-        return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, self.displacement, dt, round(_RETURN_S / dt))
+        displacement = (self.margin * lin.std_S_E.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
+        n_steps = round(_RETURN_S / _STEP_S)
+        return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, displacement, _STEP_S, n_steps)
 
 
 def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: Tensor) -> Tensor:

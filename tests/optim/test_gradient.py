@@ -11,7 +11,6 @@ import mfm
 from mfm.dynamics import neural_drift
 from mfm.errors import ConfigError
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
-from mfm.synthesis import Synthesis
 from optim.config import FitConfig, ObjectiveConfig, OptimizerConfig
 from optim.descent import BFGS
 from optim.fit import fit_subject
@@ -46,27 +45,6 @@ def parameters(space, u):
     return space.parameterisation.to_parameters(space.to_coefficients(u))
 
 
-def test_synthesis_draws_what_linear_response_draws(subject, space, inside):
-    p = parameters(space, inside[:4])
-    expected = mfm.linear_response(p, subject.search.sc, PROTOCOL).sample_bold(2, 7)
-    exact = Synthesis(subject.search.sc, PROTOCOL, 2, 7, torch.float64, neglected_power=0.0).bold(p)
-    assert (exact - expected).abs().max() < 1e-9 * expected.std()
-    fast = Synthesis(subject.search.sc, PROTOCOL, 2, 7).bold(p)
-    assert (fast - expected).std() < 0.02 * expected.std()
-
-
-def test_gradient_of_sampled_bold():
-    sc = mfm.Connectome([[0.0, 0.02, 0.01], [0.02, 0.0, 0.005], [0.01, 0.005, 0.0]])
-    synthesis = Synthesis(sc, mfm.Protocol(2.0, 6, 0.005), 2, 0, torch.float64)
-
-    def bold(w_EE, w_EI, sigma, G):
-        return synthesis.bold(mfm.FICParameters(w_EE, w_EI, sigma, G))
-
-    start = ([[3.0, 3.2, 2.9]], [[2.5, 2.4, 2.6]], [[0.005, 0.004, 0.006]], [1.5])
-    arguments = [torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in start]
-    assert torch.autograd.gradcheck(bold, arguments, eps=1e-6, atol=1e-5, rtol=1e-4)
-
-
 def test_soft_fcd_is_near_the_histogram():
     bold = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 400, 10)).cumsum(axis=1))
     exact, target = mfm.fcd_cdf(bold, 50), mfm.fcd_cdf(bold[0] + 0.3 * bold[1], 50)
@@ -78,7 +56,7 @@ def test_soft_fcd_is_near_the_histogram():
 
 def test_smooth_terms_are_near_those_of_the_objective(subject, space, smooth, inside):
     p = parameters(space, inside[:4])
-    found = smooth.terms(p)
+    found = smooth.terms(smooth.response(p))
     expected = LinearObjective(subject.search, PROTOCOL, n_samples=2, window_step=1).evaluate(p, 4).cost
     keep = torch.isfinite(expected.total)
     assert keep.any()
@@ -87,12 +65,22 @@ def test_smooth_terms_are_near_those_of_the_objective(subject, space, smooth, in
     assert torch.allclose(found.ks[keep], expected.ks[keep], atol=0.1)
 
 
+class PreciseCost(SmoothCost):
+    """For differences: float32 samples would drown them, and the gate's derivatives take its displacement as given."""
+
+    def _ks(self, lin):
+        bold = lin.sample_bold(self.n_samples, self.seed)
+        window = self.protocol.window_frames
+        cdf = soft_fcd_cdf(bold, window, max(1, window // 8))
+        return soft_kolmogorov_smirnov(cdf.mean(dim=1), self._target_cdf).double()
+
+    def return_rate(self, p, lin=None):
+        return torch.ones_like(p.G)
+
+
 @pytest.mark.parametrize("n_samples", [0, 2])
 def test_gradient_against_finite_differences(subject, space, inside, n_samples):
-    smooth = SmoothCost(subject.search, PROTOCOL, n_samples, seed=4)
-    problem = MapProblem(smooth, space)
-    if n_samples:  # the float32 of the samples would drown the differences
-        vars(smooth)["_synthesis"] = Synthesis(subject.search.sc, PROTOCOL, n_samples, 4, torch.float64)
+    problem = MapProblem(PreciseCost(subject.search, PROTOCOL, n_samples, seed=4), space)
     u = inside[:1]
     _, gradient = problem.value_and_gradient(u)
     step = 1e-6 if n_samples == 0 else 5e-4
@@ -103,29 +91,52 @@ def test_gradient_against_finite_differences(subject, space, inside, n_samples):
     assert np.abs(gradient[0] - expected).max() < (1e-5 if n_samples == 0 else 0.02) * scale
 
 
-def test_return_rate_and_its_gradient_are_those_of_the_equations(subject, space, smooth, inside):
+@pytest.mark.parametrize("margin", [10.0, 1000.0])
+def test_return_rate_and_its_gradient_are_those_of_the_equations(subject, space, inside, margin):
     p = parameters(space, inside[:4])
     leaves = [value.clone().requires_grad_() for value in (p.w_EE, p.w_EI, p.G)]
-    sc, dt, n_steps = subject.search.sc, PROTOCOL.dt_s, 400
+    sc, dt, n_steps = subject.search.sc, 0.002, 1000
 
     def candidates():
         return mfm.FICParameters(leaves[0], leaves[1], p.sigma, leaves[2])
 
     rest, w_IE = mfm.resting_state(leaves[1]), mfm.feedback_weights(candidates(), sc)
-    S_E, S_I = torch.full_like(p.w_EE, rest.S_E + 0.05), rest.S_I
+    first = (rest.S_E + margin * mfm.linear_response(p, sc, PROTOCOL).std_S_E).clamp(max=0.8)
+    assert (first == 0.8).any() == (margin == 1000.0)
+    S_E, S_I = first, rest.S_I
     for _ in range(n_steps):
         dS_E, dS_I, _ = neural_drift(S_E, S_I, S_E @ torch.tensor(sc.weights).T, leaves[0], leaves[1], w_IE, leaves[2][:, None])
         S_E, S_I = S_E + dt * dS_E, S_I + dt * dS_I
-    expected = torch.log(0.05 / ((S_E - rest.S_E) ** 2).mean(dim=1).sqrt()) / (n_steps * dt)
-    found = smooth.return_rate(candidates())
+    deviations = [((x - rest.S_E) ** 2).mean(dim=1).sqrt() for x in (first, S_E)]
+    expected = torch.log(deviations[0] / deviations[1]) / (n_steps * dt)
+    found = SmoothCost(subject.search, PROTOCOL, margin=margin).return_rate(candidates())
     assert torch.allclose(found, expected, atol=1e-8)
     for a, b in zip(torch.autograd.grad(found.sum(), leaves), torch.autograd.grad(expected.sum(), leaves), strict=True):
         assert torch.allclose(a, b, rtol=1e-5, atol=1e-8)
 
 
+def test_the_step_of_the_protocol_does_not_change_the_return(subject, space, inside):
+    """But for the excursions, which a coarse step makes a little larger."""
+    p = parameters(space, inside[:4])
+    fine, coarse = (SmoothCost(subject.search, mfm.Protocol(2.0, 80, dt_s)).return_rate(p) for dt_s in (0.0005, 0.005))
+    assert torch.allclose(fine, coarse, atol=0.05)
+
+
 def test_a_lost_state_does_not_return(smooth):
     p = mfm.FICParameters(np.full((1, 8), 10.0), np.full((1, 8), 0.1), np.full((1, 8), 0.005), [3.0])
     assert not smooth.return_rate(p).item() > 0
+
+
+def test_candidates_that_are_not_stable_do_not_touch_the_others(smooth, space, inside):
+    p, lost = parameters(space, inside[:1]), mfm.FICParameters(*(np.full((1, 8), x) for x in (10.0, 0.1, 0.005)), [3.0])
+    leaves = [torch.cat([getattr(x, name) for x in (p, lost)]).requires_grad_() for name in ("w_EE", "w_EI", "sigma", "G")]
+    both = mfm.FICParameters(*leaves)
+    lin = smooth.response(both)
+    assert lin.stable.tolist() == [True, False]
+    rate, value = smooth.return_rate(both, lin), smooth(both)
+    assert torch.isnan(rate).tolist() == torch.isinf(value).tolist() == [False, True]
+    for gradient in torch.autograd.grad((value + rate)[0], leaves, allow_unused=True):
+        assert torch.isfinite(gradient).all()
 
 
 def test_walls_are_infinite_and_leave_the_others_alone(space, smooth, inside):

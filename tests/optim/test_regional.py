@@ -64,8 +64,15 @@ def test_penalty_is_the_mean_square_deviation(space, smooth, inside):
     assert torch.allclose(regional["w_EE"] - linear["w_EE"], 9.0 * z[:, 0])
 
 
+class UngatedCost(SmoothCost):
+    """For differences: the gate's derivatives take its displacement as given."""
+
+    def return_rate(self, p, lin=None):
+        return torch.ones_like(p.G)
+
+
 def test_gradient_against_finite_differences(subject, space, inside):
-    problem = RegionalProblem(SmoothCost(subject.search, PROTOCOL, n_samples=0), space, 2.0)
+    problem = RegionalProblem(UngatedCost(subject.search, PROTOCOL, n_samples=0), space, 2.0)
     x = problem.start(inside)
     x[0, 10:] = np.random.default_rng(0).normal(size=24) * 1e-3
     value, gradient = problem.value_and_gradient(x)

@@ -11,7 +11,7 @@ from mfm.errors import ConfigError
 from mfm.io import DataFiles
 from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
 
-OPTIMIZERS = ("cmaes", "delssome")
+OPTIMIZERS = ("cmaes", "delssome", "gradient")
 NOISE = ("shared", "independent")
 
 
@@ -31,6 +31,9 @@ class ModelConfig:
         2024). ``{}`` switches the rule off.
     w_EI_min_std : float
         Least standard deviation of w_EI over regions (0.3 for a subject's fit in Zeng et al. 2026); 0 switches it off.
+    regional : bool
+        After the search, free w_EE, w_EI and sigma of every region, pulled to the maps by a penalty whose strength the
+        validation data choose (`optim.regional`): 3N + 1 parameters. The map fit is one of the choices.
     """
 
     name: str = "fic"
@@ -41,6 +44,7 @@ class ModelConfig:
     G: list[float] | None = None
     w_EI_signs: dict[str, int] | None = None
     w_EI_min_std: float = 0.0
+    regional: bool = False
 
     def __post_init__(self):
         _one_of("model.name", self.name, ("fic",))
@@ -150,15 +154,17 @@ class OptimizerConfig:
 
     Parameters
     ----------
-    name : {"cmaes", "delssome"}
-        CMA-ES, or the published variant of it for comparison.
+    name : {"cmaes", "delssome", "gradient"}
+        CMA-ES; the published variant of it for comparison; or BFGS on the predicted cost (`optim.gradient`), which needs
+        objective=linear.
     population, generations : int
+        For ``gradient``: descents at once, and how often they are scored (every four steps).
     starts : int
         Independent searches; all of their winners meet in validation.
     initial_candidates : int
         Plausible random candidates scored before a search, which starts from the best; 0 starts from a random one.
     initial_step : float
-        Initial standard deviation, as a share of the parameters' ranges.
+        Initial standard deviation, as a share of the parameters' ranges; not used by ``gradient``.
     seed : int
     """
 
@@ -218,7 +224,8 @@ class FitConfig:
     Raises
     ------
     ConfigError
-        If ``data.subject`` cannot be part of a file name; each group checks its own values likewise.
+        If ``data.subject`` cannot be part of a file name, or a gradient search is asked of simulations; each group checks
+        its own values likewise.
 
     Examples
     --------
@@ -238,6 +245,13 @@ class FitConfig:
 
     def __post_init__(self):
         check_entity("data.subject", self.data.subject)
+        if self.optimizer.name == "gradient" and self.objective.search != "linear":
+            raise ConfigError(
+                "Simulation gives a search no gradient.",
+                expected="optimizer=gradient together with objective=linear",
+                found=f"optimizer.name=gradient, objective.search={self.objective.search}",
+                fix="objective=linear (validation and test stay simulated), or optimizer=cmaes",
+            )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -20,11 +20,14 @@ from mfm import FICParameters, MapParameterisation, Scan, SubjectData
 from mfm.errors import ConfigError, MfmfitError
 from mfm.subject import STAGES
 from optim.config import FitConfig
+from optim.identifiability import Identifiability, identifiability
 from optim.linear_objective import LinearObjective
 from optim.objective import Evaluation, Objective, SimulationObjective
+from optim.regional import PenaltyPoint, penalty_path
 from optim.search import Generation, run_search
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
+from optim.smooth_cost import SmoothCost
 
 # The test is repeated this often, to know how far its figure would move with other noise. With the test's own
 # realisations these fill one group of SIMD lanes, so that they cost next to nothing.
@@ -78,7 +81,8 @@ class FitResult:
     config : FitConfig
     parameterisation : MapParameterisation
     coefficients : tensor, (D,)
-        In the order of ``parameterisation.names``; slopes are per unit of the map.
+        In the order of ``parameterisation.names``; slopes are per unit of the map. Where the regional fit was chosen, its
+        linear part, from which regions deviate.
     parameters : FICParameters
         One candidate.
     w_IE, rate_E, S_E, S_I, ei_ratio : tensor, (N,)
@@ -89,6 +93,10 @@ class FitResult:
     trace : tuple of Generation
         Of every start, in order.
     ceiling : NoiseCeiling
+    identifiability : Identifiability
+        What the FC of one scan such as the search's tells of the coefficients.
+    penalty : tuple of PenaltyPoint
+        The path of the regional fit, the map fit first; empty without ``model.regional``.
     test : Evaluation
         The test simulation: FC and FCD for figures.
     seconds : dict of stage to float
@@ -124,6 +132,8 @@ class FitResult:
     stages: tuple[StageScore, ...]
     trace: tuple[Generation, ...]
     ceiling: NoiseCeiling
+    identifiability: Identifiability
+    penalty: tuple[PenaltyPoint, ...]
     test: Evaluation
     seconds: dict[str, float]
     fingerprint: str
@@ -132,6 +142,11 @@ class FitResult:
     def in_range(self) -> bool:
         """Whether every r_E stayed in [2.7, 3.3] Hz in validation and test."""
         return all(score.in_range for score in self.stages if score.stage != "search")
+
+    @property
+    def penalty_strength(self) -> float:
+        """Strength of the penalty that the validation data chose: infinite for the map fit."""
+        return next((point.strength for point in self.penalty if point.chosen), float("inf"))
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{score.stage} {score.total:.3f}" for score in self.stages)
@@ -175,7 +190,8 @@ def fit_subject(
     """Fit one subject (or group) by simulation.
 
     Search on ``subject.search`` from every start; score the best candidate of every generation on ``subject.validation``;
-    test the best of those on ``subject.test`` at the fine time step (Zhang et al. 2024).
+    test the best of those on ``subject.test`` at the fine time step (Zhang et al. 2024). With ``model.regional`` the best is
+    first freed from the maps, as far as that lowers its cost on ``subject.validation`` (`optim.regional`).
 
     Parameters
     ----------
@@ -214,7 +230,6 @@ def fit_subject(
     ['search', 'validation', 'test']
     """
     space, objectives = prepare(subject, config)
-    parameterisation = space.parameterisation
     states = [
         run_search(
             space,
@@ -240,15 +255,23 @@ def fit_subject(
         )
 
     began = time.perf_counter()
-    coefficients = space.to_coefficients(winners)
-    candidates = parameterisation.to_parameters(coefficients)
-    validation = objectives["validation"].evaluate(candidates, stage_keys(subject, config, "validation")[0])
-    best = int(validation.loss.argmin())
-    winner = candidates[best]
-    rescored = objectives["search"].evaluate(winner, stage_keys(subject, config, "rescore"))
+    choice = _choose(winners, space, objectives["validation"], stage_keys(subject, config, "validation")[0])
     seconds["validation"] = time.perf_counter() - began
+    n_validated = len(winners)
+    penalty: tuple[PenaltyPoint, ...] = ()
+    if config.model.regional:
+        began = time.perf_counter()
+        choice, penalty = _free_regions(choice, space, objectives["validation"], subject, config, work)
+        n_validated += len(penalty) - 1
+        seconds["regional"] = time.perf_counter() - began
 
     began = time.perf_counter()
+    winner, coefficients = choice.parameters, choice.coefficients
+    known = identifiability(space, coefficients, subject.search, objectives["search"].protocol, winner)
+    seconds["identifiability"] = time.perf_counter() - began
+
+    began = time.perf_counter()
+    rescored = objectives["search"].evaluate(winner, stage_keys(subject, config, "rescore"))
     keys = stage_keys(subject, config, "test", 1 + _CEILING_REPEATS)
     repeated = objectives["test"].evaluate(winner[[0] * len(keys)], keys)
     test = repeated[[0]]
@@ -256,8 +279,8 @@ def fit_subject(
     return FitResult(
         subject=subject,
         config=config,
-        parameterisation=parameterisation,
-        coefficients=torch.from_numpy(coefficients[best]),
+        parameterisation=space.parameterisation,
+        coefficients=torch.from_numpy(coefficients),
         parameters=winner,
         w_IE=mfm.feedback_weights(winner, subject.test.sc)[0],
         rate_E=test.rate_E[0].mean(dim=0),
@@ -266,19 +289,60 @@ def fit_subject(
         ei_ratio=mfm.ei_ratio(test.S_E, test.S_I)[0],
         stages=(
             _stage_score("search", rescored, 0, n_searched, objectives["search"]),
-            _stage_score("validation", validation, best, len(winners), objectives["validation"]),
+            _stage_score("validation", choice.validation, 0, n_validated, objectives["validation"]),
             _stage_score("test", test, 0, 1, objectives["test"]),
         ),
         trace=tuple(row for state in states for row in state.trace),
         ceiling=_noise_ceiling(repeated, subject),
+        identifiability=known,
+        penalty=penalty,
         test=test,
         seconds=seconds,
         fingerprint=fingerprint(subject, config),
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """The candidate that the validation data chose: search coordinates and coefficients (D,), and its simulated score."""
+
+    u: np.ndarray
+    coefficients: np.ndarray
+    parameters: FICParameters
+    validation: Evaluation
+
+
+def _choose(winners: np.ndarray, space: SearchSpace, objective: SimulationObjective, key: int) -> _Choice:
+    coefficients = space.to_coefficients(winners)
+    candidates = space.parameterisation.to_parameters(coefficients)
+    validation = objective.evaluate(candidates, key)
+    best = int(validation.loss.argmin())
+    return _Choice(winners[best], coefficients[best], candidates[best], validation[[best]])
+
+
+def _free_regions(
+    chosen: _Choice, space: SearchSpace, objective: SimulationObjective, subject: SubjectData, config: FitConfig, work
+) -> tuple[_Choice, tuple[PenaltyPoint, ...]]:
+    """The best on validation of the map fit and the regional fits along the penalty path; and that path."""
+    protocol = config.objective.protocol(subject.search, "search")
+    key = stage_keys(subject, config, "search")[0]
+    path = penalty_path(
+        SmoothCost(subject.search, protocol, seed=key % 2**63),
+        space,
+        LinearObjective(subject.search, protocol, n_threads=config.objective.n_threads),
+        chosen.u,
+        key,
+        checkpoint=None if work is None else Path(work) / "regional.pkl",
+    )
+    # With the noise that the winners saw: the map fit comes out as it did among them.
+    validation = objective.evaluate(path.parameters, stage_keys(subject, config, "validation")[0])
+    best = int(validation.loss.argmin())
+    choice = _Choice(chosen.u, path.coefficients[best], path.parameters[best], validation[[best]])
+    return choice, path.table(validation, best)
+
+
 def stage_keys(subject: SubjectData, config: FitConfig, purpose: str, n: int = 1) -> list[int]:
-    """Seeds of the noise of a stage after the search: ``purpose`` is "rescore", "validation" or "test"."""
+    """Seeds of the noise of a stage: "rescore", "validation", "test", or "search" for the theory of the regional fit."""
     return noise_keys(stream(config.optimizer.seed, subject.subject_id, purpose), n)
 
 

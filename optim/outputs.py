@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shutil
 from dataclasses import asdict, astuple, fields
@@ -17,6 +18,7 @@ from mfm.errors import OutputError
 from mfm.io import write_json, write_npy, write_tsv
 from optim.config import FitConfig
 from optim.fit import FitResult, StageScore, objective_for, stage_keys
+from optim.regional import PenaltyPoint
 from optim.search import Generation
 
 _COLUMNS = {
@@ -103,6 +105,9 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     _write_regional(result, folder)
     write_tsv(folder.file("fit.tsv"), [f.name for f in fields(StageScore)], [astuple(score) for score in result.stages])
     write_tsv(folder.file("trace.tsv"), [f.name for f in fields(Generation)], [astuple(row) for row in result.trace])
+    _write_identifiability(result, folder)
+    if result.penalty:
+        write_tsv(folder.file("penalty.tsv"), [f.name for f in fields(PenaltyPoint)], map(_penalty_row, result.penalty))
     write_npy(folder.file("fc.npy"), result.test.fc[0].numpy())
     write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
     if result.config.output.timeseries:
@@ -123,6 +128,50 @@ def _write_regional(result: FitResult, folder: FitFolder) -> None:
     write_json(folder.file("regional.json"), _record(result))
 
 
+def _penalty_row(point: PenaltyPoint) -> tuple:
+    """Its cells; the endless strength of the map fit is no missing value."""
+    strength, *others = astuple(point)
+    return ("inf" if math.isinf(strength) else strength, *others)
+
+
+def _write_identifiability(result: FitResult, folder: FitFolder) -> None:
+    """One row per coefficient; the loadings of the combinations that FC determines least are the last columns."""
+    found = result.identifiability
+    weakest = [f"weakest_{k + 1}" for k in range(len(found.weakest))]
+    columns = ("coefficient", "value", "standard_error", "prior_std", "posterior_std", "share_of_prior", *weakest)
+    numbers = zip(
+        found.value,
+        found.standard_error,
+        found.prior_std,
+        found.posterior_std,
+        found.share_of_prior,
+        *(combination.loadings for combination in found.weakest),
+        strict=True,
+    )
+    rows = [(name, *(_finite(number) for number in row)) for name, row in zip(found.names, numbers, strict=True)]
+    write_tsv(folder.file("identifiability.tsv"), columns, rows)
+
+
+def _identifiability_record(result: FitResult) -> dict:
+    found = result.identifiability
+    return {
+        "of": "least squares of Fisher z, one scan of the search's length, by linear response",
+        "unknown_because": found.reason or None,
+        "scans_drawn": found.n_scans,
+        "standard_error": dict(zip(found.names, map(_finite, found.standard_error), strict=True)),
+        "share_of_prior": dict(zip(found.names, map(_finite, found.share_of_prior), strict=True)),
+        "weakest": [
+            {"combination": combination.in_words(found.names), "share_of_prior": combination.share_of_prior}
+            for combination in found.weakest
+        ],
+    }
+
+
+def _finite(number) -> float | None:
+    """`number`, or None where it is infinite or NaN: not known."""
+    return float(number) if math.isfinite(number) else None
+
+
 def _record(result: FitResult) -> dict:
     """Everything needed to reproduce and judge the fit."""
     subject = result.subject
@@ -134,6 +183,11 @@ def _record(result: FitResult) -> dict:
         "within_range": result.in_range,
         "G": float(result.parameters.G[0]),
         "coefficients": dict(zip(result.parameterisation.names, result.coefficients.tolist(), strict=True)),
+        "regional_values": "linear in the maps"
+        if math.isinf(result.penalty_strength)
+        else "linear in the maps plus a penalised deviation of every region (penalty.tsv)",
+        "penalty_strength": _finite(result.penalty_strength),
+        "identifiability": _identifiability_record(result),
         "bounds": asdict(result.parameterisation.bounds),
         "stages": [asdict(score) for score in result.stages],
         "noise_ceiling": asdict(result.ceiling),

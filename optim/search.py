@@ -16,10 +16,13 @@ from mfm.io import write_atomic
 from optim.cmaes import CMAES, Sampler, implausible_loss
 from optim.config import OptimizerConfig
 from optim.delssome import DELSSOMESearch
+from optim.gradient import GradientSearch
+from optim.linear_objective import LinearObjective
 from optim.objective import Objective
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
 
+# Those that sample around one start; `GradientSearch` descends from several.
 SAMPLERS: dict[str, Callable[..., Sampler]] = {"cmaes": CMAES, "delssome": DELSSOMESearch}
 
 
@@ -135,17 +138,20 @@ def _resume(checkpoint: Path | None) -> SearchState | None:
 
 
 def _begin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str, seeds) -> None:
-    """A fresh search distribution around the best of some random candidates."""
+    """A fresh search distribution around the best of some random candidates, or descents from the best of them."""
     began = time.perf_counter()
+    n_starts = optimizer.population if optimizer.name == "gradient" else 1
     draw, keys = seeds("initial", state.restarts).spawn(2)
-    u = space.draw(max(1, optimizer.initial_candidates), np.random.default_rng(draw))
-    best = 0
+    u = space.draw(max(n_starts, optimizer.initial_candidates), np.random.default_rng(draw))
     if optimizer.initial_candidates > 1:
         loss, _ = _score(u, space, objective, _noise_keys(keys, len(u), noise), None)
-        best = int(loss.argmin())
+        u = u[loss.argsort(kind="stable")]
         state.n_initial += len(u)
     sample = seeds("sampler", state.restarts)
-    state.sampler = SAMPLERS[optimizer.name](space, u[best], optimizer.initial_step, optimizer.population, sample)
+    if isinstance(objective, LinearObjective) and optimizer.name == "gradient":
+        state.sampler = GradientSearch(space, objective, u[:n_starts], sample)
+    else:
+        state.sampler = SAMPLERS[optimizer.name](space, u[0], optimizer.initial_step, optimizer.population, sample)
     state.initial_seconds += time.perf_counter() - began
 
 

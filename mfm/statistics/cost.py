@@ -179,12 +179,13 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
         )
     simulated = upper_triangle(fc)
     empirical = upper_triangle(target.fc.to(fc.device))
-    mean_simulated = simulated.mean(dim=-1)
+    # Row by row: sums over a batch round differently in batches of different size.
+    mean_simulated = torch.stack([row.mean() for row in simulated])
     x = simulated - mean_simulated[:, None]
     y = empirical - empirical.mean()
     # A constant FC correlates with nothing; round-off would let it.
     constant = (x.abs().amax(dim=-1) <= 1e-14) | (y.abs().amax() <= 1e-14)
-    r = ((x @ y) / (x.norm(dim=-1) * y.norm())).masked_fill(constant, float("nan"))
+    r = torch.stack([(row @ y) / (row.norm() * y.norm()) for row in x]).masked_fill(constant, float("nan"))
     return Cost(1 - r, (mean_simulated - empirical.mean()).abs(), kolmogorov_smirnov(cdf, target.fcd_cdf))
 
 

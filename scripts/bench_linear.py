@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--gpu", action="store_true", help="also time FC on the first CUDA device")
     args = parser.parse_args()
     p, scan = candidates(args.batch)
-    protocol = mfm.Protocol(tr_s=0.72, n_frames=1200, hemo_dt_s=0.03)
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=1200, hemo_dt_s=0.03, scheme="exponential")
     single = mfm.FICParameters(*(x.float() for x in (p.w_EE, p.w_EI, p.sigma, p.G)))
     lin = mfm.linear_response(p, scan.sc, protocol)
     bold = lin.sample_bold(3, 0, torch.float32)

@@ -45,11 +45,12 @@ class Case:
     maps: mfm.RegionalMaps
     bounds: mfm.Bounds
     dt_s: float | None = None
+    scheme: str = ObjectiveConfig.scheme
 
     @property
     def protocol(self) -> mfm.Protocol:
-        """Timing of the search's simulations in a fit, unless `dt_s` is another step."""
-        return ObjectiveConfig(dt_search_s=self.dt_s).protocol(self.scan, "search")
+        """Timing of the search's simulations in a fit, unless `dt_s` or `scheme` is another."""
+        return ObjectiveConfig(dt_search_s=self.dt_s, scheme=self.scheme).protocol(self.scan, "search")
 
     @property
     def space(self) -> SearchSpace:

@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from scipy.stats import rankdata
 from simulated_sets import CASES, Arrays, Case, as_arrays, as_parameters, kept, log, noise_seeds
 
 import mfm
+from mfm.protocol import SCHEMES
 from optim.config import OptimizerConfig
 from optim.linear_objective import LinearObjective
 from optim.search import run_search
@@ -74,11 +76,12 @@ def judge_margins(args) -> None:
     print("\n| connectome | sets | stayed in range | AUC of the basin margin | AUC of linear stability |")
     print("|---|---|---|---|---|")
     for name in args.cases:
-        case = CASES[name](args.data)
-        sets = kept(args.work / f"basin-{name}-{args.sets}-seed{args.seed}.npz", lambda case=case: simulated_draw(case, args))
+        case = replace(CASES[name](args.data), scheme=args.scheme)
+        path = args.work / f"basin-{args.scheme}-{name}-{args.sets}-seed{args.seed}.npz"
+        sets = kept(path, lambda case=case: simulated_draw(case, args))
         p = as_parameters(sets)
         inside = mfm.within_range(torch.from_numpy(sets["rate_E"])).all(dim=1).numpy()
-        margin = mfm.basin_margin(p, case.scan.sc).numpy()
+        margin = mfm.basin_margin(p, case.scan.sc, scheme=args.scheme).numpy()
         stability = -mfm.linear_response(p, case.scan.sc, case.protocol).abscissa.numpy()
         aucs = f"{area_under_curve(inside, margin):.3f} | {area_under_curve(inside, stability):.3f}"
         print(f"| {name} | {len(inside)} | {inside.sum()} | {aucs} |", flush=True)
@@ -122,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=shared / "data", help="folder of the reference data")
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), metavar="CASE", default=list(CASES))
     parser.add_argument("--sets", type=int, default=400, help="parameter sets per connectome")
+    parser.add_argument("--scheme", choices=SCHEMES, default="exponential", help="of simulations and margin")
     parser.add_argument("--starts", type=int, default=5, help="searches per connectome")
     parser.add_argument("--population", type=int, default=60)
     parser.add_argument("--generations", type=int, default=80)

@@ -46,7 +46,7 @@ def sample_bold(slow: SlowSystem, S_E: Tensor, protocol: Protocol, n_repeats: in
     w = torch.arange(int(_HIGHEST_HZ * period * tr) + 1, dtype=torch.float64) * (2 * math.pi / (period * tr))
     noise = standard_noise(like.shape[1], len(w), n_repeats, seed)
     same_everywhere = bool((S_E[0, 0] == S_E).all())
-    gain = transfer(1j * w, S_E[0, 0].item() if same_everywhere else S_E[:, :, None].double())
+    gain = transfer(1j * w, S_E[0, 0].item() if same_everywhere else S_E[:, :, None].double().cpu())
     # White noise of unit spectral density has |n|^2 = 1 per line of width 1 / (period tr).
     gain = gain * math.sqrt(period / tr)
     gain[..., 0] *= math.sqrt(0.5)  # the other lines stand for two frequencies each, w and -w
@@ -55,7 +55,7 @@ def sample_bold(slow: SlowSystem, S_E: Tensor, protocol: Protocol, n_repeats: in
         noise = noise * gain[:, None]
     response = slow.resolve(noise.to(like.device, complex_type), w.to(like))
     if not same_everywhere:
-        response = response * gain[..., None].to(complex_type)
+        response = response * gain[..., None].to(response)
     series = torch.fft.irfft(_fold(response, period), n=period, dim=2)[:, :, :T]
     return series.permute(0, 3, 2, 1)
 

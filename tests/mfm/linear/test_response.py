@@ -205,3 +205,14 @@ def test_selected_candidates_are_those_of_the_whole():
 def test_unknown_method_is_told():
     with pytest.raises(mfm.errors.InputError, match="Unknown method"):
         mfm.linear_response(candidates(), network(), LONG, method="fast")
+
+
+@pytest.mark.gpu
+def test_a_gpu_computes_the_same():
+    p = candidates(4)
+    device = mfm.FICParameters(*(x.cuda() for x in (p.w_EE, p.w_EI, p.sigma, p.G)))
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=200)
+    here, there = (mfm.linear_response(q, network(), protocol) for q in (p, device))
+    assert torch.allclose(here.fc, there.fc.cpu(), atol=1e-10)
+    assert torch.allclose(here.sample_bold(2, 0), there.sample_bold(2, 0).cpu(), atol=1e-8)
+    assert torch.allclose(here.rate_E, there.rate_E.cpu(), atol=1e-8)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mfm.connectome import Connectome
 from mfm.constants import NEURAL
-from mfm.dynamics import inhibitory_rate, transfer_function
+from mfm.dynamics import inhibitory_rate, transfer_function, transfer_slope
 from mfm.errors import InputError
 from mfm.parameters import FICParameters
 
@@ -157,21 +157,15 @@ def check_same_regions(p: FICParameters, sc: Connectome) -> None:
 def rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
     """A firing rate phi(a I - b; d) and its derivative with respect to the current I, in closed form."""
     x = a * current - b
-    value = transfer_function(x, d)
-    # phi' = (phi / x) (1 - d (phi - x)), and 1/2 at x = 0.
-    near_zero = (d * x).abs() < 1e-6
-    x_safe = torch.where(near_zero, torch.ones_like(x), x)
-    slope = torch.where(near_zero, torch.full_like(x, 0.5), value / x_safe * (1 - d * (value - x_safe)))
-    return value, a * slope
+    return transfer_function(x, d), a * transfer_slope(x, d)
 
 
 def rate_curvature(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
     """First and second derivative of a firing rate phi(a I - b; d) with respect to the current I."""
-    _, slope = rate_and_slope(current, a, b, d)
     x = a * current - b
     # With e = exp(-d x): phi'' = d e (d x (1 + e) / (1 - e) - 2) / (1 - e)^2, and d / 6 at x = 0.
     near_zero = (d * x).abs() < 1e-3
     y = torch.where(near_zero, torch.ones_like(x), d * x)
     e = torch.exp(-y)
     second = d * e * (y * (1 + e) / (1 - e) - 2) / (1 - e) ** 2
-    return slope, a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)
+    return a * transfer_slope(x, d), a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)

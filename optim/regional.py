@@ -8,7 +8,6 @@ fit; the strength is chosen by simulation on data that the search has not seen.
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,8 @@ import torch
 from torch import Tensor
 
 from mfm import Cost, FICParameters
-from mfm.errors import OutputError
-from mfm.io import write_atomic
 from mfm.maps import REGIONAL_PARAMETERS
+from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.descent import BFGS
 from optim.gradient import MapProblem, value_and_gradient, walled_value
 from optim.objective import Evaluation, Objective
@@ -207,15 +205,14 @@ def penalty_path(
     ((inf, 1.0, 0.0), torch.Size([3, 3]), 0.0)
     """
     problem = RegionalProblem(smooth, space, 0.0)
-    points = _resume(checkpoint) or [problem.start(u)]
+    points = load_checkpoint(checkpoint) or [problem.start(u)]
     for strength in strengths[len(points) - 1 :]:
         problem = RegionalProblem(smooth, space, strength)
         descent = BFGS(points[-1], _LONGEST_STEP)
         for _ in range(1 + steps):
             descent.step(problem)
         points.append(descent.x.copy())
-        if checkpoint is not None:
-            write_atomic(checkpoint, lambda path: path.write_bytes(pickle.dumps(points)))
+        save_checkpoint(checkpoint, points)
     x = np.concatenate(points)
     regional, G = problem.parameters(torch.from_numpy(x))
     parameters = FICParameters(G=G, **regional)
@@ -231,16 +228,3 @@ def penalty_path(
 
 def _terms(cost: Cost, k: int) -> tuple[float, float, float, float]:
     return float(cost.corr[k]), float(cost.mean_diff[k]), float(cost.ks[k]), float(cost.total[k])
-
-
-def _resume(checkpoint: Path | None) -> list[np.ndarray] | None:
-    if checkpoint is None or not checkpoint.exists():
-        return None
-    try:
-        return pickle.loads(checkpoint.read_bytes())
-    except Exception as error:
-        raise OutputError(
-            f"The checkpoint {checkpoint} cannot be read.",
-            found=repr(error),
-            fix=f"delete {checkpoint}: the penalty path starts anew",
-        ) from error

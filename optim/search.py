@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfm.errors import OutputError
-from mfm.io import write_atomic
+from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.cmaes import CMAES, Sampler, implausible_loss
 from optim.config import OptimizerConfig
 from optim.delssome import DELSSOMESearch
@@ -98,7 +96,7 @@ def run_search(
     OutputError
         If the checkpoint cannot be read.
     """
-    state = _resume(checkpoint) or SearchState(start)
+    state = load_checkpoint(checkpoint) or SearchState(start)
 
     def seeds(purpose: str, *index: int) -> np.random.SeedSequence:
         return stream(optimizer.seed, subject_id, purpose, start, *index)
@@ -117,24 +115,10 @@ def run_search(
         if state.sampler.stopped():
             state.sampler = None
             state.restarts += 1
-        if checkpoint is not None:
-            write_atomic(checkpoint, lambda path: path.write_bytes(pickle.dumps(state)))
+        save_checkpoint(checkpoint, state)
         if progress is not None:
             progress(state.trace[-1])
     return state
-
-
-def _resume(checkpoint: Path | None) -> SearchState | None:
-    if checkpoint is None or not checkpoint.exists():
-        return None
-    try:
-        return pickle.loads(checkpoint.read_bytes())
-    except Exception as error:
-        raise OutputError(
-            f"The checkpoint {checkpoint} cannot be read.",
-            found=repr(error),
-            fix=f"delete {checkpoint}: the search starts anew",
-        ) from error
 
 
 def _begin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str, seeds) -> None:

@@ -1,7 +1,7 @@
 """The basin of the 3 Hz fixed point: how far the state may be pushed before it leaves for another attractor.
 
-Linear stability is not enough: beside a stable 3 Hz state a high-rate state may exist, and noise finds it within minutes. A
-noise-free simulation from a displaced state finds it within seconds.
+Linear stability is not enough: beside a stable 3 Hz state others may exist, some regions at a higher or a lower rate, and noise
+finds them within minutes. Noise-free simulations from displaced states find them within seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def rates_after_displacement(
         B candidates over N regions; their noise and ``w_IE`` are ignored.
     sc : Connectome
     displacement : float or tensor, (B,) or (B, N)
-        Added to S_E* = 0.161; S_E starts at 0.8 at most.
+        Added to S_E* = 0.161; S_E starts between 0 and 0.8.
     n_threads : int, optional
     scheme : {"exponential", "euler"}
         As in `mfm.Protocol`, with a step of 6 ms.
@@ -78,8 +78,8 @@ def rates_after_displacement(
 def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None, scheme: str = "exponential") -> Tensor:
     """How many standard deviations the noise must push the state before it does not return to 3 Hz.
 
-    S_E is raised in every region by a multiple of the standard deviation that linear response predicts for it; the margin is
-    the smallest multiple from which noise-free dynamics do not return to within [2.7, 3.3] Hz in 12 s.
+    S_E is raised, and lowered, in every region by a multiple of the standard deviation that linear response predicts for it;
+    the margin is the smallest multiple from which noise-free dynamics do not return to within [2.7, 3.3] Hz in 12 s.
 
     Parameters
     ----------
@@ -119,7 +119,8 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     std = lin.std_S_E.double().nan_to_num(nan=1.0)
 
     def returns(multiple) -> Tensor:
-        return within_range(rates_after_displacement(p, sc, multiple * std, n_threads, scheme))
+        ends = (rates_after_displacement(p, sc, sign * multiple * std, n_threads, scheme) for sign in (1, -1))
+        return torch.stack([within_range(rate_E) for rate_E in ends]).all(dim=0)
 
     low = torch.full((p.n_candidates, 1), _SMALLEST, dtype=torch.float64)
     high = torch.full_like(low, _LARGEST)

@@ -25,8 +25,8 @@ class LinearObjective:
 
     FC is that of linear response; the FCD distribution is that of BOLD sampled from the predicted spectra, with the same noise
     for every candidate. A candidate is within range if its 3 Hz state is linearly stable and noise-free dynamics return to it
-    from a displacement by `margin` standard deviations of S_E (`mfm.basin_margin`): without that gate a search ends where the
-    theory looks best and a high-rate state takes over. What is reported must still be simulated.
+    from displacements by `margin` standard deviations of S_E, up and down (`mfm.basin_margin`): without that gate a search ends
+    where the theory looks best and another state takes over. What is reported must still be simulated.
 
     Parameters
     ----------
@@ -68,8 +68,9 @@ class LinearObjective:
             lin = mfm.linear_response(p, sc, self.protocol)
             # Unstable candidates run too, from nearby: where they end tells the search how far they are.
             displacement = (self.margin * lin.std_S_E).nan_to_num(nan=_NEARBY)
-            rate_E = mfm.rates_after_displacement(p, sc, displacement, self.n_threads).double()
-            returns = mfm.within_range(rate_E) & lin.stable
+            ends = [mfm.rates_after_displacement(p, sc, sign * displacement, self.n_threads) for sign in (1, -1)]
+            rate_E = torch.stack(ends, dim=1).double()
+            returns = mfm.within_range(rate_E).all(dim=1) & lin.stable
             fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))
             cdf = torch.full((B, K), float("nan"), dtype=torch.float64)
             for index in torch.nonzero(returns)[:, 0].split(_TOGETHER) if returns.any() else ():
@@ -82,7 +83,7 @@ class LinearObjective:
             cost=cost,
             within_range=returns & torch.isfinite(cost.total),
             status=torch.zeros((B, 1), dtype=torch.int64),
-            rate_E=rate_E[:, None],
+            rate_E=rate_E,
             S_E=torch.full((B, 1, N), rest.S_E, dtype=torch.float64),
             S_I=rest.S_I[:, None],
             fc=fc,

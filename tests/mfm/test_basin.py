@@ -28,10 +28,13 @@ def test_states_return_below_the_margin_and_escape_above():
     assert inside.sum() > 3
     assert torch.isfinite(margin).all()
     displacement = (margin[:, None] * std)[inside]
-    below = mfm.within_range(mfm.rates_after_displacement(p[inside], sc, 0.95 * displacement))
-    above = mfm.within_range(mfm.rates_after_displacement(p[inside], sc, 1.05 * displacement))
-    assert below.all()
-    assert not above.any()
+
+    def returns(share):
+        ends = [mfm.rates_after_displacement(p[inside], sc, sign * share * displacement) for sign in (1, -1)]
+        return mfm.within_range(torch.stack(ends)).all(dim=0)
+
+    assert returns(0.95).all()
+    assert not returns(1.05).any()
 
 
 def test_margin_shrinks_with_excitation_to_zero_where_unstable():

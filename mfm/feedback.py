@@ -30,7 +30,16 @@ class RestingState(NamedTuple):
 
 
 class FixedPoint(NamedTuple):
-    """A state at which noise-free dynamics rest: gating variables, input currents (nA) and r_E (Hz), each (B, N)."""
+    """A state at which noise-free dynamics rest: gating variables, input currents (nA) and r_E (Hz), each (B, N).
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.zeros((1, 2)), [2.0])
+    >>> mfm.fixed_point(p, sc).point._fields
+    ('S_E', 'S_I', 'I_E', 'I_I', 'rate_E')
+    """
 
     S_E: Tensor
     S_I: Tensor

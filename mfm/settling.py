@@ -63,6 +63,15 @@ class SettledState:
         S_E, S_I, I_E (nA), I_I (nA) and rate_E (Hz), each (B, N); NaN where the status is NONE.
     status : tensor of int, (B,)
         `FixedPointStatus`.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
+    >>> p = mfm.FICParameters(np.full((1, 2), 6.0), np.full((1, 2), 2.5), np.full((1, 2), 0.002), [2.0])
+    >>> settled = mfm.fixed_point(p, sc)
+    >>> mfm.linear_response(p, sc, mfm.Protocol(0.72, 1200), at=settled.point).stable.tolist()
+    [True]
     """
 
     point: FixedPoint

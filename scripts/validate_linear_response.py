@@ -152,8 +152,8 @@ def compare_case(case: Case, args) -> tuple[list[dict], Arrays]:
 
 
 def spread_of(rows: list[dict], name: str, digits: int = 3) -> str:
-    """Median [5 %, 95 %] of a column."""
-    low, median, high = np.quantile([row[name] for row in rows], [0.05, 0.5, 0.95])
+    """Median [5 %, 95 %] of a column; sets whose FC has no reliability at all have no disattenuated r."""
+    low, median, high = np.nanquantile([row[name] for row in rows], [0.05, 0.5, 0.95])
     return f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

@@ -153,7 +153,10 @@ def compare_case(case: Case, args) -> tuple[list[dict], Arrays]:
 
 def spread_of(rows: list[dict], name: str, digits: int = 3) -> str:
     """Median [5 %, 95 %] of a column; sets whose FC has no reliability at all have no disattenuated r."""
-    low, median, high = np.nanquantile([row[name] for row in rows], [0.05, 0.5, 0.95])
+    values = np.array([row[name] for row in rows])
+    if np.isnan(values).all():
+        return "-"
+    low, median, high = np.nanquantile(values, [0.05, 0.5, 0.95])
     return f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``mfmfit fit``, ``mfmfit simulate``, ``mfmfit demo``."""
+"""The command line: ``mfmfit fit``, ``mfmfit simulate``, ``mfmfit corpus``, ``mfmfit demo``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from mfm.errors import ConfigError, InputNote, MfmfitError
+from mfm.errors import ConfigError, InputError, InputNote, MfmfitError
 
 _EXIT_OUT_OF_RANGE = 1
 _EXIT_BUG = 70
@@ -78,6 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--backend", default="auto", choices=("auto", "reference", "numba"))
     simulate.add_argument("--out", required=True, metavar="FOLDER")
     simulate.set_defaults(run=_simulate)
+
+    corpus = commands.add_parser(
+        "corpus",
+        help="simulate a training corpus for surrogates",
+        description="Simulate a training corpus for surrogates, or go on with one. Settings are Hydra overrides of "
+        "conf/corpus.yaml, for example: mfmfit corpus folder=corpus connectomes=table connectomes.table=table.tsv n_shards=480",
+    )
+    corpus.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/corpus.yaml")
+    corpus.add_argument("--verify", action="store_true", help="compare every file of the corpus with its digest, and stop")
+    corpus.set_defaults(run=_corpus)
 
     demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
     demo.add_argument("--out", default="demo-output", metavar="FOLDER")
@@ -215,6 +225,41 @@ def _simulate(args) -> int:
     )
     for file in files:
         print(file)
+    return 0
+
+
+def _corpus(args) -> int:
+    from optim.configuration import compose
+    from surrogate.corpus.build import build_corpus
+    from surrogate.corpus.config import CorpusConfig
+    from surrogate.corpus.store import Corpus
+
+    config = compose(args.overrides, "corpus", CorpusConfig)
+    if args.verify:
+        corpus = Corpus(config.folder)
+        damaged = list(corpus.verify())
+        for line in damaged:
+            _say(line)
+        if damaged:
+            raise InputError(
+                f"{len(damaged)} files of {config.folder} are damaged or missing.",
+                fix="delete them, and run the command that made the corpus again",
+            )
+    else:
+        began = time.perf_counter()
+
+        def progress(row, n_shards: int) -> None:
+            _say(
+                f"shard {row.shard + 1}/{n_shards}: {row.connectome} ({row.n_regions} regions, {row.split}), "
+                f"{row.rows} sets x {row.repeats}, {row.tr_s * row.n_frames / 60:.0f} min, "
+                f"{row.within_range:.0%} within range, {row.seconds:.0f} s; {time.perf_counter() - began:.0f} s in all"
+            )
+
+        corpus = build_corpus(config, progress)
+    print(
+        f"{corpus.folder}: {corpus.simulations} simulations in {len(corpus.shards)} shards over "
+        f"{len({shard.connectome for shard in corpus.shards})} connectomes"
+    )
     return 0
 
 

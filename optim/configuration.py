@@ -16,8 +16,8 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[1] / "conf"
 
 
-def compose(overrides: Sequence[str] = ()) -> FitConfig:
-    """The configuration ``conf/fit.yaml`` with overrides, checked.
+def compose(overrides: Sequence[str] = (), name: str = "fit", kind: type = FitConfig):
+    """The configuration ``conf/<name>.yaml`` with overrides, checked: an instance of the dataclass `kind`.
 
     Raises
     ------
@@ -31,12 +31,12 @@ def compose(overrides: Sequence[str] = ()) -> FitConfig:
 
     try:
         with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-            values = hydra_compose("fit", overrides=[_as_text(override) for override in overrides])
+            values = hydra_compose(name, overrides=[_as_text(override) for override in overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
             "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
         ) from error
-    return from_values(values)
+    return from_values(values, kind)
 
 
 def _as_text(override: str) -> str:
@@ -44,15 +44,15 @@ def _as_text(override: str) -> str:
     return re.sub(r"^((?:data\.subject|atlas\.name)=)([A-Za-z0-9._-]+)$", r'\1"\2"', override)
 
 
-def from_values(values) -> FitConfig:
-    """A `FitConfig` from Hydra's values; unknown keys and wrong types are errors."""
+def from_values(values, kind: type = FitConfig):
+    """An instance of `kind` from Hydra's values; unknown keys and wrong types are errors."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    schema = OmegaConf.structured(FitConfig)
+    schema = OmegaConf.structured(kind)
     _make_writable(schema)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]
+        return OmegaConf.to_object(OmegaConf.merge(schema, values))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None

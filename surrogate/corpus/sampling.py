@@ -1,0 +1,188 @@
+"""Parameter sets for the corpus: where searches go, and both sides of the boundary that they must not cross."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import mfm
+from mfm import Bounds, FICParameters, Protocol
+from mfm.maps import REGIONAL_PARAMETERS
+
+# Inner edges of the stability margin (largest real part of the Jacobian's eigenvalues, per second) and of the predicted mean
+# FC, and the share of a shard's sets between each two: most where fits end, some beyond the boundary.
+_ABSCISSAE = (-5.0, -2.0, -0.8, -0.4, -0.2, -0.1, 0.0, 0.3)
+_ABSCISSA_SHARES = (0.10, 0.15, 0.20, 0.15, 0.12, 0.08, 0.08, 0.07, 0.05)
+_MEAN_FC = (0.03, 0.1, 0.2, 0.35, 0.55)
+_MEAN_FC_SHARES = (0.08, 0.17, 0.22, 0.22, 0.18, 0.13)
+
+# Candidates drawn for each that is kept.
+_POOL = 6
+
+_POPULATION, _GENERATIONS = 24, 25
+_UNSTABLE_LOSS = 5.0
+_SMALLEST_ABSCISSA = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class MapSpace:
+    """Parameter sets in units of their bounds: a mean, slopes along standardised maps, and a deviation of every region.
+
+    What would leave the bounds is reflected at them.
+
+    Attributes
+    ----------
+    maps : array, (M, N)
+        Standardised.
+    bounds : Bounds
+    """
+
+    maps: np.ndarray
+    bounds: Bounds
+
+    @property
+    def n_dimensions(self) -> int:
+        return 3 * (1 + len(self.maps)) + 1
+
+    def parameters(self, u: np.ndarray, deviation: np.ndarray | float = 0.0) -> FICParameters:
+        """Sets (B, D) in the order w_EE, its slopes, w_EI, its slopes, sigma, its slopes, G; `deviation` (B, 3, N)."""
+        m = 1 + len(self.maps)
+        basis = np.vstack([np.ones((1, self.maps.shape[1])), self.maps])
+        shares = u[:, : 3 * m].reshape(len(u), 3, m) @ basis + deviation
+        ranges = [getattr(self.bounds, name) for name in REGIONAL_PARAMETERS]
+        regional = [low + (high - low) * _reflected(shares[:, k]) for k, (low, high) in enumerate(ranges)]
+        low, high = self.bounds.G
+        return FICParameters(*regional, G=low + (high - low) * _reflected(u[:, -1]))
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Uniform means, G towards its upper bound (weak coupling has little FC), slopes up to a quarter of the range per
+        standard deviation."""
+        u = rng.uniform(size=(n, self.n_dimensions))
+        u[:, -1] **= 0.6
+        m = 1 + len(self.maps)
+        for first in range(0, 3 * m, m):
+            scale = rng.uniform(0, 0.25, size=(n, 1))
+            u[:, first + 1 : first + m] = scale * rng.normal(size=(n, m - 1))
+        return u
+
+    def deviation(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """What regions deviate from their maps: nothing in half of the sets, else up to a sixth of the range."""
+        scale = rng.uniform(0, 0.17, size=(n, 3, 1)) * (rng.uniform(size=(n, 1, 1)) < 0.5)
+        return scale * rng.normal(size=(n, 3, self.maps.shape[1]))
+
+
+def _reflected(share: np.ndarray) -> np.ndarray:
+    return 1 - np.abs(1 - np.mod(share, 2.0))
+
+
+def draw_sets(
+    n: int,
+    space: MapSpace,
+    sc: mfm.Connectome,
+    protocol: Protocol,
+    source: str,
+    fc: np.ndarray | None,
+    rng: np.random.Generator,
+) -> FICParameters:
+    """`n` parameter sets from a source (see `CorpusConfig`), spread over the stability margin.
+
+    Parameters
+    ----------
+    n : int
+    space : MapSpace
+    sc : Connectome
+    protocol : Protocol
+    source : {"prior", "search"}
+    fc : array, (N, N), optional
+        What a search is fitted to; default is the FC of hidden sets on the same connectome.
+    rng : numpy.random.Generator
+    """
+    if source == "prior":
+        u = space.draw(_POOL * n, rng)
+    else:
+        visited = _search(space, sc, protocol, _search_target(space, sc, protocol, fc, rng), rng)
+        around = visited[-8 * _POPULATION :]
+        step = rng.uniform(0.02, 0.2, (n, 1)) * rng.normal(size=(n, space.n_dimensions))
+        cloud = around[rng.integers(len(around), size=n)] + step
+        # Half of the draws over the bounds too: a search does not visit every stability margin.
+        u = np.concatenate([visited, cloud, space.draw(n, rng)])
+    p = space.parameters(u, space.deviation(len(u), rng))
+    with torch.no_grad():
+        lin = mfm.linear_response(p, sc, protocol)
+    chosen = spread(lin.abscissa.numpy(), mfm.upper_triangle(lin.fc).mean(dim=1).numpy(), n, rng)
+    return p[torch.from_numpy(chosen)]
+
+
+def spread(abscissa: np.ndarray, mean_fc: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of `n` sets that are spread over stability margin and mean FC, as far as there are any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from surrogate.corpus.sampling import spread
+    >>> abscissa, mean_fc = np.array([-9.0] * 90 + [0.1] * 10), np.array([0.0] * 90 + [np.nan] * 10)
+    >>> chosen = spread(abscissa, mean_fc, 20, np.random.default_rng(0))
+    >>> len(set(chosen.tolist())), int((chosen >= 90).sum()) >= 9
+    (20, True)
+    """
+    row = np.digitize(abscissa, _ABSCISSAE)
+    stable = abscissa < 0
+    column = np.digitize(np.where(stable, mean_fc, 0.0), _MEAN_FC)
+    share = np.array(_ABSCISSA_SHARES)[row] * np.where(stable, np.array(_MEAN_FC_SHARES)[column], 1.0)
+    # A set's turn in its cell over the cell's share: taking the smallest fills all cells in proportion.
+    turn = np.empty(len(abscissa))
+    for cell in np.unique(row * 10 + column):
+        members = np.flatnonzero(row * 10 + column == cell)
+        turn[rng.permutation(members)] = np.arange(len(members)) + rng.uniform()
+    return rng.permutation(np.argsort(turn / share, kind="stable")[:n])
+
+
+def _search_target(space: MapSpace, sc, protocol, fc: np.ndarray | None, rng) -> tuple[torch.Tensor, float]:
+    """FC that a search is fitted to, and the stability margin that its FCD would ask for."""
+    margin = float(np.exp(rng.uniform(np.log(0.1), np.log(1.5))))
+    if fc is not None:
+        return mfm.upper_triangle(torch.as_tensor(fc)), margin
+    u = space.draw(128, rng)
+    lin = mfm.linear_response(space.parameters(u, space.deviation(len(u), rng)), sc, protocol)
+    predicted = mfm.upper_triangle(lin.fc).nan_to_num(nan=0.0)
+    # Two hidden sets of the strongest FC, mixed: what one set cannot reach, as with people. Their mean is one of people's.
+    first, second = predicted[predicted.mean(dim=1).argsort(descending=True)[torch.from_numpy(rng.permutation(16)[:2])]]
+    mixed = 0.6 * first + 0.4 * second + torch.from_numpy(rng.normal(size=len(first)) * rng.uniform(0, 0.15))
+    return mixed - mixed.mean() + float(np.exp(rng.uniform(np.log(0.08), np.log(0.7)))), margin
+
+
+def _search(space: MapSpace, sc, protocol, target: tuple[torch.Tensor, float], rng: np.random.Generator) -> np.ndarray:
+    """All that CMA-ES visits when it fits the theory's FC and stability margin, in order."""
+    import cma
+
+    initial = space.draw(64, rng)
+    start = initial[_loss(space, initial, sc, protocol, target).argmin()]
+    options = {"popsize": _POPULATION, "seed": np.nan, "randn": lambda *size: rng.standard_normal(size), "verbose": -9}
+    options |= {"verb_log": 0, "verb_disp": 0}
+    strategy = cma.CMAEvolutionStrategy(start, 0.2, options)
+    visited = []
+    for _ in range(_GENERATIONS):
+        u = np.array(strategy.ask())
+        visited.append(u)
+        strategy.tell(list(u), _loss(space, u, sc, protocol, target).tolist())
+        if strategy.stop():
+            break
+    return np.concatenate(visited)
+
+
+def _loss(space: MapSpace, u: np.ndarray, sc, protocol, target: tuple[torch.Tensor, float]) -> np.ndarray:
+    fc, margin = target
+    with torch.no_grad():
+        lin = mfm.linear_response(space.parameters(u), sc, protocol)
+    predicted = mfm.upper_triangle(lin.fc).double()
+    x = predicted - predicted.mean(dim=1, keepdim=True)
+    y = fc - fc.mean()
+    r = (x @ y) / (x.norm(dim=1) * y.norm())
+    loss = 1 - r + (predicted.mean(dim=1) - fc.mean()).abs()
+    # The FCD term of a real search pulls towards slow dynamics; the margin stands for it.
+    distance = (-lin.abscissa).clamp(min=_SMALLEST_ABSCISSA).div(margin).log().abs()
+    outside = np.maximum(np.abs(u[:, -1] - 0.5) - 0.5, 0)
+    total = (loss + 0.1 * distance).masked_fill(~lin.stable, _UNSTABLE_LOSS) + 0.1 * lin.abscissa.clamp(min=0)
+    return total.nan_to_num(nan=2 * _UNSTABLE_LOSS).numpy() + outside

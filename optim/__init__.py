@@ -15,6 +15,8 @@ _HOMES = {
     "LinearObjective": "optim.linear_objective",
     "Objective": "optim.objective",
     "SimulationObjective": "optim.objective",
+    "SurrogateObjective": "optim.surrogate_objective",
+    "AuditedObjective": "optim.surrogate_objective",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,4 +1,5 @@
-"""The command line: ``mfmfit fit``, ``mfmfit simulate``, ``mfmfit corpus``, ``mfmfit demo``."""
+"""The command line: ``mfmfit fit``, ``mfmfit simulate``, ``mfmfit corpus``, ``mfmfit train``,
+``mfmfit evaluate-surrogate``, ``mfmfit demo``."""
 
 from __future__ import annotations
 
@@ -88,6 +89,26 @@ def _parser() -> argparse.ArgumentParser:
     corpus.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/corpus.yaml")
     corpus.add_argument("--verify", action="store_true", help="compare every file of the corpus with its digest, and stop")
     corpus.set_defaults(run=_corpus)
+
+    train = commands.add_parser(
+        "train",
+        help="train a surrogate on a corpus",
+        description="Train a surrogate on a corpus, or go on with an interrupted training. Settings are Hydra overrides of "
+        "conf/train.yaml, for example: mfmfit train corpus=corpus folder=my-surrogate; finetuning: start=FOLDER",
+    )
+    train.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/train.yaml")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser(
+        "evaluate-surrogate",
+        help="compare a surrogate, and linear response alone, with simulations of a corpus",
+        description="Compare a surrogate, and linear response alone, with the simulations of a corpus's test connectomes.",
+    )
+    evaluate.add_argument("--surrogate", required=True, metavar="FOLDER", help="what mfmfit train wrote")
+    evaluate.add_argument("--corpus", required=True, metavar="FOLDER")
+    evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    evaluate.add_argument("--out", metavar="FILE", help="also write the table of all connectomes (tsv)")
+    evaluate.set_defaults(run=_evaluate)
 
     demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
     demo.add_argument("--out", default="demo-output", metavar="FOLDER")
@@ -260,6 +281,30 @@ def _corpus(args) -> int:
         f"{corpus.folder}: {corpus.simulations} simulations in {len(corpus.shards)} shards over "
         f"{len({shard.connectome for shard in corpus.shards})} connectomes"
     )
+    return 0
+
+
+def _train(args) -> int:
+    from optim.configuration import compose
+    from surrogate.config import TrainConfig
+
+    config = compose(args.overrides, "train", TrainConfig)
+    from surrogate.training import train
+
+    train(config, _say)
+    print(config.folder)
+    return 0
+
+
+def _evaluate(args) -> int:
+    from surrogate.bundle import load_pretrained
+    from surrogate.corpus.store import Corpus
+    from surrogate.evaluation import evaluate, summary_table, write_accuracies
+
+    found, classifier, ms = evaluate(load_pretrained(args.surrogate), Corpus(args.corpus), args.split, _say)
+    if args.out is not None:
+        write_accuracies(Path(args.out), found)
+    print(summary_table(found, classifier, ms))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +45,28 @@ class LinearStatus(IntEnum):
     OK = 0
     #: The fixed point is not stable: there is nothing to expand around, and all statistics are NaN.
     UNSTABLE = 1
+
+
+class SlowModes(NamedTuple):
+    """Relaxation of S_E around the fixed point.
+
+    ``rate`` (B, N) per second, ascending. Of the slowest mode: ``direction`` and ``projection`` (B, N), whose product summed over
+    regions is 1, and ``std`` (B,), the standard deviation of its amplitude in units of ``direction``.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.005), [2.0])
+    >>> modes = mfm.linear_response(p, sc, mfm.Protocol(tr_s=0.72, n_frames=100)).slow_modes
+    >>> modes.rate.shape, (modes.direction * modes.projection).sum(dim=1).round(decimals=6).tolist()
+    (torch.Size([1, 2]), [1.0])
+    """
+
+    rate: Tensor
+    direction: Tensor
+    projection: Tensor
+    std: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +176,21 @@ class LinearResponse:
         # The covariance over a scan lacks the scan's mean.
         variance = self.bold_covariance.diagonal(dim1=1, dim2=2) + at_zero / self.protocol.scan_s
         return at_zero / variance
+
+    @property
+    def slow_modes(self) -> SlowModes:
+        """The network's modes of S_E, slowest first; see `SlowModes`."""
+        rate, vectors, inverse = self._slow.modes
+        order = rate.real.argsort(dim=1)
+        row = torch.arange(len(rate), device=rate.device)
+        first = order[:, 0]
+        power = (inverse[row, first].abs() ** 2 * self._slow.power).sum(dim=1)
+        return SlowModes(
+            rate=rate.real.gather(1, order),
+            direction=(self._slow.scale * vectors[row, :, first].real),
+            projection=(inverse[row, first].real / self._slow.scale),
+            std=(power / (2 * rate.real[row, first])).sqrt(),
+        )
 
     @property
     def std_S_E(self) -> Tensor:

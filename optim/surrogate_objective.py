@@ -1,0 +1,188 @@
+"""Scoring of candidates by a trained surrogate, audited by simulation while it searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from scipy.stats import spearmanr
+
+import mfm
+from mfm import Cost, FICParameters, Scan
+from mfm.constants import RATE_RANGE_HZ
+from mfm.errors import ConfigError
+from mfm.feedback import resting_state
+from optim.objective import Evaluation, SimulationObjective
+from surrogate.bundle import Surrogate
+
+GATES = ("classifier", "rate", "none")
+
+# Probability of staying in range below which a candidate counts as out of range.
+_LEAST_PROBABILITY = 0.5
+
+# Audited candidates that a rank correlation needs to be worth anything.
+_LEAST_AUDITED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class SurrogateObjective:
+    """Score candidates by a surrogate: no simulation at all.
+
+    Parameters
+    ----------
+    scan : Scan
+    protocol : Protocol
+        Of the simulations that are predicted.
+    surrogate : Surrogate
+    gate : {"classifier", "rate", "none"}
+        What decides that a candidate is within range: a probability of at least one half, the predicted mean rates, or
+        nothing but linear stability.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np, surrogate
+    >>> from optim import SurrogateObjective
+    >>> run = np.random.default_rng(0).normal(size=(400, 3))
+    >>> sc = mfm.Connectome([[0, 0.02, 0.01], [0.02, 0, 0.005], [0.01, 0.005, 0]])
+    >>> scan = mfm.subject_from_runs("sub-01", [run], sc, tr_s=2.0).search
+    >>> p = mfm.FICParameters(np.full(3, 3.0), np.full(3, 2.5), np.full(3, 0.002), [0.5])
+    >>> protocol = mfm.Protocol(scan.tr_s, scan.n_frames, dt_s=0.005, scheme="exponential")
+    >>> objective = SurrogateObjective(scan, protocol, surrogate.untrained(), gate="none")
+    >>> objective.evaluate(p, seed=0).cost.total.shape
+    torch.Size([1])
+    """
+
+    scan: Scan
+    protocol: mfm.Protocol
+    surrogate: Surrogate
+    gate: str = "classifier"
+
+    def __post_init__(self):
+        if self.gate not in GATES:
+            raise ConfigError("The gate of a surrogate is unknown.", expected=" | ".join(GATES), found=repr(self.gate))
+        self.surrogate.check_protocol(self.protocol)
+
+    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+        """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
+        target = self.scan.target
+        found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
+        within = found.stable
+        if self.gate == "classifier":
+            within = within & (found.p_within_range >= _LEAST_PROBABILITY)
+        elif self.gate == "rate":
+            within = within & mfm.within_range(found.rate_E)
+        fc = found.fc.double().masked_fill(~within[:, None, None], float("nan"))
+        cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
+        cost = mfm.cost(fc, cdf, target)
+        rest = resting_state(p.w_EI)
+        B, N = p.w_EE.shape
+        # Out of range by as much as the classifier is sure of it: a slope for the search.
+        excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
+        rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
+        return Evaluation(
+            cost=cost,
+            within_range=within & torch.isfinite(cost.total),
+            status=torch.zeros((B, 1), dtype=torch.int64),
+            rate_E=rate[:, None],
+            S_E=torch.full((B, 1, N), rest.S_E, dtype=torch.float64),
+            S_I=rest.S_I[:, None],
+            fc=fc,
+            fcd_cdf=cdf,
+            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks"))),
+        )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A candidate of a search that was simulated too.
+
+    Attributes
+    ----------
+    call : int
+        Which population it was of, from 0.
+    predicted, simulated : float
+        Total cost; NaN where simulation left the range.
+    """
+
+    call: int
+    predicted: float
+    simulated: float
+
+
+@dataclass(eq=False)
+class AuditedObjective:
+    """An objective whose predictions are checked by simulation every few populations, and given up where they fail.
+
+    Of every `every`-th population the best candidate and `candidates - 1` others, spread over the ranks of those predicted within
+    range, are simulated with the population's noise. The mean difference corrects predictions from then on (it moves no
+    rank, but makes costs comparable). Where the rank correlation of the last audits falls below `least_rank`, or half of
+    them leave the range, every later population is simulated.
+
+    Parameters
+    ----------
+    predicted : Objective
+    simulated : SimulationObjective
+    every, candidates : int
+    least_rank : float
+    report : callable, optional
+        Told a line of every audit.
+
+    Notes
+    -----
+    Holds what it has seen, unlike other objectives: a search that is resumed begins its audits anew.
+    """
+
+    predicted: SurrogateObjective
+    simulated: SimulationObjective
+    every: int = 10
+    candidates: int = 4
+    least_rank: float = 0.6
+    report: Callable[[str], None] | None = None
+    audits: list[Audit] = field(default_factory=list)
+    calls: int = 0
+    given_up: bool = False
+
+    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+        """Score B candidates, by prediction as long as that holds."""
+        call, self.calls = self.calls, self.calls + 1
+        if self.given_up:
+            return self.simulated.evaluate(p, seed)
+        evaluation = self.predicted.evaluate(p, seed)
+        if call % self.every == 0:
+            self._audit(p, seed, evaluation, call)
+            if self.given_up:
+                return self.simulated.evaluate(p, seed)
+        return evaluation
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, of predicted and simulated cost over the audits that stayed in range; NaN for too few."""
+        pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.simulated == audit.simulated]
+        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
+
+    @property
+    def offset(self) -> float:
+        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
+        found = [a.simulated - a.predicted for a in self.audits[-3 * self.candidates :] if a.simulated == a.simulated]
+        return sum(found) / len(found) if found else 0.0
+
+    def _audit(self, p: FICParameters, seed: int | Sequence[int], evaluation: Evaluation, call: int) -> None:
+        inside = torch.nonzero(evaluation.within_range)[:, 0]
+        if not len(inside):
+            return
+        order = inside[evaluation.cost.total[inside].argsort(stable=True)]
+        chosen = order[torch.linspace(0, len(order) - 1, min(self.candidates, len(order))).round().long()]
+        seeds = seed if isinstance(seed, int) else [seed[k] for k in chosen.tolist()]
+        truth = self.simulated.evaluate(p[chosen], seeds)
+        for k, true, ok in zip(chosen.tolist(), truth.cost.total.tolist(), truth.within_range.tolist(), strict=True):
+            self.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
+        last = self.audits[-max(_LEAST_AUDITED, 3 * self.candidates) :]
+        left = sum(audit.simulated != audit.simulated for audit in last)
+        self.given_up = self.rank_correlation < self.least_rank or (len(last) >= _LEAST_AUDITED and 2 * left > len(last))
+        if self.report is not None:
+            self.report(
+                f"audit of population {call}: simulated minus predicted cost {self.offset:+.3f}, rank correlation "
+                f"{self.rank_correlation:.2f}, {left} of the last {len(last)} out of range"
+                + ("; from now on all candidates are simulated" if self.given_up else "")
+            )

@@ -1,0 +1,259 @@
+"""How well a surrogate predicts connectomes that it was not trained on, beside linear response alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import rankdata, spearmanr
+from torch import Tensor
+
+import mfm
+from mfm import Target
+from mfm.constants import RATE_RANGE_HZ
+from mfm.io import write_tsv
+from surrogate.bundle import Surrogate
+from surrogate.calibration import expected_calibration_error
+from surrogate.corpus.store import Corpus
+from surrogate.data import Group, load_groups
+from surrogate.fcd_grid import from_grid, to_grid
+from surrogate.losses import staying_share
+
+# Sets of a connectome whose simulated FC and FCD serve as what the others are fitted to.
+_TARGETS = 6
+
+# Bins of FCD distributions: enough for differences of 0.001.
+_BINS = 2000
+
+_SAMPLES, _WINDOW_STEP = 3, 5
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Predictions of one method for one connectome, of the sets that stayed within range.
+
+    Attributes
+    ----------
+    connectome, kind, method : str
+        ``surrogate``, ``linear`` (linear response with sampled FCD), or ``other half``: what one half of the realisations
+        predicts of the other, the noise of the labels.
+    n_regions, sets : int
+    fc_r : float
+        Median correlation of predicted and simulated FC.
+    fc_error : float
+        Median root mean square error of FC.
+    mean_fc_error : float
+        Median absolute error of the mean FC.
+    ks : float
+        Median KS distance of predicted and simulated FCD distribution.
+    cost_r, cost_rank, corr_rank, mean_diff_rank, ks_rank : float
+        Pearson and Spearman correlation of predicted and simulated cost, and of its terms, against simulated targets on the
+        same connectome: mean over targets.
+    regret : float
+        Mean over targets of the simulated cost of the best of the ten best by prediction, minus that of the best.
+    """
+
+    connectome: str
+    kind: str
+    method: str
+    n_regions: int
+    sets: int
+    fc_r: float
+    fc_error: float
+    mean_fc_error: float
+    ks: float
+    cost_r: float
+    cost_rank: float
+    corr_rank: float
+    mean_diff_rank: float
+    ks_rank: float
+    regret: float
+
+
+@dataclass(frozen=True)
+class ClassifierAccuracy:
+    """The within-range head over all stable sets of all connectomes.
+
+    Attributes
+    ----------
+    sets, stayed : int
+        Stayed: in all realisations.
+    auc, balanced_accuracy, calibration_error : float
+        Of the probability to stay in one realisation; its error against the share of realisations that did.
+    """
+
+    sets: int
+    stayed: int
+    auc: float
+    balanced_accuracy: float
+    calibration_error: float
+
+
+def evaluate(
+    surrogate: Surrogate, corpus: Corpus, split: str = "test", progress: Callable[[str], None] | None = None
+) -> tuple[list[Accuracy], ClassifierAccuracy, float]:
+    """Figures per connectome and method, of the classifier, and milliseconds per candidate (features and network).
+
+    Raises
+    ------
+    InputError
+        If the corpus has no finished shard of that split.
+    """
+    say = progress or (lambda line: None)
+    groups = load_groups(corpus, split)
+    probabilities, shares, found, seconds, n = [], [], [], 0.0, 0
+    for name in sorted({group.shard.connectome for group in groups}):
+        of_connectome = [group for group in groups if group.shard.connectome == name]
+        parts = []
+        for group in of_connectome:
+            sc = corpus.connectome(name)
+            began = time.perf_counter()
+            predicted = surrogate.predict_unchecked(group.parameters, sc, group.shard.protocol, n_bins=_BINS)
+            seconds, n = seconds + time.perf_counter() - began, n + len(group)
+            probabilities.append(predicted.p_within_range)
+            shares.append(staying_share(torch.tensor(RATE_RANGE_HZ), group.labels))
+            stayed = group.labels.stayed
+            if stayed.any():
+                linear = _linear(group, sc, stayed)
+                own = (mfm.upper_triangle(predicted.fc[stayed]).double(), predicted.fcd_cdf[stayed].double())
+                parts.append((_halves(corpus, group, stayed), own, linear))
+        if parts:
+            found += _accuracies(of_connectome[0], parts)
+            say(f"{name}: done")
+    p, share = torch.cat(probabilities).double().numpy(), torch.cat(shares).double().numpy()
+    return found, classifier_accuracy(p, share), 1e3 * seconds / n
+
+
+def classifier_accuracy(p: np.ndarray, share: np.ndarray) -> ClassifierAccuracy:
+    """Figures of probabilities `p` against the share of realisations that stayed."""
+    stayed = share == 1
+    return ClassifierAccuracy(
+        sets=len(p),
+        stayed=int(stayed.sum()),
+        auc=area_under_curve(stayed, p),
+        balanced_accuracy=balanced_accuracy(stayed, p >= 0.5),
+        calibration_error=expected_calibration_error(p, share),
+    )
+
+
+def balanced_accuracy(stayed: np.ndarray, said: np.ndarray) -> float:
+    """Mean of the shares of either kind that were told right; NaN where there is only one kind."""
+    if stayed.sum() in (0, len(stayed)):
+        return float("nan")
+    return float((said[stayed].mean() + (~said)[~stayed].mean()) / 2)
+
+
+def area_under_curve(stayed: np.ndarray, score: np.ndarray) -> float:
+    """Probability that a set which stayed scores higher than one which left; ties count half."""
+    n = int(stayed.sum())
+    if n in (0, len(stayed)):
+        return float("nan")
+    return float((rankdata(score)[stayed].sum() - n * (n + 1) / 2) / (n * (len(stayed) - n)))
+
+
+Statistics = tuple[Tensor, Tensor]
+
+
+def _halves(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[Statistics, Statistics, Statistics]:
+    """FC and FCD CDF: mean over all realisations, and over either half of them."""
+    records = corpus.records(group.shard)[group.rows[stayed].numpy()]
+    fc = torch.from_numpy(records["fc"].astype(np.float64))
+    cdf = from_grid(torch.from_numpy(records["fcd_cdf"].astype(np.float64)), _BINS)
+    return (fc.mean(dim=1), cdf.mean(dim=1)), (fc[:, 0], cdf[:, 0]), (fc[:, -1], cdf[:, -1])
+
+
+def _linear(group: Group, sc: mfm.Connectome, stayed: Tensor) -> Statistics:
+    protocol = group.shard.protocol
+    fc, cdf = [], []
+    with torch.no_grad():
+        for index in torch.nonzero(stayed)[:, 0].split(16):
+            lin = mfm.linear_response(group.parameters[index], sc, protocol)
+            bold = lin.sample_bold(_SAMPLES, 0, torch.float32)
+            sampled = mfm.fcd_cdf(bold, protocol.window_frames, _BINS, step_frames=min(_WINDOW_STEP, protocol.window_frames))
+            fc.append(mfm.upper_triangle(lin.fc).double())
+            cdf.append(from_grid(torch.from_numpy(to_grid(sampled)), _BINS).mean(dim=1))
+    return torch.cat(fc), torch.cat(cdf)
+
+
+def _accuracies(group: Group, parts: list) -> list[Accuracy]:
+    truth, first, second = (_joined([part[0][k] for part in parts]) for k in range(3))
+    methods = {"surrogate": (truth, _joined([part[1] for part in parts])), "linear": (truth, _joined([part[2] for part in parts]))}
+    methods["other half"] = (second, first)
+    shard = group.shard
+    return [
+        Accuracy(shard.connectome, shard.kind, name, shard.n_regions, len(true[0]), *_figures(true, predicted))
+        for name, (true, predicted) in methods.items()
+    ]
+
+
+def _joined(parts: list[Statistics]) -> Statistics:
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def _figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
+    fc, cdf = true
+    fc_p, cdf_p = predicted
+    r = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(fc, fc_p, strict=True)])
+    ks = (cdf - cdf_p).abs().amax(dim=1)
+    shape = (r, (fc - fc_p).square().mean(dim=1).sqrt(), (fc.mean(dim=1) - fc_p.mean(dim=1)).abs(), ks)
+    return (*(float(x.median()) for x in shape), *_cost_figures(true, predicted))
+
+
+def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
+    """Correlations of costs against targets: sets spread over the mean FC, each left out of what it is the target of."""
+    n = len(true[0])
+    if n < 2 * _TARGETS:
+        return (float("nan"),) * 6
+    order = true[0].mean(dim=1).argsort()
+    targets = order[torch.linspace(0, n - 1, _TARGETS + 2)[1:-1].round().long()]
+    rows = []
+    for target in targets.tolist():
+        others = torch.arange(n) != target
+        goal = Target(_square(true[0][target]), true[1][target])
+        a, b = (mfm.cost(_square(fc[others]), cdf[others], goal) for fc, cdf in (true, predicted))
+        ranks = [spearmanr(getattr(a, term), getattr(b, term)).statistic for term in ("total", "corr", "mean_diff", "ks")]
+        best = b.total.argsort()[:10]
+        regret = float(a.total[best].min() - a.total.min())
+        rows.append((np.corrcoef(a.total, b.total)[0, 1], *ranks, regret))
+    return tuple(float(x) for x in np.mean(rows, axis=0))
+
+
+def _square(upper: Tensor) -> Tensor:
+    """Symmetric matrices with ones on the diagonal from their upper triangles (..., P)."""
+    n = round((1 + (1 + 8 * upper.shape[-1]) ** 0.5) / 2)
+    matrix = torch.eye(n, dtype=upper.dtype).expand(*upper.shape[:-1], n, n).clone()
+    i, j = torch.triu_indices(n, n, offset=1)
+    matrix[..., i, j] = upper
+    matrix[..., j, i] = upper
+    return matrix
+
+
+def write_accuracies(path: Path, found: list[Accuracy]) -> Path:
+    """The table as tsv."""
+    return write_tsv(path, [f.name for f in fields(Accuracy)], [astuple(row) for row in found])
+
+
+def _median(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.median(known)) if known else float("nan")
+
+
+def summary_table(found: list[Accuracy], classifier: ClassifierAccuracy, ms: float) -> str:
+    """Medians over connectomes, as text."""
+    names = ("fc_r", "fc_error", "mean_fc_error", "ks", "cost_r", "cost_rank", "ks_rank", "regret")
+    lines = [f"{'median over connectomes':<26}" + "".join(f"{name:>15}" for name in names)]
+    for method in dict.fromkeys(row.method for row in found):
+        rows = [row for row in found if row.method == method]
+        values = [_median([getattr(row, name) for row in rows]) for name in names]
+        lines.append(f"{method:<26}" + "".join(f"{value:>15.3f}" for value in values))
+    c = classifier
+    lines.append(
+        f"within range ({c.stayed} of {c.sets} sets): AUC {c.auc:.4f}, balanced accuracy {c.balanced_accuracy:.3f}, "
+        f"calibration error {c.calibration_error:.3f}"
+    )
+    lines.append(f"{ms:.2f} ms per candidate, features included")
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import torch
+
+import mfm
+from mfm import Cost
+from mfm.errors import ConfigError, InputError
+from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
+from surrogate import untrained
+
+SC = mfm.Connectome([[0, 0.02, 0.01], [0.02, 0, 0.005], [0.01, 0.005, 0]])
+
+
+@pytest.fixture(scope="module")
+def scan():
+    run = np.random.default_rng(0).normal(size=(150, 3))
+    return mfm.subject_from_runs("sub-01", [run], SC, tr_s=2.0).search
+
+
+@pytest.fixture(scope="module")
+def protocol(scan):
+    return mfm.Protocol(scan.tr_s, scan.n_frames, dt_s=0.005, burn_in_s=10.0, warm_up_s=0.0, scheme="exponential")
+
+
+def candidates(n: int) -> mfm.FICParameters:
+    rng = np.random.default_rng(1)
+    return mfm.FICParameters(rng.uniform(2, 4, (n, 3)), np.full((n, 3), 2.5), np.full((n, 3), 0.003), rng.uniform(0.2, 1, n))
+
+
+def test_before_training_its_fc_terms_are_those_of_linear_response(scan, protocol):
+    p = candidates(6)
+    found = SurrogateObjective(scan, protocol, untrained(), gate="none").evaluate(p, seed=0)
+    cdf = torch.linspace(0, 1, len(scan.target.fcd_cdf)).expand(6, -1)
+    linear = mfm.cost(mfm.linear_response(p, SC, protocol).fc, cdf, scan.target)
+    torch.testing.assert_close(found.cost.corr, linear.corr, atol=5e-3, rtol=0)
+    torch.testing.assert_close(found.cost.mean_diff, linear.mean_diff, atol=5e-3, rtol=0)
+    assert found.within_range.all()
+    assert torch.isfinite(found.loss).all()
+
+
+def test_the_gate_keeps_what_is_unstable_or_unlikely_out(scan, protocol):
+    p = candidates(2)
+    p = mfm.FICParameters(torch.stack([p.w_EE[0], p.w_EE[1] + 6]), p.w_EI * 0.1, p.sigma, [0.5, 3.0])
+    for gate in ("classifier", "rate", "none"):
+        found = SurrogateObjective(scan, protocol, untrained(), gate=gate).evaluate(p, seed=0)
+        assert not found.within_range[1]
+        assert found.loss[1] > 6
+
+
+def test_what_does_not_fit_is_refused_before_a_search(scan, protocol):
+    with pytest.raises(ConfigError, match=r"gate of a surrogate is unknown(.|\n)*classifier \| rate \| none"):
+        SurrogateObjective(scan, protocol, untrained(), gate="all")
+    with pytest.raises(InputError, match="another integration scheme"):
+        SurrogateObjective(scan, replace(protocol, scheme="euler"), untrained())
+
+
+@dataclass(eq=False)
+class Told:
+    """An objective whose costs are a function of G, and which counts what it is asked."""
+
+    cost_of: object
+    inside: bool = True
+    asked: list[int] = field(default_factory=list)
+
+    def evaluate(self, p, seed) -> Evaluation:
+        self.asked.append(p.n_candidates)
+        B, N = p.w_EE.shape
+        total = self.cost_of(p.G)
+        cost = Cost(total, torch.zeros(B), torch.zeros(B))
+        rate = torch.full((B, 1, N), 3.0 if self.inside else 9.0)
+        each = Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks")))
+        nothing = torch.zeros(B, 1)
+        inside = torch.full((B,), self.inside)
+        return Evaluation(cost, inside, nothing, rate, rate, rate, torch.zeros(B, N, N), nothing, realisation_cost=each)
+
+
+def test_good_predictions_are_kept_and_their_offset_is_told():
+    lines: list[str] = []
+    truth = Told(lambda G: G + 0.3)
+    audited = AuditedObjective(Told(lambda G: G), truth, every=2, candidates=4, report=lines.append)
+    for seed in range(10):
+        audited.evaluate(candidates(20), seed)
+    assert truth.asked == [4] * 5
+    assert audited.offset == pytest.approx(0.3)
+    assert audited.rank_correlation == pytest.approx(1.0)
+    assert not audited.given_up
+    assert "simulated minus predicted cost +0.300" in lines[0]
+
+
+@pytest.mark.parametrize("truth", [Told(lambda G: -G), Told(lambda G: G, inside=False)])
+def test_predictions_that_fail_are_given_up_for_simulation(truth):
+    lines: list[str] = []
+    audited = AuditedObjective(Told(lambda G: G), truth, every=1, candidates=4, report=lines.append)
+    for seed in range(6):
+        audited.evaluate(candidates(20), seed)
+    assert audited.given_up
+    # Three audits of four, whole populations from the third on.
+    assert truth.asked == [4, 4, 4, 20, 20, 20, 20]
+    assert "from now on all candidates are simulated" in lines[-1]
+
+
+def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
+    predicted = SurrogateObjective(scan, protocol, untrained(), gate="none")
+    audited = AuditedObjective(predicted, SimulationObjective(scan, protocol, n_repeats=1), every=5, candidates=2)
+    found = audited.evaluate(candidates(5), [1, 2, 3, 4, 5])
+    assert len(found.loss) == 5
+    assert len(audited.audits) == 2

@@ -6,6 +6,8 @@ interrupted run goes on, and another version of the theory is compared with the 
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -257,6 +259,11 @@ def summaries(case: Case, part: Arrays, repeats: int) -> Arrays:
     halves = torch.stack([cdf[:, : repeats // 2].mean(dim=1), cdf[:, repeats // 2 :].mean(dim=1)], dim=1)
     found = {"fc": fc, "cdf_halves": halves, "rate_E": sim.rate_E, "S_E": sim.S_E, "S_I": sim.S_I}
     return {name: value.numpy().astype(np.float32) for name, value in found.items()}
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    shared = Path(os.environ.get("MFMFIT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    parser.add_argument("--data", type=Path, default=shared / "data", help="folder of the reference data")
 
 
 def log(message: str) -> None:

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "FICParameters": "mfm.parameters",
     "Connectome": "mfm.connectome",
+    "Atlas": "mfm.atlas",
     "Protocol": "mfm.protocol",
     "feedback_weights": "mfm.feedback",
     "resting_state": "mfm.feedback",
@@ -40,6 +41,7 @@ _HOMES = {
     "LinearResponse": "mfm.linear",
     "LinearStatus": "mfm.linear",
     "load_connectome": "mfm.io",
+    "group_connectome": "mfm.io",
     "load_subject": "mfm.io",
     "SubjectData": "mfm.subject",
     "Scan": "mfm.subject",

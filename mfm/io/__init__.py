@@ -1,13 +1,18 @@
 """Reading and writing of data."""
 
 from mfm.io.connectomes import load_connectome
+from mfm.io.group_connectome import group_connectome
+from mfm.io.matrix_file import MatrixOptions
+from mfm.io.region_names import read_labels
 from mfm.io.subject import DataFiles, StageFiles, load_subject
-from mfm.io.tables import read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries
+from mfm.io.tables import read_fcd_cdf, read_map, read_matrix, read_timeseries
 from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
 __all__ = [
     "DataFiles",
+    "MatrixOptions",
     "StageFiles",
+    "group_connectome",
     "load_connectome",
     "load_subject",
     "read_fcd_cdf",

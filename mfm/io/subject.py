@@ -12,12 +12,12 @@ import torch
 from mfm.connectome import Connectome
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.connectomes import load_connectome
+from mfm.io.region_names import read_labels
 from mfm.io.tables import (
     existing_file,
     file_digest,
     order_by_name,
     read_fcd_cdf,
-    read_labels,
     read_map,
     read_map_names,
     read_matrix,

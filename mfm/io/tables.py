@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfm.atlas import order_by_name
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.statistics.cost import check_fcd_cdf
 from mfm.subject import check_timeseries
@@ -39,6 +40,15 @@ def existing_file(path: str | Path, what: str) -> Path:
         raise MissingInputError(
             f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder"
         )
+    with open(path, "rb") as handle:
+        start = handle.read(200)
+    if start.startswith((b"/annex/objects/", b"version https://git-lfs")):
+        annex = start.startswith(b"/annex")
+        raise MissingInputError(
+            f"The content of the {what} file was not fetched: {path}",
+            found=f"a pointer of {'git-annex' if annex else 'Git LFS'}",
+            fix=f"datalad get {path}" if annex else f"git lfs pull --include={path.name}",
+        )
     return path
 
 
@@ -55,7 +65,12 @@ def read_table(path: str | Path, what: str = "input") -> Table:
         return Table(_read_npy(path), None, None)
     if path.suffix not in (".csv", ".tsv", ".txt"):
         raise InputError(f"The {what} file has an unknown type: {path.name}", expected=".csv, .tsv, .txt or .npy")
-    rows = _split(_read_text(path))
+    return table_of(_read_text(path), path)
+
+
+def table_of(text: str, path: Path) -> Table:
+    """The table that the text of a file holds."""
+    rows = _split(text)
     if not rows:
         raise InputError(f"{path} is empty.")
     lengths = {len(row) for row in rows}
@@ -147,16 +162,16 @@ def _is_number(cell: str) -> bool:
 
 def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:
     """A square matrix and the names of its regions, if the file has any."""
-    values, row_names, column_names = read_table(path, what)
-    if row_names and column_names and row_names != column_names:
+    table = read_table(path, what)
+    return table.values, names_of(table, path)
+
+
+def names_of(table: Table, path: str | Path) -> tuple[str, ...] | None:
+    """Names of the regions of a square matrix, if rows or columns have any."""
+    rows, columns = table.row_names, table.column_names
+    if rows and columns and rows != columns:
         raise InputError(f"Rows and columns of {path} have different names.", fix="save the matrix with one order of regions")
-    return values, column_names or row_names
-
-
-def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Names of regions, one a line."""
-    lines = _read_text(existing_file(path, "region names")).splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+    return columns or rows
 
 
 def read_map(path: str | Path, n_regions: int, labels: tuple[str, ...] | None = None) -> np.ndarray:
@@ -183,19 +198,6 @@ def read_map_names(path: str | Path) -> tuple[str, ...] | None:
     """Names of the regions of a map, if the file has any."""
     values, row_names, column_names = read_table(path, "map")
     return column_names if len(values) == 1 and values.shape[1] > 1 else row_names
-
-
-def order_by_name(names: tuple[str, ...], wanted: tuple[str, ...], what: str) -> list[int]:
-    """Positions in `names` of the regions `wanted`; an InputError if the two are not the same set."""
-    missing = [name for name in wanted if name not in names]
-    if missing or len(names) != len(wanted) or len(set(names)) != len(names):
-        raise InputError(
-            f"The regions of {what} are not those of the other inputs.",
-            expected=f"the {len(wanted)} names {', '.join(wanted[:3])}, ...",
-            found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {', '.join(missing[:5]) or 'none'}",
-            cause="another parcellation or another naming of its regions",
-        )
-    return [names.index(name) for name in wanted]
 
 
 def read_timeseries(

@@ -158,32 +158,23 @@ def choose_array(arrays: dict[str, np.ndarray], key: str | None, path: Path, wha
 
 
 def is_matrix(array: np.ndarray) -> bool:
-    """Whether an array is a matrix of real numbers."""
+    """Whether an array is a matrix of real numbers; MATLAB's scalars and vectors are none."""
     numbers = np.issubdtype(array.dtype, np.number) or array.dtype == bool
-    return array.ndim == 2 and numbers and not np.iscomplexobj(array) and min(array.shape) > 0
+    return array.ndim == 2 and numbers and not np.iscomplexobj(array) and min(array.shape) > 1
 
 
-def as_float(array: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """An array in float64, if its numbers are not those of the other byte order.
-
-    Raises
-    ------
-    InputError
-        If values are absurd as they are and ordinary with their bytes swapped.
-    """
-    values = np.asarray(array, dtype=np.float64)
+def check_byte_order(array: np.ndarray, path: Path) -> None:
+    """Raise an InputError if numbers are absurd as they are and ordinary with their bytes swapped."""
     kind = array.dtype
-    if kind.itemsize > 1 and np.issubdtype(kind, np.number):
-        swapped = array.byteswap().astype(np.float64)
-        if _is_absurd(values, kind) and not _is_absurd(swapped, kind):
-            raise InputError(
-                f"The numbers of {what} {path} are of the other byte order.",
-                expected="numbers of ordinary size",
-                found=f"values such as {values[values != 0][0]:g}, which with swapped bytes are {swapped[values != 0][0]:g}",
-                cause="a raw file from a machine of other byte order, whose header does not say so",
-                fix="save it again as text, or with array.byteswap()",
-            )
-    return values
+    values, swapped = array.astype(np.float64), array.byteswap().astype(np.float64)
+    if _is_absurd(values, kind) and not _is_absurd(swapped, kind):
+        raise InputError(
+            f"The numbers in {path} are of the other byte order.",
+            expected="numbers of ordinary size",
+            found=f"values such as {values[values != 0][0]:g}, which with swapped bytes are {swapped[values != 0][0]:g}",
+            cause="a raw file from a machine of other byte order, whose header does not say so",
+            fix="save it again as text, or with array.byteswap()",
+        )
 
 
 def _is_absurd(values: np.ndarray, kind: np.dtype) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mfm.connectome import check_labels, check_square
 from mfm.errors import InputError
-from mfm.io.containers import as_float, choose_array, is_binary, is_matrix, read_arrays, read_content
+from mfm.io.containers import check_byte_order, choose_array, is_binary, is_matrix, read_arrays, read_content
 from mfm.io.region_names import read_labels
 from mfm.io.tables import names_of, table_of
 
@@ -85,10 +85,13 @@ def _text(content: bytes, path: Path, what: str) -> tuple[np.ndarray, tuple[str,
 def _binary(content: bytes, path: Path, options: MatrixOptions, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     arrays = read_arrays(content, path)
     found = _qsirecon(arrays)
+    names = None
     if found and options.key is None:
-        return _qsirecon_matrix(arrays, found, path, options)
-    array = choose_array(arrays, options.key, path, f"the {what}", "key (data.sc_file.key)")
-    return as_float(array, path, what), None
+        array, names = _qsirecon_matrix(arrays, found, path, options)
+    else:
+        array = choose_array(arrays, options.key, path, f"the {what}", "key (data.sc_file.key)")
+    check_byte_order(array, path)
+    return array, names
 
 
 def _qsirecon(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
@@ -124,7 +127,7 @@ def _qsirecon_matrix(arrays, found: dict[str, tuple[str, ...]], path: Path, opti
             fix=f"measure={counts} (data.sc_file.measure)",
         )
     names = tuple(str(cell).strip() for cell in np.ravel(_unpacked(arrays[f"atlas_{atlas}_region_labels"])))
-    return as_float(arrays[f"atlas_{atlas}_{options.measure}_connectivity"], path, "the connectome"), names
+    return arrays[f"atlas_{atlas}_{options.measure}_connectivity"], names
 
 
 def _unpacked(labels: np.ndarray) -> list:

@@ -41,6 +41,7 @@ _HOMES = {
     "LinearStatus": "mfm.linear",
     "load_connectome": "mfm.io",
     "load_subject": "mfm.io",
+    "load_timeseries": "mfm.io",
     "SubjectData": "mfm.subject",
     "Scan": "mfm.subject",
     "subject_from_runs": "mfm.subject",

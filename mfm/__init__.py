@@ -43,6 +43,7 @@ _HOMES = {
     "load_connectome": "mfm.io",
     "group_connectome": "mfm.io",
     "load_subject": "mfm.io",
+    "load_timeseries": "mfm.io",
     "SubjectData": "mfm.subject",
     "Scan": "mfm.subject",
     "subject_from_runs": "mfm.subject",

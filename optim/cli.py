@@ -107,9 +107,7 @@ def _fit(args) -> int:
 def run_fit(config, check_only: bool = False) -> int:
     """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out; returns the exit code."""
     from mfm.io import load_subject
-    from optim.fit import check_config
 
-    check_config(config)
     subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     _say(repr(subject))
     if check_only:

@@ -1,25 +1,29 @@
 """Reading and writing of data."""
 
+from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import load_connectome
 from mfm.io.group_connectome import group_connectome
 from mfm.io.matrix_file import MatrixOptions
 from mfm.io.region_names import read_labels
 from mfm.io.subject import DataFiles, StageFiles, load_subject
-from mfm.io.tables import read_fcd_cdf, read_map, read_matrix, read_timeseries
+from mfm.io.tables import read_fcd_cdf, read_map, read_matrix
+from mfm.io.timeseries import TimeSeries, load_timeseries
 from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
 __all__ = [
+    "Cleaning",
     "DataFiles",
     "MatrixOptions",
     "StageFiles",
+    "TimeSeries",
     "group_connectome",
     "load_connectome",
     "load_subject",
+    "load_timeseries",
     "read_fcd_cdf",
     "read_labels",
     "read_map",
     "read_matrix",
-    "read_timeseries",
     "write_atomic",
     "write_json",
     "write_npy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import torch
 
 from mfm.connectome import Connectome
 from mfm.errors import ConfigError, InputError, InputNote
+from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import load_connectome
 from mfm.io.region_names import read_labels
+from mfm.io.runs import common_tr, read_run
 from mfm.io.tables import (
     existing_file,
     file_digest,
@@ -21,12 +24,12 @@ from mfm.io.tables import (
     read_map,
     read_map_names,
     read_matrix,
-    read_timeseries,
 )
+from mfm.io.timeseries import TimeSeries
 from mfm.maps import RegionalMaps
 from mfm.protocol import check_timing
 from mfm.statistics.cost import Target
-from mfm.subject import STAGES, Scan, Source, SubjectData, subject_from_runs
+from mfm.subject import STAGES, Scan, Source, SubjectData, check_timeseries, subject_from_runs
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,25 @@ class DataFiles:
     sc_transform : {"log", "log1p", "none"}
     sc_scale_max : float or None
     timeseries : list of path
-        One file per run; or give `search` (and `validation`, `test`) instead.
-    orientation : {"frames_by_regions", "regions_by_frames"}
+        One file per run, of any kind that `load_timeseries` reads; or give `search` (and `validation`, `test`) instead.
+    timeseries_key : str, optional
+        Which array of npz or mat files.
+    orientation : {"frames_by_regions", "regions_by_frames"}, optional
+        How text and array files are laid out; by default told by region names, else by the connectome's number of regions.
+    run_frames : list of int
+        Frames of each run, where files join several.
+    parcellation : path, optional
+        ``.dlabel.nii`` for dense series, an image of labels for volumes. Fitted values are also written as CIFTI for it.
+    label_table : path, optional
+        Names of the values of an image of labels.
+    cleaning : Cleaning
+        Nuisance regression and filters; by default none.
+    allow_censored : bool
+        Accept runs whose frames were deleted or interpolated for motion.
+    exclude_regions : list of str
+        Regions that are left out of every input, such as those that a scan does not cover.
+    split : {"by_run", "pooled"}
+        Whether the stages of a fit get different runs or each all of them (`subject_from_runs`).
     search, validation, test : StageFiles
         FC and FCD CDF; validation defaults to search, test to validation.
     maps : mapping of name to path, optional
@@ -64,21 +84,31 @@ class DataFiles:
     sc_transform: str = "log"
     sc_scale_max: float | None = 0.02
     timeseries: list[str] = field(default_factory=list)
-    orientation: str = "frames_by_regions"
+    timeseries_key: str | None = None
+    orientation: str | None = None
+    run_frames: list[int] = field(default_factory=list)
+    parcellation: str | None = None
+    label_table: str | None = None
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    allow_censored: bool = False
+    exclude_regions: list[str] = field(default_factory=list)
+    split: str = "by_run"
     search: StageFiles = field(default_factory=StageFiles)
     validation: StageFiles = field(default_factory=StageFiles)
     test: StageFiles = field(default_factory=StageFiles)
     maps: dict[str, str] | None = None
 
 
-def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, labels: str | Path | None = None) -> SubjectData:
+def load_subject(
+    files: DataFiles, tr_s: float | None = None, n_frames: int | None = None, labels: str | Path | None = None
+) -> SubjectData:
     """Read and validate everything that `files` names.
 
     Parameters
     ----------
     files : DataFiles
-    tr_s : float
-        Repetition time of the scans, seconds.
+    tr_s : float, optional
+        Repetition time of the scans, seconds. May be left out where the time series tell it, and is checked against them.
     n_frames : int, optional
         Frames of a scan: required with FC and FCD files; with time series, checked against them where given.
     labels : path, optional
@@ -115,10 +145,13 @@ def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, lab
     (3, 60)
     """
     _check_settings(files)
-    check_timing(tr_s, 1 if n_frames is None else n_frames)
+    check_timing(1.0 if tr_s is None else tr_s, 1 if n_frames is None else n_frames)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputNote)
-        names = _region_names(files, labels)
+        counts, _ = read_matrix(str(files.sc), "connectome")
+        runs = [read_run(files, k, tr_s, n_frames, len(counts)) for k in range(len(files.timeseries))]
+        tr_s = common_tr(tr_s, runs)
+        names = _region_names(files, labels, runs)
         sc = _connectome(files, files.sc, names)
         if names is not None and len(names) != sc.n_regions:
             if labels is not None:
@@ -127,8 +160,10 @@ def load_subject(files: DataFiles, tr_s: float, n_frames: int | None = None, lab
                 )
             names = None  # the input that brought them does not fit, and will be told so
         maps = _maps(files, sc.n_regions, names)
-        read = _from_timeseries if files.timeseries else _from_statistics
-        subject = read(files, sc, maps, names, tr_s, n_frames, _sources(files, labels))
+        if runs:
+            subject = _from_timeseries(files, runs, sc, maps, names, tr_s, _sources(files, labels, runs))
+        else:
+            subject = _from_statistics(files, sc, maps, names, tr_s, n_frames, _sources(files, labels))
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)
@@ -146,6 +181,10 @@ def _check_settings(files: DataFiles) -> None:
             found=f"time series and {', '.join(given)} files" if given else "neither",
             fix="data.timeseries=[RUN1,RUN2] or data.search.fc=FILE data.search.fcd_cdf=FILE",
         )
+    if given and files.exclude_regions:
+        raise ConfigError(
+            "Regions cannot be left out of an FCD that was computed with them.", fix="give time series, or an FCD without them"
+        )
     for stage in given or ():
         stage_files: StageFiles = getattr(files, stage)
         if stage_files.fc is None or stage_files.fcd_cdf is None:
@@ -154,7 +193,7 @@ def _check_settings(files: DataFiles) -> None:
         raise ConfigError("There are no data to search on.", fix="data.search.fc=FILE data.search.fcd_cdf=FILE")
 
 
-def _region_names(files: DataFiles, labels: str | Path | None) -> tuple[str, ...] | None:
+def _region_names(files: DataFiles, labels: str | Path | None, runs: Sequence[TimeSeries]) -> tuple[str, ...] | None:
     """The order of regions that every named input is brought to: of the first input that has names.
 
     Inputs without names are taken to be in that order.
@@ -165,9 +204,9 @@ def _region_names(files: DataFiles, labels: str | Path | None) -> tuple[str, ...
     for path in matrices[:1]:
         if (names := read_matrix(path, "connectome")[1]) is not None:
             return names
-    for path in files.timeseries:
-        if (names := read_timeseries(path, files.orientation)[1]) is not None:
-            return names
+    for run in runs:
+        if run.labels is not None:
+            return run.labels
     for path in (*matrices[1:], *(getattr(files, stage).sc for stage in STAGES)):
         if path is not None and (names := read_matrix(path, "FC or connectome")[1]) is not None:
             return names
@@ -194,25 +233,43 @@ def _maps(files: DataFiles, n_regions: int, names: tuple[str, ...] | None) -> Re
     return RegionalMaps(np.stack(values), tuple(files.maps), names)
 
 
-def _from_timeseries(files, sc, maps, names, tr_s, n_frames, sources) -> SubjectData:
-    runs = []
-    for path in files.timeseries:
-        values, own = read_timeseries(path, files.orientation, sc.n_regions)
-        if own and names:
-            values = values[:, order_by_name(own, names, f"the time series {path}")]
-        if n_frames is not None and len(values) != n_frames:
-            raise InputError(
-                f"The time series {path} have another length.",
-                expected=f"{n_frames} frames (acquisition.n_frames)",
-                found=f"{len(values)} frames",
-                cause="frames were dropped by censoring, or the setting is of another scan",
-                fix="leave acquisition.n_frames out, to take each run's own length",
-            )
-        runs.append(values)
+def _from_timeseries(files, runs, sc, maps, names, tr_s, sources) -> SubjectData:
     digests = [source.sha256 for source in sources if source.role == "timeseries"]
     if len(set(digests)) < len(digests):
         raise InputError("The same time series were given twice.", fix="give each run once: a run cannot test itself")
-    return subject_from_runs(files.subject, runs, sc, tr_s, maps, names, sources)
+    kept = _kept_regions(files.exclude_regions, names or sc.default_labels)
+    series = []
+    for path, run in zip(files.timeseries, runs, strict=True):
+        values = run.values
+        if run.labels and names:
+            values = values[:, order_by_name(run.labels, names, f"the time series {path}")]
+        if values.shape[1] == sc.n_regions:  # else subject_from_runs tells
+            values = values[:, kept]
+            check_timeseries(values, [(names or sc.default_labels)[k] for k in kept], str(path))
+        series += np.split(values, np.cumsum(run.run_frames)[:-1])
+    if files.exclude_regions:
+        sc, maps, names = _without(sc, maps, names, kept, files.sc_scale_max)
+    return subject_from_runs(files.subject, series, sc, tr_s, maps, names, sources, files.split)
+
+
+def _kept_regions(excluded: Sequence[str], names: tuple[str, ...]) -> list[int]:
+    unknown = [name for name in excluded if name not in names]
+    if unknown:
+        raise ConfigError(
+            "data.exclude_regions names regions that are not there.",
+            expected=f"some of {', '.join(names[:6])}, ...",
+            found=", ".join(unknown),
+        )
+    return [k for k, name in enumerate(names) if name not in excluded]
+
+
+def _without(sc: Connectome, maps: RegionalMaps, names, kept: list[int], scale_max: float | None):
+    """Connectome, maps and names of the regions that are kept; the connectome scaled again."""
+    labels = tuple((names or sc.default_labels)[k] for k in kept)
+    weights = sc.weights[np.ix_(kept, kept)]
+    if scale_max is not None and weights.max() > 0:
+        weights = weights * (scale_max / weights.max())
+    return Connectome(weights, labels), RegionalMaps(maps.values[:, kept], maps.names, labels), labels
 
 
 def _from_statistics(files, sc, maps, names, tr_s, n_frames, sources) -> SubjectData:
@@ -246,12 +303,16 @@ def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_fr
     return Scan(target, own_sc, tr_s, n_frames, Path(str(stage_files.fc)).as_posix())
 
 
-def _sources(files: DataFiles, labels: str | Path | None) -> tuple[Source, ...]:
-    named: list[tuple[str, str | Path | None]] = [("sc", files.sc), *(("timeseries", path) for path in files.timeseries)]
-    named += [(f"map {name}", path) for name, path in (files.maps or {}).items()] + [("labels", labels)]
+def _sources(files: DataFiles, labels: str | Path | None, runs: Sequence[TimeSeries] = ()) -> tuple[Source, ...]:
+    named: list[tuple[str, str | Path | None]] = [("sc", files.sc)]
+    series = dict.fromkeys(source for run in runs for source in run.sources)  # a parcellation is read for every run
+    maps: list[tuple[str, str | Path | None]] = [(f"map {name}", path) for name, path in (files.maps or {}).items()]
+    maps.append(("labels", labels))
     for stage in STAGES:
         stage_files = getattr(files, stage)
-        named += [(f"{stage} {kind}", getattr(stage_files, kind)) for kind in ("fc", "fcd_cdf", "sc")]
-    return tuple(
-        Source(role, Path(path).as_posix(), file_digest(existing_file(path, role))) for role, path in named if path is not None
-    )
+        maps += [(f"{stage} {kind}", getattr(stage_files, kind)) for kind in ("fc", "fcd_cdf", "sc")]
+
+    def digested(named) -> list[Source]:
+        return [Source(role, Path(p).as_posix(), file_digest(existing_file(p, role))) for role, p in named if p is not None]
+
+    return (*digested(named), *series, *digested(maps))

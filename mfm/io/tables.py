@@ -13,9 +13,7 @@ import numpy as np
 from mfm.atlas import order_by_name
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.statistics.cost import check_fcd_cdf
-from mfm.subject import check_timeseries
 
-ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
 _MISSING = {"", "n/a", "na", "nan"}
 
 
@@ -198,50 +196,6 @@ def read_map_names(path: str | Path) -> tuple[str, ...] | None:
     """Names of the regions of a map, if the file has any."""
     values, row_names, column_names = read_table(path, "map")
     return column_names if len(values) == 1 and values.shape[1] > 1 else row_names
-
-
-def read_timeseries(
-    path: str | Path, orientation: str = "frames_by_regions", n_regions: int | None = None
-) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Parcellated time series of one run.
-
-    Parameters
-    ----------
-    path : path
-        csv, tsv, txt or npy.
-    orientation : {"frames_by_regions", "regions_by_frames"}
-        How the file is laid out; never guessed.
-    n_regions : int, optional
-        Regions to expect, as in the connectome.
-
-    Returns
-    -------
-    values : array, (T, N)
-    names : tuple of str, or None
-
-    Raises
-    ------
-    InputError
-        If the other orientation fits, or regions are constant or not finite (they are named).
-    """
-    if orientation not in ORIENTATIONS:
-        raise InputError(f"Unknown orientation {orientation!r}.", expected=" | ".join(ORIENTATIONS))
-    values, row_names, column_names = read_table(path, "time series")
-    names = column_names
-    if orientation == "regions_by_frames":
-        values, names = values.T, row_names
-    if n_regions is not None and values.shape[1] != n_regions:
-        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
-        transposed = values.shape[0] == n_regions
-        raise InputError(
-            f"The time series {path} do not have the connectome's regions.",
-            expected=f"frames x {n_regions} regions",
-            found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
-            cause="regions x time instead of time x regions" if transposed else "another parcellation, or an index column",
-            fix=f"data.orientation={other}" if transposed else "use time series and connectome of the same regions",
-        )
-    check_timeseries(values, names, str(path))
-    return values, names
 
 
 def read_fcd_cdf(path: str | Path) -> np.ndarray:

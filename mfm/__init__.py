@@ -42,6 +42,8 @@ _HOMES = {
     "LinearStatus": "mfm.linear",
     "load_connectome": "mfm.io",
     "group_connectome": "mfm.io",
+    "load_maps": "mfm.io",
+    "fc_gradient": "mfm.gradient",
     "load_subject": "mfm.io",
     "load_timeseries": "mfm.io",
     "SubjectData": "mfm.subject",

@@ -3,10 +3,11 @@
 from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import load_connectome
 from mfm.io.group_connectome import group_connectome
+from mfm.io.maps import load_maps, read_map
 from mfm.io.matrix_file import MatrixOptions
 from mfm.io.region_names import read_labels
 from mfm.io.subject import DataFiles, StageFiles, load_subject
-from mfm.io.tables import read_fcd_cdf, read_map, read_matrix
+from mfm.io.tables import read_fcd_cdf, read_matrix
 from mfm.io.timeseries import TimeSeries, load_timeseries
 from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
@@ -18,6 +19,7 @@ __all__ = [
     "TimeSeries",
     "group_connectome",
     "load_connectome",
+    "load_maps",
     "load_subject",
     "load_timeseries",
     "read_fcd_cdf",

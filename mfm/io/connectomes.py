@@ -185,7 +185,7 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
     if n_rows != len(regions):
         cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
         raise InputError(
-            f"{what} has another number of regions than the other inputs, and no names to tell which.",
+            f"{what} has another number of regions than are named, and no names of its own to tell which is which.",
             expected=f"{len(regions)} rows",
             found=f"{n_rows}",
             cause=cause,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mfm.io.subject import DataFiles
 
 
-def read_run(files: DataFiles, k: int, tr_s: float | None, n_frames: int | None, n_regions: int) -> TimeSeries:
+def read_run(files: DataFiles, k: int, tr_s: float | None, n_frames: int | None, n_regions: int | None) -> TimeSeries:
     """The k-th time series file of a subject, of runs of `n_frames` where that is given."""
     path = files.timeseries[k]
     series = load_timeseries(

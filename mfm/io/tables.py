@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mfm.atlas import order_by_name
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.statistics.cost import check_fcd_cdf
 
@@ -170,32 +169,6 @@ def names_of(table: Table, path: str | Path) -> tuple[str, ...] | None:
     if rows and columns and rows != columns:
         raise InputError(f"Rows and columns of {path} have different names.", fix="save the matrix with one order of regions")
     return columns or rows
-
-
-def read_map(path: str | Path, n_regions: int, labels: tuple[str, ...] | None = None) -> np.ndarray:
-    """One value per region, (N,); joined by name where both the file and `labels` have names."""
-    values, row_names, column_names = read_table(path, "map")
-    if values.shape[0] == 1 and values.shape[1] > 1:
-        values, row_names = values.T, column_names
-    if values.shape[1] != 1:
-        raise InputError(f"{path} is not a map.", expected="one column", found=f"{values.shape[1]} columns")
-    if len(values) != n_regions:
-        raise InputError(
-            f"The map {path} has another number of regions.",
-            expected=f"{n_regions} values, as in the connectome",
-            found=f"{len(values)}",
-            cause="maps of another parcellation, or with subcortical or medial-wall entries",
-        )
-    if row_names and labels:
-        order = order_by_name(row_names, labels, str(path))
-        return values[order, 0]
-    return values[:, 0]
-
-
-def read_map_names(path: str | Path) -> tuple[str, ...] | None:
-    """Names of the regions of a map, if the file has any."""
-    values, row_names, column_names = read_table(path, "map")
-    return column_names if len(values) == 1 and values.shape[1] > 1 else row_names
 
 
 def read_fcd_cdf(path: str | Path) -> np.ndarray:

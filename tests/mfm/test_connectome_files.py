@@ -298,7 +298,7 @@ def test_variants_of_desikan_are_brought_to_68_regions(tmp_path, variant):
 ])  # fmt: skip
 def test_rows_without_names_are_explained(tmp_path, n_rows, message):
     write(tmp_path / "sc.csv", streamline_counts(n_rows), "csv")
-    with pytest.raises(InputError, match=rf"(?s)no names to tell which.*expected: 68 rows.*found: {n_rows}.*{message}"):
+    with pytest.raises(InputError, match=rf"(?s)no names of its own.*expected: 68 rows.*found: {n_rows}.*{message}"):
         load_connectome(tmp_path / "sc.csv", regions=DK68)
 
 

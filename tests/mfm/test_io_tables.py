@@ -15,9 +15,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfm.atlas import order_by_name
 from mfm.errors import InputError, InputNote, MissingInputError, OutputError
 from mfm.io import read_fcd_cdf, read_labels, read_map, read_matrix, write_atomic, write_json, write_tsv
-from mfm.io.tables import existing_file, file_digest, order_by_name, read_map_names, read_table
+from mfm.io.maps import read_raw_map
+from mfm.io.tables import existing_file, file_digest, read_table
 from mfm.subject import check_timeseries
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": " "}
@@ -341,8 +343,8 @@ def test_names_of_a_map(tmp_path, suffix):
         ("named row", column.T, NAMES, ["myelin"], NAMES),
         ("row", column.T, None, ["myelin"], None),
     ):
-        assert read_map_names(save(tmp_path / f"{name}{suffix}", values, columns, rows)) == expected
-    assert read_map_names(save(tmp_path / "map.npy", column)) is None
+        assert read_raw_map(save(tmp_path / f"{name}{suffix}", values, columns, rows)).labels == expected
+    assert read_raw_map(save(tmp_path / "map.npy", column)).labels is None
 
 
 def test_refuses_a_map_of_several_columns(tmp_path):
@@ -354,7 +356,8 @@ def test_refuses_a_map_of_several_columns(tmp_path):
 def test_refuses_a_map_of_another_parcellation(tmp_path):
     path = save(tmp_path / "map.csv", np.arange(72.0)[:, None])
     with pytest.raises(
-        InputError, match=r"(?s)map\.csv has another number of regions.*68 values, as in.*found: 72.*medial-wall"
+        InputError,
+        match=r"(?s)map\.csv has another number of regions.*68 values, as in.*found: 72.*rows 1, 5, 37, 41.*fix: leave those",
     ):
         read_map(path, 68)
 

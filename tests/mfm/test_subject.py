@@ -731,7 +731,7 @@ def test_a_missing_file_is_told(folder, files, missing, role):
 
 def test_labels_of_another_parcellation_are_refused(folder):
     (folder / "regions.txt").write_text("\n".join(NAMES[:3]))
-    with pytest.raises(InputError, match=r"(?s)names do not fit the connectome.*expected: 5 names.*found: 3"):
+    with pytest.raises(InputError, match=r"(?s)another number of regions than are named.*expected: 3 rows.*found: 5"):
         load_subject(series(folder), TR_S, labels=folder / "regions.txt")
 
 

@@ -7,9 +7,9 @@ import csv
 import numpy as np
 import pytest
 
+from mfm.atlas import order_by_name
 from mfm.errors import InputError
 from mfm.io import load_timeseries, read_labels
-from mfm.io.tables import order_by_name
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": " "}
 NAMES = ("lh-bankssts", "lh-cuneus", "rh-bankssts", "rh-cuneus")

@@ -1,5 +1,6 @@
 """Reading and writing of data."""
 
+from mfm.io.cifti_write import CiftiSpace, cifti_space, write_scalars
 from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import load_connectome
 from mfm.io.subject import DataFiles, StageFiles, load_subject
@@ -8,10 +9,12 @@ from mfm.io.timeseries import TimeSeries, load_timeseries
 from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
 __all__ = [
+    "CiftiSpace",
     "Cleaning",
     "DataFiles",
     "StageFiles",
     "TimeSeries",
+    "cifti_space",
     "load_connectome",
     "load_subject",
     "load_timeseries",
@@ -22,5 +25,6 @@ __all__ = [
     "write_atomic",
     "write_json",
     "write_npy",
+    "write_scalars",
     "write_tsv",
 ]

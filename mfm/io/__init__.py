@@ -1,5 +1,6 @@
 """Reading and writing of data."""
 
+from mfm.io.cifti_write import CiftiSpace, cifti_space, write_scalars
 from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import load_connectome
 from mfm.io.group_connectome import group_connectome
@@ -12,11 +13,13 @@ from mfm.io.timeseries import TimeSeries, load_timeseries
 from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
 __all__ = [
+    "CiftiSpace",
     "Cleaning",
     "DataFiles",
     "MatrixOptions",
     "StageFiles",
     "TimeSeries",
+    "cifti_space",
     "group_connectome",
     "load_connectome",
     "load_maps",
@@ -29,5 +32,6 @@ __all__ = [
     "write_atomic",
     "write_json",
     "write_npy",
+    "write_scalars",
     "write_tsv",
 ]

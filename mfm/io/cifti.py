@@ -148,7 +148,7 @@ def read_parcellation(path: str | Path) -> Parcellation:
         )
     labels, axis = axes
     if len(labels) > 1:
-        chosen = f"The first, {labels.name[0]!r}, is used."
+        chosen = f"The first, {str(labels.name[0])!r}, is used."
         warnings.warn(InputNote(f"{path} holds {len(labels)} parcellations. {chosen}"), stacklevel=2)
     table = {key: name for key, (name, _) in labels.label[0].items()}
     try:

@@ -249,6 +249,8 @@ def _record(result: FitResult) -> dict:
             purpose: stage_keys(subject, result.config, purpose)[0] for purpose in ("rescore", "validation", "test")
         },
         "notes": list(subject.notes),
+        "connectome_steps": list(subject.search.sc.steps),
+        "map_steps": list(subject.maps.steps),
         "inputs": [asdict(source) for source in subject.sources],
         "config": result.config.as_dict(),
         "fingerprint": result.fingerprint,

@@ -78,8 +78,9 @@ def read_sidecar(path: str | Path) -> Sidecar:
 
 
 def _read_json(path: Path) -> dict:
+    path = existing_file(path, "sidecar")
     try:
-        content = json.loads(existing_file(path, "sidecar").read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(f"The sidecar {path} is not JSON.", found=str(error)) from error
     if not isinstance(content, dict):

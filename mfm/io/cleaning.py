@@ -238,6 +238,9 @@ def _from_fmriprep(path: Path, cleaning: Cleaning, n_frames: int) -> tuple[np.nd
         )
     except (ValueError, OSError, KeyError) as error:
         raise InputError(f"The confounds {file} do not give what the strategy asks for.", found=str(error)) from error
+    if table is None or table.shape[1] == 0:
+        asked = ", ".join(cleaning.strategy)
+        raise InputError(f"The confounds {file} do not give what the strategy asks for.", found=f"no column of {asked}")
     if "global_signal" in cleaning.strategy:
         warnings.warn(InputNote(f"{path}: {_GLOBAL_SIGNAL_NOTE}."), stacklevel=3)
     kept = slice(0, n_frames)

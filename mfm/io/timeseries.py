@@ -14,10 +14,12 @@ from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.arrays import read_array
 from mfm.io.bids import read_sidecar
 from mfm.io.censoring import Censoring, find_censoring, removes_global_signal
+from mfm.io.cifti import open_image
 from mfm.io.cleaning import Cleaning, clean
 from mfm.io.dense import read_cifti_series, read_gifti_series
 from mfm.io.tables import existing_file, file_digest, read_table
 from mfm.io.timing import agreed_tr, run_lengths
+from mfm.io.volumes import read_volume_series, table_beside
 from mfm.protocol import check_timing
 from mfm.subject import Source, check_timeseries
 
@@ -164,6 +166,8 @@ def load_timeseries(
     if tr_s is not None:
         check_timing(tr_s)
     path = existing_file(path, "time series")
+    if parcellation is not None and label_table is None and str(parcellation).endswith((".nii", ".nii.gz")):
+        label_table = table_beside(parcellation)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputNote)
         content = _read(path, parcellation, label_table, orientation, key, n_regions)
@@ -216,8 +220,6 @@ def _read(path: Path, parcellation, label_table, orientation, key, n_regions) ->
 
 
 def _read_nifti(path: Path, parcellation, label_table) -> _Content:
-    from mfm.io.cifti import open_image
-
     image = open_image(path, "time series")
     if hasattr(image.header, "get_axis"):
         return _Content(*read_cifti_series(image, path, parcellation))
@@ -227,8 +229,6 @@ def _read_nifti(path: Path, parcellation, label_table) -> _Content:
             expected="an image of labels to average them over",
             fix="data.parcellation=LABELS.nii.gz",
         )
-    from mfm.io.volumes import read_volume_series
-
     return _Content(*read_volume_series(path, parcellation, label_table))
 
 

@@ -126,12 +126,16 @@ def read_volume_series(
     return values, names, tr_s
 
 
+def table_beside(labels_path: str | Path) -> Path | None:
+    """The tsv of the same name as an image of labels, as BIDS has it; None where there is none."""
+    path = Path(labels_path).expanduser()
+    table = path.with_name(path.name.partition(".")[0] + ".tsv")
+    return table if table.exists() else None
+
+
 def _names(regions: list[int], table_path: str | Path | None, labels_path: str | Path) -> tuple[str, ...] | None:
     if table_path is None:
-        beside = Path(labels_path).with_name(Path(labels_path).name.partition(".")[0] + ".tsv")
-        if not beside.exists():
-            return None
-        table_path = beside
+        return None
     table = read_label_table(table_path)
     missing = [key for key in regions if key not in table]
     if missing:

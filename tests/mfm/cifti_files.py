@@ -38,18 +38,17 @@ def cortex() -> BrainModelAxis:
 @cache
 def grayordinates() -> BrainModelAxis:
     """HCP's 91 282 grayordinates."""
-    axis = cortex()
-    voxels = np.random.default_rng(3).permutation(np.prod(GRID))[: sum(SUBCORTEX.values())]
-    for name, n in SUBCORTEX.items():
-        mine, voxels = voxels[:n], voxels[n:]
-        part = BrainModelAxis(
-            f"CIFTI_STRUCTURE_{name}",
-            voxel=np.stack(np.unravel_index(np.sort(mine), GRID), 1),
-            affine=AFFINE,
-            volume_shape=GRID,
-        )
-        axis = axis + part
-    return axis
+    n_voxels = sum(SUBCORTEX.values())
+    places = np.random.default_rng(3).choice(np.prod(GRID), n_voxels, replace=False)
+    structures = np.repeat([f"CIFTI_STRUCTURE_{name}" for name in SUBCORTEX], list(SUBCORTEX.values()))
+    return BrainModelAxis(
+        np.concatenate([cortex().name, structures]),
+        voxel=np.concatenate([cortex().voxel, np.stack(np.unravel_index(places, GRID), 1)]),
+        vertex=np.concatenate([cortex().vertex, np.full(n_voxels, -1)]),
+        affine=AFFINE,
+        volume_shape=GRID,
+        nvertices=cortex().nvertices,
+    )
 
 
 @cache

@@ -143,6 +143,7 @@ def _likeness(profiles: np.ndarray, kernel: str) -> np.ndarray:
     unit = profiles / np.linalg.norm(profiles, axis=1, keepdims=True)
     cosine = np.clip(unit @ unit.T, 0.0, 1.0)
     cosine = (cosine + cosine.T) / 2
+    np.fill_diagonal(cosine, 1.0)  # near 1 the angle magnifies rounding
     return cosine if kernel == "cosine" else 1 - np.arccos(cosine) / np.pi
 
 

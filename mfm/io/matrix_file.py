@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mfm.connectome import check_labels, check_square
-from mfm.errors import InputError
+from mfm.errors import InputError, InputNote
 from mfm.io.containers import check_byte_order, choose_array, is_binary, is_matrix, read_arrays, read_content
 from mfm.io.region_names import read_labels
 from mfm.io.tables import names_of, table_of
@@ -63,15 +64,26 @@ def read_raw_matrix(
     InputError
         If it cannot be read, holds no or several matrices, or a matrix that is not square and finite; or the names do not fit.
     """
-    path = Path(path).expanduser()
-    content = read_content(path, what)
-    if is_binary(content):
-        values, own = _binary(content, path, options, what)
-    else:
-        values, own = _text(content, path, what)
+    values, own = _content(path, options, what)
     if own is None:
         own = labels if options.labels is None else read_labels(options.labels)
     return complete(values, own, options, f"The {what} {path}")
+
+
+def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """A matrix (of FC, say) and the names of its regions, if the file has any; a triangle is completed, with an `InputNote`."""
+    values, names = _content(path, MatrixOptions(), what)
+    values = values.astype(np.float64)
+    if values.shape[0] == values.shape[1] and np.tril(values, -1).any() != np.triu(values, 1).any():
+        values = values + values.T - np.diag(np.diag(values))
+        warnings.warn(InputNote(f"The {what} {path} is triangular; it was completed to both directions."), stacklevel=2)
+    return values, names
+
+
+def _content(path: str | Path, options: MatrixOptions, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    path = Path(path).expanduser()
+    content = read_content(path, what)
+    return _binary(content, path, options, what) if is_binary(content) else _text(content, path, what)
 
 
 def _text(content: bytes, path: Path, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -17,14 +17,13 @@ from mfm.gradient import fc_gradient
 from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import Preparation, prepare, told
 from mfm.io.maps import RawMap, in_order, read_raw_map
-from mfm.io.matrix_file import MatrixOptions, RawMatrix, read_raw_matrix
+from mfm.io.matrix_file import MatrixOptions, RawMatrix, read_matrix, read_raw_matrix
 from mfm.io.region_names import read_labels
 from mfm.io.runs import common_tr, read_run
 from mfm.io.tables import (
     existing_file,
     file_digest,
     read_fcd_cdf,
-    read_matrix,
 )
 from mfm.io.timeseries import TimeSeries
 from mfm.maps import RegionalMaps

@@ -157,12 +157,6 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """A square matrix and the names of its regions, if the file has any."""
-    table = read_table(path, what)
-    return table.values, names_of(table, path)
-
-
 def names_of(table: Table, path: str | Path) -> tuple[str, ...] | None:
     """Names of the regions of a square matrix, if rows or columns have any."""
     rows, columns = table.row_names, table.column_names

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfm.atlas import explain_count
 from mfm.connectome import check_labels
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.arrays import read_array
@@ -251,14 +252,32 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
     if n_regions is not None and values.shape[1] != n_regions:
         transposed = values.shape[0] == n_regions
         other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+        cause, fix = _why_other_regions(n_regions, values.shape[1])
         raise InputError(
             f"The time series {path} do not have the connectome's regions.",
             expected=f"frames x {n_regions} regions",
             found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
-            cause="regions x time instead of time x regions" if transposed else "another parcellation, or an index column",
-            fix=f"data.orientation={other}" if transposed else "use time series and connectome of the same regions",
+            cause="regions x time instead of time x regions" if transposed else cause,
+            fix=f"data.orientation={other}" if transposed else fix,
         )
     return values, names
+
+
+def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
+    """Likely cause, and what to type, where connectome and time series differ in their number of regions."""
+    if (explained := explain_count(n_connectome, n_series)) is not None:
+        return f"the connectome is of {explained[0]}", f"data.sc_file.labels={explained[1]}, and those rows drop out by name"
+    if (explained := explain_count(n_series, n_connectome)) is not None:
+        return (
+            f"the time series are of {explained[0]}",
+            "leave those regions out, or name columns and connectome",
+        )
+    if n_connectome == n_series + 1:
+        return (
+            "MRtrix tck2connectome -keep_unassigned (a first row of unassigned streamlines), or another parcellation",
+            "data.sc_file.drop_unassigned=true leaves that row out",
+        )
+    return "another parcellation, or an index column", "use time series and connectome of the same regions"
 
 
 def _orientation(values, row_names, column_names, n_regions, path) -> str:

@@ -118,11 +118,15 @@ def test_a_built_in_list_names_the_rows_of_a_connectome(tmp_path):
     assert_same(subject, expected(CORTEX, DK68))
 
 
-def test_rows_without_names_are_explained(tmp_path):
-    data = files(tmp_path, (range(82), None), (CORTEX, spelled(DK68)))
-    with pytest.raises(
-        InputError, match=r"(?s)14 subcortical rows between the hemispheres.*rows 35 to 48.*DK82.*data\.sc_file\.labels"
-    ):
+@pytest.mark.parametrize(("sc", "runs", "message"), [
+    (range(82), CORTEX, r"connectome is of the Desikan.*14 subcortical rows.*rows 35 to 48.*fix: data\.sc_file\.labels=DK82"),
+    (CORTEX, range(82), r"time series are of the Desikan.*rows 35 to 48.*fix: leave those regions out"),
+    (range(70), range(60), r"another parcellation, or an index column"),
+])  # fmt: skip
+@pytest.mark.parametrize("named", [True, False])
+def test_rows_without_names_are_explained(tmp_path, sc, runs, message, named):
+    data = files(tmp_path, (sc, None), (runs, spelled(DK82[k] for k in runs) if named else None))
+    with pytest.raises(InputError, match=rf"(?s)do not have the connectome's regions.*{message}"):
         load_subject(data, TR_S)
 
 

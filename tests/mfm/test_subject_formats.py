@@ -173,9 +173,8 @@ def test_repr_tells_what_is_in_it(sc, tmp_path):
     assert lines[0] == "SubjectData s1: 4 regions, maps: none"
     assert lines[3].startswith("  test: run 3, 60 frames, TR 3 s, mean FC 0.")
     assert lines[4] == "  connectome: density 1.00, maximum 0.02, symmetric"
-    assert lines[5].startswith("  connectome: diagonal set to zero")
-    runs = next(k for k, line in enumerate(lines) if line.startswith("  runs: 3, mean FC 0."))
-    assert lines[runs + 1].startswith("  sc: ")
+    assert lines[5].startswith("  runs: 3, mean FC 0.")
+    assert lines[6].startswith("  sc: ")
 
 
 def test_pooled_runs_have_the_mean_statistics():

@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Files of fixtures hold no doctests, and all have the same module name.
+collect_ignore_glob = ["*/conftest.py"]
+
 
 def pytest_sessionstart(session):
     """Drop compiled kernels that are older than the code they were compiled from.

@@ -13,6 +13,8 @@ from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
 
 OPTIMIZERS = ("cmaes", "delssome", "gradient")
 NOISE = ("shared", "independent")
+SEARCHES = ("simulation", "linear", "surrogate")
+GATES = ("classifier", "rate", "none")
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,19 @@ class ObjectiveConfig:
 
     Parameters
     ----------
-    search : {"simulation", "linear"}
-        What scores candidates in the search: simulation, or linear response gated by a displaced start
-        (`LinearObjective`). Validation and test are always simulated.
+    search : {"simulation", "linear", "surrogate"}
+        What scores candidates in the search: simulation, linear response gated by a displaced start (`LinearObjective`), or a
+        trained surrogate with audits (`AuditedObjective`). Validation and test are always simulated.
+    surrogate : str
+        Name of a shipped surrogate, or the folder of one; for ``search="surrogate"``, as the following.
+    gate : {"classifier", "rate", "none"}
+        What decides that a candidate is within range (`SurrogateObjective`).
+    audit_every, audit_candidates : int
+        Every so many populations, so many candidates are simulated too; 0 populations: never.
+    least_rank : float
+        Rank correlation of predicted and simulated cost below which the rest of a search is simulated.
+    validated : int, optional
+        Winners that are simulated on the validation data: those of the lowest predicted cost. Default all.
     backend : {"auto", "reference", "numba"}
     n_repeats : int
         Noise realisations per candidate in search, validation and test.
@@ -116,6 +128,12 @@ class ObjectiveConfig:
     """
 
     search: str = "simulation"
+    surrogate: str = "fic"
+    gate: str = "classifier"
+    audit_every: int = 10
+    audit_candidates: int = 4
+    least_rank: float = 0.6
+    validated: int | None = None
     backend: str = "auto"
     n_repeats: int = 3
     noise: str = "shared"
@@ -132,7 +150,20 @@ class ObjectiveConfig:
         _one_of("objective.scheme", self.scheme, SCHEMES)
         _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
         _one_of("objective.noise", self.noise, NOISE)
-        _one_of("objective.search", self.search, ("simulation", "linear"))
+        _one_of("objective.search", self.search, SEARCHES)
+        _one_of("objective.gate", self.gate, GATES)
+        _at_least("objective.audit_every", self.audit_every, 0)
+        _at_least("objective.audit_candidates", self.audit_candidates, 2)
+        if not -1 <= self.least_rank <= 1:
+            raise ConfigError("objective.least_rank is not a correlation.", expected="-1 to 1", found=str(self.least_rank))
+        if self.validated is not None:
+            _at_least("objective.validated", self.validated, 1)
+            if self.search != "surrogate":
+                raise ConfigError(
+                    "objective.validated picks winners by a surrogate's prediction.",
+                    found=f"objective.search={self.search}",
+                    fix="objective=surrogate, or leave objective.validated out",
+                )
         _at_least("objective.n_repeats", self.n_repeats, 1)
         if self.n_threads is not None:
             _at_least("objective.n_threads", self.n_threads, 1)

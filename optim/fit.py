@@ -28,6 +28,8 @@ from optim.search import Generation, run_search
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
 from optim.smooth_cost import SmoothCost
+from optim.surrogate_objective import Audit, AuditedObjective, AuditLog, SurrogateObjective
+from surrogate.bundle import load_pretrained
 
 # The test is repeated this often, to know how far its figure would move with other noise. With the test's own
 # realisations these fill one group of SIMD lanes, so that they cost next to nothing.
@@ -71,6 +73,40 @@ class NoiseCeiling:
     run_to_run: float | None
 
 
+@dataclass(frozen=True)
+class PredictionRecord:
+    """How the surrogate of a search did.
+
+    Attributes
+    ----------
+    corr, mean_diff, ks, total : float
+        Predicted cost of the winner against the search's data; of the map fit, before regions were freed.
+    simulated_total : float
+        Its simulated cost against the same data, with other noise than the search's.
+    regret : float
+        Validation cost of the winner predicted best, minus that of the winner that validation chose.
+    rank_correlation, offset : float
+        Of the audits: Spearman's of predicted and simulated cost, and the mean of simulated minus predicted.
+    given_up : bool
+        Whether audits failed, and the rest of a search was simulated.
+    simulated : int
+        Candidates that audits and fallback simulated.
+    audits : tuple of Audit
+    """
+
+    corr: float
+    mean_diff: float
+    ks: float
+    total: float
+    simulated_total: float
+    regret: float
+    rank_correlation: float
+    offset: float
+    given_up: bool
+    simulated: int
+    audits: tuple[Audit, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class FitResult:
     """A fitted subject.
@@ -97,6 +133,8 @@ class FitResult:
         What the FC of one scan such as the search's tells of the coefficients.
     penalty : tuple of PenaltyPoint
         The path of the regional fit, the map fit first; empty without ``model.regional``.
+    prediction : PredictionRecord or None
+        Of a search by a surrogate.
     test : Evaluation
         The test simulation: FC and FCD for figures.
     seconds : dict of stage to float
@@ -134,6 +172,7 @@ class FitResult:
     ceiling: NoiseCeiling
     identifiability: Identifiability
     penalty: tuple[PenaltyPoint, ...]
+    prediction: PredictionRecord | None
     test: Evaluation
     seconds: dict[str, float]
     fingerprint: str
@@ -167,6 +206,8 @@ def objective_for(scan: Scan, stage: str, config: FitConfig) -> SimulationObject
 
 def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[str, SimulationObjective]]:
     """What a fit works with, or the InputError that says why it cannot: nothing has been simulated yet."""
+    if config.objective.search == "surrogate":
+        surrogate_objective(subject.search, config).check_scan()
     space = SearchSpace(config.model.parameterisation(subject))
     objectives = {stage: objective_for(getattr(subject, stage), stage, config) for stage in STAGES}
     # To find out whether bounds and plausibility rules leave enough candidates.
@@ -176,9 +217,22 @@ def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[
 
 def search_objective(scan: Scan, config: FitConfig) -> Objective:
     """What scores the candidates of the search."""
-    if config.objective.search == "linear":
-        return LinearObjective(scan, config.objective.protocol(scan, "search"), n_threads=config.objective.n_threads)
-    return objective_for(scan, "search", config)
+    o = config.objective
+    protocol, simulated = o.protocol(scan, "search"), objective_for(scan, "search", config)
+    if o.search == "linear":
+        return LinearObjective(scan, protocol, n_threads=o.n_threads)
+    if o.search == "surrogate":
+        predicted = surrogate_objective(scan, config)
+        if not o.audit_every:
+            return predicted
+        return AuditedObjective(predicted, simulated, o.audit_every, o.audit_candidates, o.least_rank)
+    return simulated
+
+
+def surrogate_objective(scan: Scan, config: FitConfig) -> SurrogateObjective:
+    """Predictions for a scan, under the timing of the search's simulations."""
+    protocol = config.objective.protocol(scan, "search")
+    return SurrogateObjective(scan, protocol, load_pretrained(config.objective.surrogate), config.objective.gate)
 
 
 def fit_subject(
@@ -246,6 +300,7 @@ def fit_subject(
     seconds = {"search": sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)}
     n_searched = sum(state.n_simulated for state in states)
     winners = np.array([u for state in states for u in state.winners])
+    audits = [state.audits for state in states]
     if not len(winners):
         raise NoFitError(
             "No candidate kept every region's firing rate within [2.7, 3.3] Hz.",
@@ -255,9 +310,13 @@ def fit_subject(
         )
 
     began = time.perf_counter()
+    predicted = None
+    if config.objective.search == "surrogate":
+        winners, predicted = _shortlist(winners, space, subject, config)
     choice = _choose(winners, space, objectives["validation"], stage_keys(subject, config, "validation")[0])
     seconds["validation"] = time.perf_counter() - began
     n_validated = len(winners)
+    map_fit = choice
     penalty: tuple[PenaltyPoint, ...] = ()
     if config.model.regional:
         began = time.perf_counter()
@@ -272,6 +331,12 @@ def fit_subject(
 
     began = time.perf_counter()
     rescored = objectives["search"].evaluate(winner, stage_keys(subject, config, "rescore"))
+    prediction = None
+    if predicted is not None:
+        simulated = rescored
+        if map_fit is not choice:
+            simulated = objectives["search"].evaluate(map_fit.parameters, stage_keys(subject, config, "rescore"))
+        prediction = _prediction_record(predicted, simulated, map_fit, audits, config)
     keys = stage_keys(subject, config, "test", 1 + _CEILING_REPEATS)
     repeated = objectives["test"].evaluate(winner[[0] * len(keys)], keys)
     test = repeated[[0]]
@@ -296,20 +361,54 @@ def fit_subject(
         ceiling=_noise_ceiling(repeated, subject),
         identifiability=known,
         penalty=penalty,
+        prediction=prediction,
         test=test,
         seconds=seconds,
         fingerprint=fingerprint(subject, config),
     )
 
 
+def _shortlist(
+    winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig
+) -> tuple[np.ndarray, Evaluation]:
+    """The winners of the lowest predicted cost, without repetitions, and what is predicted of them, the best first."""
+    winners = np.unique(winners, axis=0)
+    candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
+    predicted = surrogate_objective(subject.search, config).evaluate(candidates, 0)
+    order = predicted.loss.argsort(stable=True)[: config.objective.validated].tolist()
+    return winners[order], predicted[order]
+
+
+def _prediction_record(
+    predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: list[AuditLog], config: FitConfig
+) -> PredictionRecord:
+    """`predicted` of all validated winners; `simulated` of the chosen one."""
+    log = AuditLog(audits=[audit for one in audits for audit in one.audits])
+    scored = sum(one.simulated for one in audits)
+    terms = {term: float(getattr(predicted.cost, term)[chosen.index]) for term in ("corr", "mean_diff", "ks", "total")}
+    return PredictionRecord(
+        **terms,
+        simulated_total=float(simulated.cost.total[0]),
+        regret=float(chosen.losses[0] - chosen.losses[chosen.index]),
+        rank_correlation=log.rank_correlation,
+        offset=log.offset(len(log.audits)),
+        given_up=any(one.given_up for one in audits),
+        simulated=scored,
+        audits=tuple(log.audits),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Choice:
-    """The candidate that the validation data chose: search coordinates and coefficients (D,), and its simulated score."""
+    """The candidate that the validation data chose: search coordinates and coefficients (D,), its simulated score, its
+    place among all that were simulated, and their losses."""
 
     u: np.ndarray
     coefficients: np.ndarray
     parameters: FICParameters
     validation: Evaluation
+    index: int
+    losses: Tensor
 
 
 def _choose(winners: np.ndarray, space: SearchSpace, objective: SimulationObjective, key: int) -> _Choice:
@@ -317,7 +416,7 @@ def _choose(winners: np.ndarray, space: SearchSpace, objective: SimulationObject
     candidates = space.parameterisation.to_parameters(coefficients)
     validation = objective.evaluate(candidates, key)
     best = int(validation.loss.argmin())
-    return _Choice(winners[best], coefficients[best], candidates[best], validation[[best]])
+    return _Choice(winners[best], coefficients[best], candidates[best], validation[[best]], best, validation.loss)
 
 
 def _free_regions(
@@ -337,7 +436,7 @@ def _free_regions(
     # With the noise that the winners saw: the map fit comes out as it did among them.
     validation = objective.evaluate(path.parameters, stage_keys(subject, config, "validation")[0])
     best = int(validation.loss.argmin())
-    choice = _Choice(chosen.u, path.coefficients[best], path.parameters[best], validation[[best]])
+    choice = _Choice(chosen.u, path.coefficients[best], path.parameters[best], validation[[best]], best, validation.loss)
     return choice, path.table(validation, best)
 
 
@@ -351,6 +450,8 @@ def fingerprint(subject: SubjectData, config: FitConfig) -> str:
     digest = hashlib.sha256()
     versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
     digest.update(json.dumps([versions, subject.subject_id, config.deciding()], sort_keys=True).encode())
+    if config.objective.search == "surrogate":
+        digest.update(load_pretrained(config.objective.surrogate).digest.encode())
     for stage in STAGES:
         scan: Scan = getattr(subject, stage)
         digest.update(json.dumps([scan.tr_s, scan.n_frames]).encode())

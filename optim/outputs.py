@@ -22,6 +22,7 @@ from optim.config import FitConfig
 from optim.fit import FitResult, StageScore, objective_for, stage_keys
 from optim.regional import PenaltyPoint
 from optim.search import Generation
+from optim.surrogate_objective import Audit
 
 _COLUMNS = {
     "index": "Position of the region, from 1",
@@ -111,6 +112,8 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     _write_identifiability(result, folder)
     if result.penalty:
         write_tsv(folder.file("penalty.tsv"), [f.name for f in fields(PenaltyPoint)], map(_penalty_row, result.penalty))
+    if result.prediction is not None:
+        write_tsv(folder.file("audit.tsv"), [f.name for f in fields(Audit)], map(astuple, result.prediction.audits))
     write_npy(folder.file("fc.npy"), result.test.fc[0].numpy())
     write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
     if result.config.output.timeseries:
@@ -202,6 +205,15 @@ def _write_identifiability(result: FitResult, folder: FitFolder) -> None:
     write_tsv(folder.file("identifiability.tsv"), columns, rows)
 
 
+def _prediction_record(result: FitResult) -> dict | None:
+    """Predicted and simulated cost side by side; the single audits stand in audit.tsv."""
+    if result.prediction is None:
+        return None
+    record = asdict(result.prediction)
+    del record["audits"]
+    return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()}
+
+
 def _identifiability_record(result: FitResult) -> dict:
     found = result.identifiability
     return {
@@ -238,6 +250,7 @@ def _record(result: FitResult) -> dict:
         else "linear in the maps plus a penalised deviation of every region (penalty.tsv)",
         "penalty_strength": _finite(result.penalty_strength),
         "identifiability": _identifiability_record(result),
+        "surrogate": _prediction_record(result),
         "bounds": asdict(result.parameterisation.bounds),
         "stages": [asdict(score) for score in result.stages],
         "noise_ceiling": asdict(result.ceiling),

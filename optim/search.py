@@ -19,6 +19,7 @@ from optim.linear_objective import LinearObjective
 from optim.objective import Objective
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
+from optim.surrogate_objective import AuditedObjective, AuditLog
 
 # Those that sample around one start; `GradientSearch` descends from several.
 SAMPLERS: dict[str, Callable[..., Sampler]] = {"cmaes": CMAES, "delssome": DELSSOMESearch}
@@ -52,12 +53,14 @@ class SearchState:
     #: Best candidate within range of each generation that had one, in search coordinates.
     winners: list[np.ndarray] = field(default_factory=list)
     restarts: int = 0
-    #: Random candidates simulated before the search distributions began.
+    #: Random candidates scored before the search distributions began.
     n_initial: int = 0
+    #: Of a search by a surrogate.
+    audits: AuditLog = field(default_factory=AuditLog)
 
     @property
     def n_simulated(self) -> int:
-        """Candidates simulated so far."""
+        """Candidates scored so far."""
         return self.n_initial + sum(row.n_simulated for row in self.trace)
 
 
@@ -97,6 +100,8 @@ def run_search(
         If the checkpoint cannot be read.
     """
     state = load_checkpoint(checkpoint) or SearchState(start)
+    if isinstance(objective, AuditedObjective):
+        objective.log = state.audits
 
     def seeds(purpose: str, *index: int) -> np.random.SeedSequence:
         return stream(optimizer.seed, subject_id, purpose, start, *index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,12 +12,11 @@ from scipy.stats import spearmanr
 import mfm
 from mfm import Cost, FICParameters, Scan
 from mfm.constants import RATE_RANGE_HZ
-from mfm.errors import ConfigError
+from mfm.errors import ConfigError, InputNote
 from mfm.feedback import resting_state
+from optim.config import GATES
 from optim.objective import Evaluation, SimulationObjective
 from surrogate.bundle import Surrogate
-
-GATES = ("classifier", "rate", "none")
 
 # Probability of staying in range below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
@@ -62,6 +62,17 @@ class SurrogateObjective:
         if self.gate not in GATES:
             raise ConfigError("The gate of a surrogate is unknown.", expected=" | ".join(GATES), found=repr(self.gate))
         self.surrogate.check_protocol(self.protocol)
+
+    def check_scan(self) -> None:
+        """Tell (`InputNote`) what of the scan and its connectome lies outside of what the surrogate was trained on."""
+        if outside := self.surrogate.outside(None, self.scan.sc, self.protocol):
+            warnings.warn(
+                InputNote(
+                    "The surrogate was not trained for this scan: " + "; ".join(outside) + ". Audits will show how it does; "
+                    "objective=linear needs no training."
+                ),
+                stacklevel=2,
+            )
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
@@ -109,28 +120,68 @@ class Audit:
     predicted: float
     simulated: float
 
+    @property
+    def stayed(self) -> bool:
+        """Whether simulation stayed within range."""
+        return self.simulated == self.simulated
+
+
+@dataclass
+class AuditLog:
+    """What audits of a search have shown so far; a search keeps it with its checkpoint.
+
+    Attributes
+    ----------
+    calls : int
+        Populations scored.
+    simulated : int
+        Candidates simulated, by audits and since they failed.
+    audits : list of Audit
+    given_up : bool
+        Whether populations are simulated from now on.
+    """
+
+    calls: int = 0
+    simulated: int = 0
+    audits: list[Audit] = field(default_factory=list)
+    given_up: bool = False
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
+        return _rank_correlation(self.audits)
+
+    def offset(self, last: int) -> float:
+        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
+        found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
+        return sum(found) / len(found) if found else 0.0
+
+
+def _rank_correlation(audits: Sequence[Audit]) -> float:
+    pairs = [(audit.predicted, audit.simulated) for audit in audits if audit.stayed]
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
+
 
 @dataclass(eq=False)
 class AuditedObjective:
     """An objective whose predictions are checked by simulation every few populations, and given up where they fail.
 
-    Of every `every`-th population the best candidate and `candidates - 1` others, spread over the ranks of those predicted within
-    range, are simulated with the population's noise. The mean difference corrects predictions from then on (it moves no
-    rank, but makes costs comparable). Where the rank correlation of the last audits falls below `least_rank`, or half of
-    them leave the range, every later population is simulated.
+    Of every `every`-th population the best candidate and `candidates - 1` others, spread over the ranks of those predicted
+    within range, are simulated with the population's noise. Where the rank correlation over all audits falls below
+    `least_rank`, or more than half of the last ones leave the range, every later population is simulated.
+
+    Predictions are not shifted by what audits show: a common offset moves no rank. `AuditLog.offset` tells it.
 
     Parameters
     ----------
-    predicted : Objective
+    predicted : SurrogateObjective
     simulated : SimulationObjective
     every, candidates : int
     least_rank : float
     report : callable, optional
         Told a line of every audit.
-
-    Notes
-    -----
-    Holds what it has seen, unlike other objectives: a search that is resumed begins its audits anew.
+    log : AuditLog
+        Goes on from here.
     """
 
     predicted: SurrogateObjective
@@ -139,33 +190,23 @@ class AuditedObjective:
     candidates: int = 4
     least_rank: float = 0.6
     report: Callable[[str], None] | None = None
-    audits: list[Audit] = field(default_factory=list)
-    calls: int = 0
-    given_up: bool = False
+    log: AuditLog = field(default_factory=AuditLog)
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates, by prediction as long as that holds."""
-        call, self.calls = self.calls, self.calls + 1
-        if self.given_up:
-            return self.simulated.evaluate(p, seed)
+        call, self.log.calls = self.log.calls, self.log.calls + 1
+        if self.log.given_up:
+            return self._simulate(p, seed)
         evaluation = self.predicted.evaluate(p, seed)
         if call % self.every == 0:
             self._audit(p, seed, evaluation, call)
-            if self.given_up:
-                return self.simulated.evaluate(p, seed)
+            if self.log.given_up:
+                return self._simulate(p, seed)
         return evaluation
 
-    @property
-    def rank_correlation(self) -> float:
-        """Spearman's, of predicted and simulated cost over the audits that stayed in range; NaN for too few."""
-        pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.simulated == audit.simulated]
-        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
-
-    @property
-    def offset(self) -> float:
-        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
-        found = [a.simulated - a.predicted for a in self.audits[-3 * self.candidates :] if a.simulated == a.simulated]
-        return sum(found) / len(found) if found else 0.0
+    def _simulate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+        self.log.simulated += p.n_candidates
+        return self.simulated.evaluate(p, seed)
 
     def _audit(self, p: FICParameters, seed: int | Sequence[int], evaluation: Evaluation, call: int) -> None:
         inside = torch.nonzero(evaluation.within_range)[:, 0]
@@ -174,15 +215,16 @@ class AuditedObjective:
         order = inside[evaluation.cost.total[inside].argsort(stable=True)]
         chosen = order[torch.linspace(0, len(order) - 1, min(self.candidates, len(order))).round().long()]
         seeds = seed if isinstance(seed, int) else [seed[k] for k in chosen.tolist()]
-        truth = self.simulated.evaluate(p[chosen], seeds)
+        truth = self._simulate(p[chosen], seeds)
+        log = self.log
         for k, true, ok in zip(chosen.tolist(), truth.cost.total.tolist(), truth.within_range.tolist(), strict=True):
-            self.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
-        last = self.audits[-max(_LEAST_AUDITED, 3 * self.candidates) :]
-        left = sum(audit.simulated != audit.simulated for audit in last)
-        self.given_up = self.rank_correlation < self.least_rank or (len(last) >= _LEAST_AUDITED and 2 * left > len(last))
+            log.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
+        last = log.audits[-max(_LEAST_AUDITED, 3 * self.candidates) :]
+        left = sum(not audit.stayed for audit in last)
+        log.given_up = log.rank_correlation < self.least_rank or (len(last) >= _LEAST_AUDITED and 2 * left > len(last))
         if self.report is not None:
             self.report(
-                f"audit of population {call}: simulated minus predicted cost {self.offset:+.3f}, rank correlation "
-                f"{self.rank_correlation:.2f}, {left} of the last {len(last)} out of range"
-                + ("; from now on all candidates are simulated" if self.given_up else "")
+                f"audit of population {call}: simulated minus predicted cost {log.offset(3 * self.candidates):+.3f}, rank "
+                f"correlation {log.rank_correlation:.2f}, {left} of the last {len(last)} out of range"
+                + ("; from now on all candidates are simulated" if log.given_up else "")
             )

@@ -27,6 +27,9 @@ from surrogate.networks import NetworkConfig, build_network
 SCHEMA = "mfmfit-surrogate/1"
 WEIGHTS, CARD = "model.safetensors", "card.json"
 
+#: Surrogates that ship with the package.
+PRETRAINED = ("fic",)
+
 # Candidates that are predicted at a time: their FC stays near the processor.
 _TOGETHER = 32
 
@@ -167,8 +170,21 @@ class Surrogate:
                 cause="Euler steps of 6 ms shift firing rates: their simulations are another model's",
             )
 
-    def outside(self, p: FICParameters, sc: mfm.Connectome, protocol: Protocol) -> list[str]:
-        """What lies outside of the training envelope, a sentence each."""
+    @property
+    def digest(self) -> str:
+        """sha256 of weights, calibration and recipe: its identity."""
+        digest = hashlib.sha256(self._weights())
+        digest.update(json.dumps([RECIPE, asdict(self.config), self.calibration]).encode())
+        return digest.hexdigest()
+
+    def _weights(self) -> bytes:
+        from safetensors.torch import save
+
+        return save({name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()})
+
+    def outside(self, p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> list[str]:
+        """What of candidates (None: leave them out), connectome and timing lies outside of the training envelope, a
+        sentence each."""
         found = []
         for name, (low, high) in measured(p, sc, protocol).items():
             if name not in self.envelope:
@@ -182,10 +198,7 @@ class Surrogate:
 
     def save(self, folder: str | Path, **more: Any) -> Path:
         """Write the bundle into `folder`; `more` joins the card."""
-        from safetensors.torch import save
-
-        folder = Path(folder)
-        weights = save({name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()})
+        folder, weights = Path(folder), self._weights()
         write_atomic(folder / WEIGHTS, lambda path: path.write_bytes(weights))
         card = {
             "schema": SCHEMA,
@@ -206,7 +219,7 @@ class Surrogate:
         return write_json(folder / CARD, card)
 
 
-def measured(p: FICParameters, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
+def measured(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
     """The quantities of an envelope, each with its smallest and largest value."""
     strength = sc.weights.sum(axis=1).mean()
     values = {
@@ -216,7 +229,8 @@ def measured(p: FICParameters, sc: mfm.Connectome, protocol: Protocol) -> dict[s
         "largest_weight": (sc.weights.max(), sc.weights.max()),
         "mean_strength": (strength, strength),
     }
-    values |= {name: (x.min(), x.max()) for name in ("w_EE", "w_EI", "sigma", "G") if (x := getattr(p, name)) is not None}
+    if p is not None:
+        values |= {name: (x.min(), x.max()) for name in ("w_EE", "w_EI", "sigma", "G") for x in [getattr(p, name)]}
     return {name: (float(low), float(high)) for name, (low, high) in values.items()}
 
 
@@ -233,13 +247,13 @@ def untrained(config: NetworkConfig | None = None) -> Surrogate:
     return Surrogate(build_network(config).eval(), config, Calibration(), {}, "exponential")
 
 
-def load_pretrained(folder: str | Path) -> Surrogate:
+def load_pretrained(name: str | Path = "fic") -> Surrogate:
     """Load a trained surrogate.
 
     Parameters
     ----------
-    folder : path
-        Holds ``model.safetensors`` and ``card.json``, as ``mfmfit train`` writes them.
+    name : str or path, default "fic"
+        One that ships (`PRETRAINED`), or a folder with ``model.safetensors`` and ``card.json`` (``mfmfit train``).
 
     Raises
     ------
@@ -256,12 +270,12 @@ def load_pretrained(folder: str | Path) -> Surrogate:
     ...     surrogate.load_pretrained(folder).scheme
     'exponential'
     """
-    folder = Path(folder)
+    folder = Path(__file__).parent / "pretrained" / str(name) if str(name) in PRETRAINED else Path(name).expanduser()
     for file in (CARD, WEIGHTS):
         if not (folder / file).is_file():
             raise MissingInputError(
-                f"There is no surrogate in {folder}.",
-                expected=f"a folder with {CARD} and {WEIGHTS}",
+                f"There is no surrogate {name}.",
+                expected=f"{' | '.join(PRETRAINED)}, or a folder with {CARD} and {WEIGHTS}",
                 found=f"no {folder / file}",
                 fix="mfmfit train makes one",
             )

@@ -123,7 +123,8 @@ def _group(corpus: Corpus, shard: ShardRow) -> Iterator[Group]:
     if not kept:
         return
     rows = torch.cat(kept)
-    found = Features(*(torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "summary", "fc")), parts[0].sc)
+    tokens, summary, fc = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "summary", "fc"))
+    found = Features(tokens, summary, fc, parts[0].sc)
     records = records[rows.numpy()]
     rate_E = torch.from_numpy(records["rate_E"].copy())
     slow_time = found.summary[:, GLOBAL_FEATURES.index("log_slow_time")].exp()

@@ -1,9 +1,9 @@
 """How far the 3 Hz state may be pushed before it runs away: a one-dimensional picture without any integration.
 
-Along a direction of displacement S_I follows S_E at once (it is fast), so that the drift of S_E is known in closed form. Projected
-on the slowest mode it is a force on one coordinate: where it turns outward is the top of a barrier, and the work against it
-over the noise is the exponent of Kramers' escape rate. `mfm.basin_margin` finds the same by integrating; this is a
-feature for learning, fifty times cheaper, which knows nothing of what happens off the line.
+Along a direction of displacement S_I follows S_E at once (it is fast), so that the drift of S_E is known in closed form.
+Projected on the slowest mode it is a force on one coordinate: where it turns outward is the top of a barrier, and the
+work against it over the noise is the exponent of Kramers' escape rate. `mfm.basin_margin` finds the same by integrating; this
+is a feature for learning, fifty times cheaper, which knows nothing of what happens off the line.
 """
 
 from __future__ import annotations

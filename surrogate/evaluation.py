@@ -181,7 +181,10 @@ def _linear(group: Group, sc: mfm.Connectome, stayed: Tensor) -> Statistics:
 
 def _accuracies(group: Group, parts: list) -> list[Accuracy]:
     truth, first, second = (_joined([part[0][k] for part in parts]) for k in range(3))
-    methods = {"surrogate": (truth, _joined([part[1] for part in parts])), "linear": (truth, _joined([part[2] for part in parts]))}
+    methods = {
+        "surrogate": (truth, _joined([part[1] for part in parts])),
+        "linear": (truth, _joined([part[2] for part in parts])),
+    }
     methods["other half"] = (second, first)
     shard = group.shard
     return [

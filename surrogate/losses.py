@@ -63,7 +63,7 @@ def losses(output: Output, bands_hz: Tensor, labels: Labels) -> Losses:
     ).mean(dim=1)
     errors = (fc_error, mean_error, fcd_error, rate_error)
     means = [torch.where(stayed, error, torch.zeros_like(error)).sum() / n for error in errors]
-    return Losses(*means, within=within_loss(output.logit, bands_hz, labels))
+    return Losses(*means, within_loss(output.logit, bands_hz, labels))
 
 
 def within_loss(logits: Tensor, bands_hz: Tensor, labels: Labels) -> Tensor:

@@ -14,6 +14,9 @@ from surrogate.data import Batch, Group
 from surrogate.losses import Losses, losses, random_bands
 from surrogate.networks import NetworkConfig, build_network
 
+# Share of the steps in which the learning rate rises.
+_RISE = 0.05
+
 
 class Batches(IterableDataset):
     """Candidates of one connectome and timing at a time, in another order every epoch.
@@ -28,6 +31,9 @@ class Batches(IterableDataset):
 
     def __init__(self, groups: list[Group], size: int, seed: int | None):
         self.groups, self.size, self.seed, self.epoch = groups, size, seed, 0
+
+    def __len__(self) -> int:
+        return sum(-(-len(group) // self.size) for group in self.groups)
 
     def __iter__(self):
         generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed * 100_003 + self.epoch)
@@ -69,7 +75,7 @@ class SurrogateModule(lightning.LightningModule):
         A dict where a checkpoint is read: checkpoints hold plain types.
     learning_rate, weight_decay : float
     epochs : int
-        Over which the learning rate falls to 0.
+        Over which the learning rate rises (for a twentieth of them) and falls to 0.
     """
 
     def __init__(self, network: NetworkConfig | dict, learning_rate: float, weight_decay: float, epochs: int):
@@ -102,6 +108,8 @@ class SurrogateModule(lightning.LightningModule):
 
     def configure_optimizers(self):
         h = self.hparams
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=h.learning_rate, weight_decay=h.weight_decay)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=h.epochs)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=h["learning_rate"], weight_decay=h["weight_decay"])
+        # One rise and one fall over all steps; at the step and not at the epoch, as few epochs are enough.
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, h["learning_rate"], total_steps=steps, pct_start=_RISE)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

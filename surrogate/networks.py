@@ -235,9 +235,9 @@ class PooledNetwork(nn.Module):
         return Output(fc, self.fcd(pooled), rate_E, self.within(pooled, _bands(bands_hz, pooled)))
 
 
-def build_network(config: NetworkConfig) -> nn.Module:
+def build_network(config: NetworkConfig) -> TokenNetwork | PooledNetwork:
     """The network that a configuration describes, untrained."""
-    return {"tokens": TokenNetwork, "pooled": PooledNetwork}[config.name](config)
+    return TokenNetwork(config) if config.name == "tokens" else PooledNetwork(config)
 
 
 def _corrected(fc: Tensor, z: Tensor, correction: Tensor) -> Tensor:

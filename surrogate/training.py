@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
 
 import mfm
-from mfm.errors import OutputError
+from mfm.errors import MfmfitError, OutputError
 from mfm.io import write_json
 from surrogate.bundle import Surrogate, load_pretrained, measured
 from surrogate.calibration import Calibration, fit_calibration
@@ -73,6 +73,7 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
     trainer.fit(module, datamodule=CorpusData(train_groups, validation, config), ckpt_path=last if last.is_file() else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    _check_finite(trainer, folder)
     module = SurrogateModule.load_from_checkpoint(folder / "checkpoints/best.ckpt", weights_only=True)
     surrogate = Surrogate(
         module.network.eval().cpu(),
@@ -100,7 +101,7 @@ def calibrated(surrogate: Surrogate, groups: list[Group]) -> Calibration:
 
 def _begin(folder: Path, config: TrainConfig, corpus: Corpus) -> None:
     settings = config.as_dict()
-    for name in ("folder", "corpus", "devices", "accelerator", "epochs", "patience"):
+    for name in ("folder", "corpus", "devices", "accelerator", "patience"):
         del settings[name]
     settings["corpus_manifest_sha256"] = file_digest(corpus.folder / "manifest.json")
     path = folder / _SETTINGS
@@ -113,6 +114,17 @@ def _begin(folder: Path, config: TrainConfig, corpus: Corpus) -> None:
             )
         return
     write_json(path, settings)
+
+
+def _check_finite(trainer: lightning.Trainer, folder: Path) -> None:
+    loss = trainer.callback_metrics.get("val_loss")
+    if loss is not None and not torch.isfinite(loss):
+        raise MfmfitError(
+            "The training diverged.",
+            found=f"a validation loss of {float(loss)} after epoch {trainer.current_epoch}",
+            cause="learning_rate is too large",
+            fix=f"delete {folder}, and train with a smaller learning_rate",
+        )
 
 
 def _loaded(corpus: Corpus, split: str, say: Callable[[str], None]) -> list[Group]:

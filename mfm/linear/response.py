@@ -53,8 +53,8 @@ class LinearStatus(IntEnum):
 class SlowModes(NamedTuple):
     """Relaxation of S_E around the fixed point.
 
-    ``rate`` (B, N) per second, ascending. Of the slowest mode: ``direction`` and ``projection`` (B, N), whose product summed over
-    regions is 1, and ``std`` (B,), the standard deviation of its amplitude in units of ``direction``.
+    ``rate`` (B, N) per second, ascending. Of the slowest mode: ``direction`` and ``projection`` (B, N), whose product summed
+    over regions is 1, and ``std`` (B,), the standard deviation of its amplitude in units of ``direction``.
 
     Examples
     --------

@@ -83,9 +83,9 @@ def test_good_predictions_are_kept_and_their_offset_is_told():
     for seed in range(10):
         audited.evaluate(candidates(20), seed)
     assert truth.asked == [4] * 5
-    assert audited.offset == pytest.approx(0.3)
-    assert audited.rank_correlation == pytest.approx(1.0)
-    assert not audited.given_up
+    assert audited.log.offset(12) == pytest.approx(0.3)
+    assert audited.log.rank_correlation == pytest.approx(1.0)
+    assert not audited.log.given_up
     assert "simulated minus predicted cost +0.300" in lines[0]
 
 
@@ -95,7 +95,7 @@ def test_predictions_that_fail_are_given_up_for_simulation(truth):
     audited = AuditedObjective(Told(lambda G: G), truth, every=1, candidates=4, report=lines.append)
     for seed in range(6):
         audited.evaluate(candidates(20), seed)
-    assert audited.given_up
+    assert audited.log.given_up
     # Three audits of four, whole populations from the third on.
     assert truth.asked == [4, 4, 4, 20, 20, 20, 20]
     assert "from now on all candidates are simulated" in lines[-1]
@@ -106,4 +106,4 @@ def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
     audited = AuditedObjective(predicted, SimulationObjective(scan, protocol, n_repeats=1), every=5, candidates=2)
     found = audited.evaluate(candidates(5), [1, 2, 3, 4, 5])
     assert len(found.loss) == 5
-    assert len(audited.audits) == 2
+    assert len(audited.log.audits) == 2

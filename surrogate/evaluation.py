@@ -81,9 +81,9 @@ class ClassifierAccuracy:
     Attributes
     ----------
     sets, stayed : int
-        Stayed: in all realisations.
+        Stayed: in at least half of the realisations, as a probability of one half says.
     auc, balanced_accuracy, calibration_error : float
-        Of the probability to stay in one realisation; its error against the share of realisations that did.
+        Of the probability to stay in one realisation, by itself, cut at one half, and against the share that did.
     """
 
     sets: int
@@ -130,7 +130,7 @@ def evaluate(
 
 def classifier_accuracy(p: np.ndarray, share: np.ndarray) -> ClassifierAccuracy:
     """Figures of probabilities `p` against the share of realisations that stayed."""
-    stayed = share == 1
+    stayed = share >= 0.5
     return ClassifierAccuracy(
         sets=len(p),
         stayed=int(stayed.sum()),

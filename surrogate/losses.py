@@ -52,18 +52,26 @@ def losses(output: Output, bands_hz: Tensor, labels: Labels) -> Losses:
     noise = (1 - predicted.detach() ** 2).square().mean(dim=1) / samples
     fc_error = (predicted - simulated).square().mean(dim=1) / (noise + _FC_ERROR**2)
     # The mean over edges is as noisy as the edges' common part: about its own size over the samples.
-    mean = predicted.mean(dim=1)
-    noise = (mean.detach() * (1 - mean.detach())).square() / samples * 2
-    deviation = (mean - simulated.mean(dim=1)) / (noise + _MEAN_FC_ERROR**2).sqrt()
+    mean_fc = predicted.mean(dim=1)
+    noise = (mean_fc.detach() * (1 - mean_fc.detach())).square() / samples * 2
+    deviation = (mean_fc - simulated.mean(dim=1)) / (noise + _MEAN_FC_ERROR**2).sqrt()
     mean_error = torch.nn.functional.huber_loss(deviation, torch.zeros_like(deviation), reduction="none", delta=_OUTLIER)
     # A realisation's FCD distribution varies by about 0.1 where 120 samples make a scan.
     fcd_error = (output.fcd_cdf - labels.fcd_cdf.float()).square().mean(dim=1) / (0.5 / samples + _FCD_ERROR**2)
     rate_error = torch.nn.functional.smooth_l1_loss(
         output.rate_E / _RATE_ERROR_HZ, labels.rate_E / _RATE_ERROR_HZ, reduction="none"
     ).mean(dim=1)
-    errors = (fc_error, mean_error, fcd_error, rate_error)
-    means = [torch.where(stayed, error, torch.zeros_like(error)).sum() / n for error in errors]
-    return Losses(*means, within_loss(output.logit, bands_hz, labels))
+
+    def mean_of_stayed(error: Tensor) -> Tensor:
+        return torch.where(stayed, error, torch.zeros_like(error)).sum() / n
+
+    return Losses(
+        fc=mean_of_stayed(fc_error),
+        mean_fc=mean_of_stayed(mean_error),
+        fcd=mean_of_stayed(fcd_error),
+        rate=mean_of_stayed(rate_error),
+        within=within_loss(output.logit, bands_hz, labels),
+    )
 
 
 def within_loss(logits: Tensor, bands_hz: Tensor, labels: Labels) -> Tensor:

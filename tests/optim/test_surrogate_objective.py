@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -6,8 +7,11 @@ import torch
 
 import mfm
 from mfm import Cost
-from mfm.errors import ConfigError, InputError
+from mfm.errors import ConfigError, InputError, InputNote
 from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
+from optim.config import ObjectiveConfig
+from optim.fit import fingerprint, fit_subject, prepare
+from optim.outputs import FitFolder, write_fit
 from surrogate import untrained
 
 SC = mfm.Connectome([[0, 0.02, 0.01], [0.02, 0, 0.005], [0.01, 0.005, 0]])
@@ -107,3 +111,76 @@ def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
     found = audited.evaluate(candidates(5), [1, 2, 3, 4, 5])
     assert len(found.loss) == 5
     assert len(audited.log.audits) == 2
+
+
+@pytest.fixture
+def by_surrogate(config, tmp_path):
+    """A fit by a surrogate that was never trained: a gate of stability alone lets candidates through."""
+    untrained().save(tmp_path / "surrogate")
+    objective = replace(
+        config.objective,
+        search="surrogate",
+        surrogate=str(tmp_path / "surrogate"),
+        gate="none",
+        audit_every=2,
+        audit_candidates=3,
+        least_rank=-1.0,
+        validated=3,
+    )
+    return replace(config, objective=objective)
+
+
+def test_a_fit_tells_prediction_and_simulation_side_by_side(subject, by_surrogate):
+    folder = FitFolder(by_surrogate)
+    folder.begin("fingerprint")
+    result = fit_subject(subject, by_surrogate)
+    write_fit(result, folder)
+    found = result.prediction
+    assert found.simulated >= len(found.audits) > 0
+    assert found.regret >= 0
+    assert found.simulated_total == result.stages[0].total
+    assert next(score for score in result.stages if score.stage == "validation").candidates <= 3
+    record = json.loads(folder.file("regional.json").read_text())["surrogate"]
+    assert record["total"] == found.total
+    assert len(folder.file("audit.tsv").read_text().splitlines()) == 1 + len(found.audits)
+
+
+def test_an_interrupted_search_goes_on_with_its_audits(subject, by_surrogate, tmp_path):
+    whole = fit_subject(subject, by_surrogate)
+
+    def stop(row):
+        if row.generation == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_subject(subject, by_surrogate, tmp_path / "work", stop)
+    resumed = fit_subject(subject, by_surrogate, tmp_path / "work")
+    assert repr(resumed.prediction) == repr(whole.prediction)  # NaN is not itself
+    assert torch.equal(resumed.coefficients, whole.coefficients)
+
+
+def test_another_surrogate_is_another_fit(subject, by_surrogate):
+    before = fingerprint(subject, by_surrogate)
+    torch.manual_seed(7)
+    untrained().save(by_surrogate.objective.surrogate)
+    assert fingerprint(subject, by_surrogate) != before
+
+
+def test_a_scan_outside_of_training_is_told_before_work(subject, by_surrogate):
+    replace(untrained(), envelope={"n_regions": (40.0, 160.0)}).save(by_surrogate.objective.surrogate)
+    with pytest.warns(InputNote, match=r"not trained for this scan: n_regions is 8, training covered 40 to 160"):
+        prepare(subject, by_surrogate)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gate": "all"}, "objective.gate has an unknown value"),
+        ({"search": "surrogate", "audit_candidates": 1}, "audit_candidates is too small"),
+        ({"least_rank": 2.0}, "least_rank is not a correlation"),
+        ({"validated": 5}, "picks winners by a surrogate's prediction"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        ObjectiveConfig(**values)

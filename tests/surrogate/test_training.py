@@ -98,7 +98,7 @@ def test_a_folder_with_another_training_is_left_alone(surrogate, config):
 def test_evaluation_sets_the_surrogate_beside_linear_response_and_noise(surrogate, corpus, tmp_path):
     found, classifier, ms = evaluate(surrogate, corpus)
     assert {row.method for row in found} == {"surrogate", "linear", "other half"}
-    assert classifier.auc > 0.5
+    assert 0 < classifier.stayed < classifier.sets
     assert "linear" in summary_table(found, classifier, ms)
     assert "surrogate" in write_accuracies(tmp_path / "table.tsv", found).read_text()
 
@@ -137,7 +137,7 @@ def test_damaged_bundles_are_told_by_name(surrogate, config, tmp_path):
     card.write_text("{")
     with pytest.raises(InputError, match=r"card\.json is not a card"):
         load_pretrained(tmp_path)
-    with pytest.raises(MissingInputError, match="There is no surrogate in"):
+    with pytest.raises(MissingInputError, match=r"There is no surrogate .*nowhere"):
         load_pretrained(tmp_path / "nowhere")
 
 

@@ -104,10 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         help="compare a surrogate, and linear response alone, with simulations of a corpus",
         description="Compare a surrogate, and linear response alone, with the simulations of a corpus's test connectomes.",
     )
-    evaluate.add_argument("--surrogate", required=True, metavar="FOLDER", help="what mfmfit train wrote")
+    evaluate.add_argument("--surrogate", required=True, metavar="FOLDER", help="fic, or what mfmfit train wrote")
     evaluate.add_argument("--corpus", required=True, metavar="FOLDER")
     evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"))
     evaluate.add_argument("--out", metavar="FILE", help="also write the table of all connectomes (tsv)")
+    evaluate.add_argument("--figure", metavar="FILE", help="also draw it (png)")
     evaluate.set_defaults(run=_evaluate)
 
     demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
@@ -300,10 +301,14 @@ def _evaluate(args) -> int:
     from surrogate.corpus.store import Corpus
     from surrogate.evaluation import evaluate, summary_table, write_accuracies
 
-    found, classifier, ms = evaluate(load_pretrained(args.surrogate), Corpus(args.corpus), args.split, _say)
+    report = evaluate(load_pretrained(args.surrogate), Corpus(args.corpus), args.split, _say)
     if args.out is not None:
-        write_accuracies(Path(args.out), found)
-    print(summary_table(found, classifier, ms))
+        write_accuracies(Path(args.out), report)
+    if args.figure is not None:
+        from optim.surrogate_figure import write_surrogate_figure
+
+        write_surrogate_figure(Path(args.figure), report)
+    print(summary_table(report))
     return 0
 
 

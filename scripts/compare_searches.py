@@ -1,6 +1,7 @@
-"""Searches by theory side by side, and what regional freedom adds: ``python scripts/compare_searches.py``.
+"""Searches side by side, and what regional freedom adds: ``python scripts/compare_searches.py``.
 
-Fits the same data by CMA-ES and by gradients, each with the penalty path of the 3N + 1 fit, and prints markdown tables.
+Fits the same data by theory (CMA-ES and gradients), by a surrogate or by simulation alone, each with the penalty path of the
+3N + 1 fit, and prints markdown tables.
 The settings are those of ``mfmfit fit`` for the data (``data.*``, ``acquisition``, ``atlas``, ``model``, ...); fits that are
 already in OUT are read, not repeated. One thread for linear algebra is often faster on small matrices: OMP_NUM_THREADS=1.
 """
@@ -17,10 +18,14 @@ from optim.cli import fit_and_write
 from optim.configuration import compose
 from optim.outputs import FitFolder
 
+_CMAES = ("optimizer=cmaes", "optimizer.population=60", "optimizer.generations=80")
 SEARCHES = {
-    "cmaes": ("optimizer=cmaes", "optimizer.population=60", "optimizer.generations=80"),
-    "gradient": ("optimizer=gradient",),
+    "cmaes": ("objective=linear", *_CMAES),
+    "gradient": ("objective=linear", "optimizer=gradient"),
+    "surrogate": ("objective=surrogate", *_CMAES),
+    "simulation": ("objective=simulation", *_CMAES),
 }
+_BY_THEORY = ("cmaes", "gradient")
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -32,7 +37,7 @@ def fitted(search: str, args) -> FitFolder:
     """The finished fit of one search, made if need be."""
     regional = "model.regional=" + str(not args.maps_only).lower()
     quiet = ("output.figures=false", f"output.folder={Path(args.out) / search}", regional)
-    config = compose(["objective=linear", *SEARCHES[search], *args.settings, *quiet])
+    config = compose([*SEARCHES[search], *args.settings, *quiet])
     subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     fit_and_write(subject, config)
     return FitFolder(config)
@@ -44,7 +49,8 @@ def best_predicted(folder: FitFolder) -> float:
 
 def summary(search: str, folder: FitFolder) -> str:
     stages = {row["stage"]: row for row in read(folder.file("fit.tsv"))}
-    seconds = json.loads(folder.file("regional.json").read_text(encoding="utf-8"))["seconds"]
+    record = json.loads(folder.file("regional.json").read_text(encoding="utf-8"))
+    seconds = record["seconds"]
     path = read(folder.file("penalty.tsv")) if folder.file("penalty.tsv").exists() else []
     maps = path[0] if path else stages["validation"]
     cells = (
@@ -54,10 +60,20 @@ def summary(search: str, folder: FitFolder) -> str:
         maps["in_range"],
         f"{float(stages['validation']['total']):.3f}",
         f"{float(stages['test']['total']):.3f}",
+        str(simulations(search, record)),
         f"{seconds['search'] / 60:.1f}",
         f"{(seconds['validation'] + seconds.get('regional', 0)) / 60:.1f}",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def simulations(search: str, record: dict) -> int:
+    """Scans simulated to search and to choose: candidates times realisations."""
+    found = {stage["stage"]: stage for stage in record["stages"]}
+    searched = found["search"]["candidates"] if search == "simulation" else 0
+    if search == "surrogate":
+        searched = record["surrogate"]["simulated"]
+    return (searched + found["validation"]["candidates"]) * found["search"]["realisations"]
 
 
 def print_path(search: str, folder: FitFolder) -> None:
@@ -75,12 +91,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="+", metavar="SETTING=VALUE", help="as for mfmfit fit")
     parser.add_argument("--out", required=True, metavar="FOLDER")
-    parser.add_argument("--searches", nargs="+", choices=tuple(SEARCHES), default=tuple(SEARCHES))
+    parser.add_argument("--searches", nargs="+", choices=tuple(SEARCHES), default=_BY_THEORY)
     parser.add_argument("--maps-only", action="store_true", help="without the 3N + 1 fit")
     args = parser.parse_args()
     folders = {search: fitted(search, args) for search in args.searches}
-    print("\n| search | best predicted | validation, map fit | in range | validation, chosen | test | search min | rest min |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| search | best predicted | validation, map fit | in range | validation, chosen | test | scans simulated | search min | rest min |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for search, folder in folders.items():
         print(summary(search, folder))
     if not args.maps_only:

@@ -21,6 +21,7 @@ from surrogate.calibration import expected_calibration_error
 from surrogate.corpus.store import Corpus
 from surrogate.data import Group, load_groups
 from surrogate.fcd_grid import from_grid, to_grid
+from surrogate.features import GLOBAL_FEATURES
 from surrogate.losses import staying_share
 
 # Sets of a connectome whose simulated FC and FCD serve as what the others are fitted to.
@@ -30,6 +31,8 @@ _TARGETS = 6
 _BINS = 2000
 
 _SAMPLES, _WINDOW_STEP = 3, 5
+
+_BARRIERS = [k for k, name in enumerate(GLOBAL_FEATURES) if name.startswith("log_barrier")]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class ClassifierAccuracy:
         Stayed: in at least half of the realisations, as a probability of one half says.
     auc, balanced_accuracy, calibration_error : float
         Of the probability to stay in one realisation, by itself, cut at one half, and against the share that did.
+    barrier_auc : float
+        Of the lowest barrier that noise must climb (`surrogate.escape`), which needs no learning.
     """
 
     sets: int
@@ -91,12 +96,35 @@ class ClassifierAccuracy:
     auc: float
     balanced_accuracy: float
     calibration_error: float
+    barrier_auc: float
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """How well a surrogate does.
+
+    Attributes
+    ----------
+    accuracies : tuple of Accuracy
+        Per connectome and method.
+    classifier : ClassifierAccuracy
+    milliseconds : float
+        Per candidate, features and network.
+    probability, share : array
+        Of each stable set: predicted probability of staying within range, and share of realisations that did.
+    """
+
+    accuracies: tuple[Accuracy, ...]
+    classifier: ClassifierAccuracy
+    milliseconds: float
+    probability: np.ndarray
+    share: np.ndarray
 
 
 def evaluate(
     surrogate: Surrogate, corpus: Corpus, split: str = "test", progress: Callable[[str], None] | None = None
-) -> tuple[list[Accuracy], ClassifierAccuracy, float]:
-    """Figures per connectome and method, of the classifier, and milliseconds per candidate (features and network).
+) -> Report:
+    """Compare predictions with the simulations of a corpus.
 
     Raises
     ------
@@ -105,7 +133,8 @@ def evaluate(
     """
     say = progress or (lambda line: None)
     groups = load_groups(corpus, split)
-    probabilities, shares, found, seconds, n = [], [], [], 0.0, 0
+    probabilities, shares, barriers, seconds, n = [], [], [], 0.0, 0
+    found: list[Accuracy] = []
     for name in sorted({group.shard.connectome for group in groups}):
         of_connectome = [group for group in groups if group.shard.connectome == name]
         parts = []
@@ -116,6 +145,7 @@ def evaluate(
             seconds, n = seconds + time.perf_counter() - began, n + len(group)
             probabilities.append(predicted.p_within_range)
             shares.append(staying_share(torch.tensor(RATE_RANGE_HZ), group.labels))
+            barriers.append(group.features.summary[:, _BARRIERS].amin(dim=1))
             stayed = group.labels.stayed
             if stayed.any():
                 linear = _linear(group, sc, stayed)
@@ -124,12 +154,12 @@ def evaluate(
         if parts:
             found += _accuracies(of_connectome[0], parts)
             say(f"{name}: done")
-    p, share = torch.cat(probabilities).double().numpy(), torch.cat(shares).double().numpy()
-    return found, classifier_accuracy(p, share), 1e3 * seconds / n
+    p, share, barrier = (torch.cat(x).double().numpy() for x in (probabilities, shares, barriers))
+    return Report(tuple(found), classifier_accuracy(p, share, barrier), 1e3 * seconds / n, p, share)
 
 
-def classifier_accuracy(p: np.ndarray, share: np.ndarray) -> ClassifierAccuracy:
-    """Figures of probabilities `p` against the share of realisations that stayed."""
+def classifier_accuracy(p: np.ndarray, share: np.ndarray, barrier: np.ndarray) -> ClassifierAccuracy:
+    """Figures of probabilities `p` against the share of realisations that stayed, and of a score that needs no learning."""
     stayed = share >= 0.5
     return ClassifierAccuracy(
         sets=len(p),
@@ -137,6 +167,7 @@ def classifier_accuracy(p: np.ndarray, share: np.ndarray) -> ClassifierAccuracy:
         auc=area_under_curve(stayed, p),
         balanced_accuracy=balanced_accuracy(stayed, p >= 0.5),
         calibration_error=expected_calibration_error(p, share),
+        barrier_auc=area_under_curve(stayed, barrier),
     )
 
 
@@ -235,9 +266,9 @@ def _square(upper: Tensor) -> Tensor:
     return matrix
 
 
-def write_accuracies(path: Path, found: list[Accuracy]) -> Path:
+def write_accuracies(path: Path, report: Report) -> Path:
     """The table as tsv."""
-    return write_tsv(path, [f.name for f in fields(Accuracy)], [astuple(row) for row in found])
+    return write_tsv(path, [f.name for f in fields(Accuracy)], [astuple(row) for row in report.accuracies])
 
 
 def _median(values: list[float]) -> float:
@@ -245,18 +276,18 @@ def _median(values: list[float]) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
-def summary_table(found: list[Accuracy], classifier: ClassifierAccuracy, ms: float) -> str:
+def summary_table(report: Report) -> str:
     """Medians over connectomes, as text."""
     names = ("fc_r", "fc_error", "mean_fc_error", "ks", "cost_r", "cost_rank", "ks_rank", "regret")
     lines = [f"{'median over connectomes':<26}" + "".join(f"{name:>15}" for name in names)]
-    for method in dict.fromkeys(row.method for row in found):
-        rows = [row for row in found if row.method == method]
+    for method in dict.fromkeys(row.method for row in report.accuracies):
+        rows = [row for row in report.accuracies if row.method == method]
         values = [_median([getattr(row, name) for row in rows]) for name in names]
         lines.append(f"{method:<26}" + "".join(f"{value:>15.3f}" for value in values))
-    c = classifier
+    c = report.classifier
     lines.append(
         f"within range ({c.stayed} of {c.sets} sets): AUC {c.auc:.4f}, balanced accuracy {c.balanced_accuracy:.3f}, "
-        f"calibration error {c.calibration_error:.3f}"
+        f"calibration error {c.calibration_error:.3f}; AUC of the barrier alone {c.barrier_auc:.4f}"
     )
-    lines.append(f"{ms:.2f} ms per candidate, features included")
+    lines.append(f"{report.milliseconds:.2f} ms per candidate, features included")
     return "\n".join(lines)

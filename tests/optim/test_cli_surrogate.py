@@ -11,7 +11,9 @@ def test_from_a_corpus_to_an_evaluated_surrogate(tmp_path, capsys):
     assert "epoch 1/1: loss" in capsys.readouterr().err
     table = tmp_path / "table.tsv"
     evaluate = ["evaluate-surrogate", "--surrogate", f"{tmp_path}/surrogate", "--corpus", f"{tmp_path}/corpus"]
-    assert main([*evaluate, "--out", str(table)]) == 0
+    figure = tmp_path / "figure.png"
+    assert main([*evaluate, "--out", str(table), "--figure", str(figure)]) == 0
+    assert figure.read_bytes().startswith(b"\x89PNG")
     assert "within range" in capsys.readouterr().out
     assert table.read_text().startswith("connectome\tkind\tmethod")
     assert main(["evaluate-surrogate", "--surrogate", str(tmp_path), "--corpus", f"{tmp_path}/corpus"]) == 66

@@ -96,11 +96,11 @@ def test_a_folder_with_another_training_is_left_alone(surrogate, config):
 
 
 def test_evaluation_sets_the_surrogate_beside_linear_response_and_noise(surrogate, corpus, tmp_path):
-    found, classifier, ms = evaluate(surrogate, corpus)
-    assert {row.method for row in found} == {"surrogate", "linear", "other half"}
-    assert 0 < classifier.stayed < classifier.sets
-    assert "linear" in summary_table(found, classifier, ms)
-    assert "surrogate" in write_accuracies(tmp_path / "table.tsv", found).read_text()
+    report = evaluate(surrogate, corpus)
+    assert {row.method for row in report.accuracies} == {"surrogate", "linear", "other half"}
+    assert 0 < report.classifier.stayed < report.classifier.sets
+    assert "linear" in summary_table(report)
+    assert "surrogate" in write_accuracies(tmp_path / "table.tsv", report).read_text()
 
 
 def test_outside_of_what_training_covered_it_says_what_is(surrogate, corpus):

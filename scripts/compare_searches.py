@@ -95,9 +95,8 @@ def main() -> None:
     parser.add_argument("--maps-only", action="store_true", help="without the 3N + 1 fit")
     args = parser.parse_args()
     folders = {search: fitted(search, args) for search in args.searches}
-    print(
-        "\n| search | best predicted | validation, map fit | in range | validation, chosen | test | scans simulated | search min | rest min |"
-    )
+    columns = ("search", "best predicted", "validation, map fit", "in range", "validation, chosen", "test", "scans simulated")
+    print("\n| " + " | ".join((*columns, "search min", "rest min")) + " |")
     print("|---|---|---|---|---|---|---|---|---|")
     for search, folder in folders.items():
         print(summary(search, folder))

@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--corpus", required=True, metavar="FOLDER")
     evaluate.add_argument("--split", default="test", choices=("train", "validation", "test"))
     evaluate.add_argument("--out", metavar="FILE", help="also write the table of all connectomes (tsv)")
+    evaluate.add_argument("--record", action="store_true", help="put the figures into the surrogate's card")
     evaluate.add_argument("--figure", metavar="FILE", help="also draw it (png)")
     evaluate.set_defaults(run=_evaluate)
 
@@ -299,9 +300,12 @@ def _train(args) -> int:
 def _evaluate(args) -> int:
     from surrogate.bundle import load_pretrained
     from surrogate.corpus.store import Corpus
-    from surrogate.evaluation import evaluate, summary_table, write_accuracies
+    from surrogate.evaluation import evaluate, record, summary_table, write_accuracies
 
-    report = evaluate(load_pretrained(args.surrogate), Corpus(args.corpus), args.split, _say)
+    surrogate = load_pretrained(args.surrogate)
+    report = evaluate(surrogate, Corpus(args.corpus), args.split, _say)
+    if args.record:
+        record(surrogate, Path(args.surrogate), report)
     if args.out is not None:
         write_accuracies(Path(args.out), report)
     if args.figure is not None:

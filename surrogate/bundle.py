@@ -129,9 +129,14 @@ class Surrogate:
         >>> found.fc.shape, found.fcd_cdf.shape
         (torch.Size([2, 3, 3]), torch.Size([2, 10000]))
         """
-        if outside := self.outside(p, sc, protocol):
+        found = self.predict_unchecked(p, sc, protocol, band_hz, n_bins)
+        outside = self.outside(p, sc, protocol)
+        if found.stable.any():
+            mean_fc = mfm.upper_triangle(found.fc[found.stable]).mean(dim=1)
+            outside += self._beyond({"mean_fc": (float(mean_fc.min()), float(mean_fc.max()))})
+        if outside:
             warnings.warn(InputNote("The surrogate was not trained for this: " + "; ".join(outside)), stacklevel=2)
-        return self.predict_unchecked(p, sc, protocol, band_hz, n_bins)
+        return found
 
     def predict_unchecked(self, p, sc, protocol, band_hz=RATE_RANGE_HZ, n_bins=10000) -> Prediction:
         """`predict` without a look at the envelope: for searches, which look at it once."""
@@ -185,15 +190,18 @@ class Surrogate:
     def outside(self, p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> list[str]:
         """What of candidates (None: leave them out), connectome and timing lies outside of the training envelope, a
         sentence each."""
-        found = []
-        for name, (low, high) in measured(p, sc, protocol).items():
+        return self._beyond(measured(p, sc, protocol))
+
+    def _beyond(self, values: dict[str, tuple[float, float]]) -> list[str]:
+        found: list[str] = []
+        for name, (low, high) in values.items():
             if name not in self.envelope:
                 continue
             least, most = self.envelope[name]
             slack = 1e-6 * max(abs(least), abs(most))
             if low < least - slack or high > most + slack:
-                values = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-                found.append(f"{name} is {values}, training covered {least:.4g} to {most:.4g}")
+                said = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+                found.append(f"{name} is {said}, training covered {least:.4g} to {most:.4g}")
         return found
 
     def save(self, folder: str | Path, **more: Any) -> Path:
@@ -211,8 +219,7 @@ class Surrogate:
             "network": asdict(self.config),
             "calibration": self.calibration._asdict(),
             "envelope": {name: list(ends) for name, ends in self.envelope.items()},
-            **self.card,
-            **more,
+            **{**self.card, **more},
             "sha256": hashlib.sha256(weights).hexdigest(),
             "licence": "MIT",
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +269,14 @@ def _square(upper: Tensor) -> Tensor:
 def write_accuracies(path: Path, report: Report) -> Path:
     """The table as tsv."""
     return write_tsv(path, [f.name for f in fields(Accuracy)], [astuple(row) for row in report.accuracies])
+
+
+def record(surrogate: Surrogate, folder: Path, report: Report) -> Path:
+    """Put the figures of held-out connectomes into the card of the surrogate in `folder`."""
+    connectomes = [
+        {name: value if value == value else None for name, value in asdict(row).items()} for row in report.accuracies
+    ]
+    return surrogate.save(folder, held_out={"connectomes": connectomes, "classifier": asdict(report.classifier)})
 
 
 def _median(values: list[float]) -> float:

@@ -179,7 +179,11 @@ def _envelope(groups: list[Group], corpus: Corpus, start: Surrogate | None) -> d
     found: dict[str, tuple[float, float]] = dict(start.envelope) if start is not None else {}
     for group in groups:
         sc = corpus.connectome(group.shard.connectome)
-        for name, (low, high) in measured(group.parameters, sc, group.shard.protocol).items():
+        values = measured(group.parameters, sc, group.shard.protocol)
+        if group.labels.stayed.any():
+            mean_fc = group.labels.fc[group.labels.stayed].float().mean(dim=1)
+            values["mean_fc"] = (float(mean_fc.min()), float(mean_fc.max()))
+        for name, (low, high) in values.items():
             least, most = found.get(name, (low, high))
             found[name] = (min(low, least), max(high, most))
     return found

@@ -1,3 +1,5 @@
+import json
+
 from optim.cli import main
 
 CORPUS = "connectomes.n_generated=6 connectomes.regions=[6,8] connectomes.held_out=0.17 n_shards=6 simulations_per_shard=32 "
@@ -12,7 +14,11 @@ def test_from_a_corpus_to_an_evaluated_surrogate(tmp_path, capsys):
     table = tmp_path / "table.tsv"
     evaluate = ["evaluate-surrogate", "--surrogate", f"{tmp_path}/surrogate", "--corpus", f"{tmp_path}/corpus"]
     figure = tmp_path / "figure.png"
-    assert main([*evaluate, "--out", str(table), "--figure", str(figure)]) == 0
+    assert main([*evaluate, "--out", str(table), "--figure", str(figure), "--record"]) == 0
+    card = json.loads((tmp_path / "surrogate/card.json").read_text())
+    assert card["held_out"]["classifier"]["sets"] > 0
+    assert card["envelope"]["mean_fc"][0] < card["envelope"]["mean_fc"][1]
+    assert main(evaluate) == 0
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert "within range" in capsys.readouterr().out
     assert table.read_text().startswith("connectome\tkind\tmethod")

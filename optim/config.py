@@ -188,6 +188,25 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class DataConfig(DataFiles):
+    """The subject's files: each by name, or found in a folder or a manifest (`optim.locate`), where names given override.
+
+    Parameters
+    ----------
+    folder : path, optional
+        A subject's folder, or one of several subjects of whom ``subject`` names one (``auto``: the only one).
+    manifest : path, optional
+        Table written by ``mfmfit inspect``.
+    session : str, optional
+        Where a subject has several; ``all`` takes their runs as runs of one subject.
+    """
+
+    folder: str | None = None
+    manifest: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """What is written, and where.
 
@@ -218,7 +237,7 @@ class FitConfig:
     acquisition : AcquisitionConfig
     objective : ObjectiveConfig
     optimizer : OptimizerConfig
-    data : mfm.io.DataFiles
+    data : DataConfig
     output : OutputConfig
 
     Raises
@@ -240,7 +259,7 @@ class FitConfig:
     acquisition: AcquisitionConfig = field(default_factory=AcquisitionConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataFiles = field(default_factory=DataFiles)
+    data: DataConfig = field(default_factory=DataConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self):

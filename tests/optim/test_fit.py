@@ -18,14 +18,13 @@ from optim.outputs import FitFolder, write_fit
 
 @pytest.fixture(scope="module")
 def fitted(subject):
-    from mfm.io import DataFiles
-    from optim.config import AcquisitionConfig, FitConfig, ObjectiveConfig, OptimizerConfig
+    from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),
         objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.0025),
         optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
-        data=DataFiles(subject="tiny"),
+        data=DataConfig(subject="tiny"),
     )
     return fit_subject(subject, config)
 

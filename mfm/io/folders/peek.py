@@ -181,8 +181,8 @@ def _volume(path: Path) -> Peek:
     if isinstance(header, Flaw):
         return Peek(flaw=header)
     shape = header.get_data_shape()
-    if len(shape) != 4:
-        return Peek(flaw=Flaw(f"not a series of volumes: {len(shape)} dimensions", "give the 4-D image"))
+    if len(shape) != 4 or shape[3] < 2:
+        return Peek(flaw=Flaw(f"not a series of volumes, but of shape {shape}", "give the 4-D image"))
     unit = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(header.get_xyzt_units()[1])
     step = float(header.get_zooms()[3])
     n_bytes = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * int(header["bitpix"]) // 8

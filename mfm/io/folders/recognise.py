@@ -71,6 +71,8 @@ class Candidate:
 
 def recognise(file: TreeFile) -> Candidate | None:
     """The role of a file in a fit; None where it has none."""
+    if file.name.get("desc") == "confounds" or file.name.get("stat") not in (None, "mean"):
+        return None  # tables of fMRIPrep and XCP-D that are named like series
     for rule in (_parcellation, _hcp, _micapipe, _qsirecon, _derivative, _own):
         candidate = rule(file)
         if candidate is not None:
@@ -185,7 +187,7 @@ def _qsirecon(file: TreeFile) -> Candidate | None:
 def _derivative(file: TreeFile) -> Candidate | None:
     """BOLD series of XCP-D and fMRIPrep, and of what is named like them."""
     name = file.name
-    if name.get("sub") is None or name.get("desc") in ("confounds", "timeseries"):
+    if name.get("sub") is None:
         return None
     subject, firm = subject_of(file)
     space = name.get("space") or ""

@@ -146,7 +146,8 @@ def _repetition_time(
         return choices.tr_s, said
     if choices.tr_s is not None and abs(known - choices.tr_s) > TR_TOLERANCE_S:
         said.append(Finding(SUSPICIOUS, f"TR {known:g} s in the file, not {choices.tr_s:g} s", "the file's is taken"))
-    return float(f"{known:.9g}"), said
+    # Headers hold it as float32.
+    return float(f"{known:.6g}"), said
 
 
 def _censoring(run: Run, neighbours: Neighbours) -> list[Finding]:

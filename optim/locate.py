@@ -94,7 +94,7 @@ def _in_folder(config: FitConfig, subject: str | None) -> tuple[tuple[ManifestRo
         ]
         serious = [finding for finding in own if finding.kind in (BROKEN, MISSING, CHOOSE)]
         if serious:
-            raise _error(serious, wanted)
+            raise _error(sorted(serious, key=lambda finding: finding.about != "runs"), wanted)
         # A fit without TR is refused as such.
         notes = tuple(_said(finding) for finding in own if finding.text != TR_UNKNOWN)
     else:

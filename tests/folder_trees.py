@@ -28,8 +28,10 @@ def table(path, frames=400, regions=3, names=True, delimiter="\t") -> Path:
 
 
 def matrix(path, regions=3) -> Path:
+    """A connectome of streamline counts, symmetric, with nothing on its diagonal."""
     path = _ready(path)
-    np.savetxt(path, 100 * (1 - np.eye(regions)), delimiter=",")
+    counts = np.triu(np.random.default_rng(regions).integers(2, 1000, (regions, regions)), 1)
+    np.savetxt(path, counts + counts.T, fmt="%d", delimiter=",")
     return path
 
 

@@ -363,9 +363,9 @@ def _stamp(candidate: Candidate) -> FileStamp:
     return FileStamp(candidate.file.path, candidate.file.size, candidate.file.modified)
 
 
-def _participants(root: Path) -> dict[str, tuple[tuple[str, str], ...]]:
+def _participants(folder: Path) -> dict[str, tuple[tuple[str, str], ...]]:
     """The lines of ``participants.tsv``; ids stay text, with their leading zeros."""
-    path = root / "participants.tsv"
+    path = folder / "participants.tsv"
     if not path.is_file():
         return {}
     with open(path, encoding="utf-8-sig", newline="") as handle:

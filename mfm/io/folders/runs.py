@@ -13,7 +13,7 @@ from mfm.io.folders.findings import BROKEN, SUSPICIOUS, Finding
 from mfm.io.folders.peek import Peek, peek
 from mfm.io.folders.recognise import Candidate
 from mfm.io.folders.select import Choices, where
-from mfm.io.folders.tree import TreeFile
+from mfm.io.folders.tree import TreeFile, file_at
 from mfm.protocol import FCD_WINDOW_S
 
 #: Two statements of one repetition time may differ by their rounding.
@@ -37,10 +37,10 @@ class Neighbours:
     """Sidecars (JSON) and lists of censored frames among the files of a folder."""
 
     def __init__(self, root: Path, files: Iterable[TreeFile]):
-        self._root = root
+        self._top = dataset_of(root)
         self._sidecars: dict[Path, list[TreeFile]] = defaultdict(list)
         self._outliers: dict[tuple, TreeFile] = {}
-        for file in files:
+        for file in (*files, *_json_above(root, self._top)):
             if file.name.extension == ".json":
                 self._sidecars[file.path.parent].append(file)
             elif file.name.suffix == "outliers" and file.name.extension == ".tsv":
@@ -53,7 +53,7 @@ class Neighbours:
             for sidecar in self._sidecars.get(folder, ()):
                 if _is_sidecar(sidecar, file):
                     found = {**_read_json(sidecar.path), **found}
-            if folder == self._root:
+            if folder == self._top:
                 break
         return found
 
@@ -65,6 +65,16 @@ class Neighbours:
         lines = outliers.path.read_text(encoding="utf-8").split("\n")[1:]
         marks = [line.split("\t")[0].strip() for line in lines if line.strip()]
         return len(marks), sum(mark in ("1", "1.0") for mark in marks)
+
+
+def dataset_of(root: Path) -> Path:
+    """The BIDS dataset that a folder lies in; the folder itself where it lies in none."""
+    return next((above for above in (root, *root.parents[:5]) if (above / "dataset_description.json").exists()), root)
+
+
+def _json_above(root: Path, top: Path) -> list[TreeFile]:
+    above = [folder for folder in root.parents if folder == top or top in folder.parents]
+    return [file_at(path) for folder in above for path in sorted(folder.glob("*.json"))]
 
 
 def _scan_of(name: FileName) -> tuple:

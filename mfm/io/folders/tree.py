@@ -89,16 +89,15 @@ def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]], dept
         if entry.is_dir():
             if depth < _MAX_DEPTH and entry.name not in _PASSED_OVER:
                 yield from _walk(Path(entry.path), (*parts, entry.name), seen, depth + 1)
-            continue
-        name = parse_name(entry.name)
-        if name.extension:
-            yield _file(entry, (*parts, entry.name), name)
+        elif split_extension(entry.name)[1]:
+            yield file_at(Path(entry.path), parts)
 
 
-def _file(entry: os.DirEntry, parts: tuple[str, ...], name: FileName) -> TreeFile:
-    path = Path(entry.path)
+def file_at(path: Path, folders: tuple[str, ...] = ()) -> TreeFile:
+    """A file below the inspected folder, or above it."""
+    parts, name = (*folders, path.name), parse_name(path.name)
     try:
-        status = entry.stat()
+        status = path.stat()
     except OSError:
         return TreeFile(path, parts, name, 0, "", "link")
     problem = ""

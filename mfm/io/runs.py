@@ -62,7 +62,7 @@ def common_tr(said: float | None, runs: Sequence[TimeSeries]) -> float:
     if not known or len(known) < len(runs):
         raise ConfigError(
             "The repetition time was not given.",
-            expected="acquisition.tr_s in seconds, unless all time series tell it: a wrong TR is a wrong fit",
+            expected="acquisition.tr_s in seconds, unless all time series tell it; no default: a wrong TR is a wrong fit",
             fix="acquisition.tr_s=0.72, or acquisition=hcp_ya for HCP Young Adult",
         )
     if max(known) - min(known) > 1e-3 * max(known):

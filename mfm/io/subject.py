@@ -358,7 +358,10 @@ def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_fr
 
 def _sources(files: DataFiles, labels: str | Path | None, runs: Sequence[TimeSeries] = ()) -> tuple[Source, ...]:
     named: list[tuple[str, str | Path | None]] = [("sc", files.sc)]
-    series = dict.fromkeys(source for run in runs for source in run.sources)  # a parcellation is read for every run
+    series: list[Source] = []
+    for source in (source for run in runs for source in run.sources):
+        if source.role == "timeseries" or source not in series:  # a parcellation is read for every run
+            series.append(source)
     maps: list[tuple[str, str | Path | None]] = [(f"map {name}", path) for name, path in (files.maps or {}).items()]
     names = [("labels", labels), ("connectome labels", files.sc_file.labels)]
     maps += [("gradient FC", files.gradient_fc), *((role, path) for role, path in names if path not in DESIKAN_VARIANTS)]

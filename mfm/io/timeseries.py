@@ -202,7 +202,7 @@ def load_timeseries(
 
 
 def _source(role: str, path: str | Path) -> Source:
-    path = Path(path).expanduser()
+    path = existing_file(path, role)
     return Source(role, path.as_posix(), file_digest(path))
 
 

@@ -147,6 +147,12 @@ def test_runs_of_different_repetition_times_are_refused(sc, tmp_path):
         load_subject(DataFiles("s1", sc, timeseries=paths))
 
 
+def test_a_run_cannot_test_itself(sc, tmp_path):
+    path = tsv(tmp_path, 0)["timeseries"]
+    with pytest.raises(InputError, match=r"(?s)given twice.*a run cannot test itself"):
+        load_subject(DataFiles("s1", sc, timeseries=[path, path]))
+
+
 def test_runs_of_different_regions_are_refused(sc, tmp_path):
     paths = [tsv(tmp_path, 0)["timeseries"], write_table(tmp_path / "b.tsv", recorded(1), (*NAMES[:3], "rh-x"))]
     with pytest.raises(InputError, match=r"(?s)regions of the time series .*b\.tsv are not those.*missing: lh-d"):

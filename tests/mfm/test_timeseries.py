@@ -410,6 +410,11 @@ def test_a_sidecar_that_is_no_json_is_told(tmp_path):
         load_timeseries(path)
 
 
+def test_a_parcellation_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(MissingInputError, match="parcellation file is not there"):
+        load_timeseries(save(tmp_path / "run.csv", recorded(), NAMES), parcellation=tmp_path / "a.dlabel.nii")
+
+
 def test_one_frame_is_no_series(tmp_path):
     with pytest.raises(InputError, match=r"(?s)no time series.*found: 1 frame\b"):
         load_timeseries(save(tmp_path / "map.csv", recorded(1), NAMES))

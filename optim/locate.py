@@ -9,12 +9,13 @@ from mfm.errors import ConfigError, InputError, InputNote, MfmfitError, MissingI
 from mfm.io import Choices, DataFiles, ManifestRow, SubjectFiles, inspect_folder, read_manifest, rows_of, subject_files
 from mfm.io.folders import Finding
 from mfm.io.folders.findings import BROKEN, CHOOSE, MISSING
-from mfm.io.folders.runs import TR_TOLERANCE_S, TR_UNKNOWN
+from mfm.io.timing import same_tr
 from optim.config import AtlasConfig, DataConfig, FitConfig
 
 #: The subject that is the only one found; without a folder or a manifest it is called `_DEFAULT_ID`.
 AUTO = "auto"
 _DEFAULT_ID = "sub-01"
+_SETTLED_BY = (("connectome", "sc"), ("runs", "timeseries"), ("parcellation", "parcellation"))
 _SERIES = ("timeseries", "search", "validation", "test")
 #: How what `mfmfit inspect` understands is said to a fit.
 _AS_SETTINGS = (
@@ -87,16 +88,13 @@ def _in_folder(config: FitConfig, subject: str | None) -> tuple[tuple[ManifestRo
     if subject is None and len(ids) == 1:
         subject = ids[0]
     if subject is not None and (wanted := f"sub-{subject.removeprefix('sub-')}") in ids:
-        own = [
-            finding
-            for finding in inventory.of(wanted)
-            if not (finding.about == "connectome" and "sc" in given) and not (finding.about == "runs" and "timeseries" in given)
-        ]
+        # What is given need not be found.
+        settled = {"reading"} | {about for about, name in _SETTLED_BY if name in given}
+        own = [finding for finding in inventory.of(wanted) if finding.about not in settled]
         serious = [finding for finding in own if finding.kind in (BROKEN, MISSING, CHOOSE)]
         if serious:
             raise _error(sorted(serious, key=lambda finding: finding.about != "runs"), wanted)
-        # A fit without TR is refused as such.
-        notes = tuple(_said(finding) for finding in own if finding.text != TR_UNKNOWN)
+        notes = tuple(_said(finding) for finding in own)
     else:
         notes = ()
     rows = rows_of(inventory.rows, subject, "all" if data.session is None else data.session)
@@ -120,7 +118,7 @@ def _error(findings: list[Finding], subject: str) -> MfmfitError:
 
 def _completed(config: FitConfig, found: SubjectFiles) -> FitConfig:
     data, given = config.data, _given(config.data)
-    if "orientation" in given and found.files.orientation not in (data.orientation, DataFiles().orientation):
+    if data.orientation is not None and found.files.orientation not in (None, data.orientation):
         raise ConfigError(
             "The orientation contradicts the region names in the file.",
             expected=f"{found.files.orientation}, by the file's names",
@@ -128,7 +126,7 @@ def _completed(config: FitConfig, found: SubjectFiles) -> FitConfig:
             fix="leave data.orientation out",
         )
     tr_s = config.acquisition.tr_s
-    if tr_s is not None and found.tr_s is not None and abs(tr_s - found.tr_s) > TR_TOLERANCE_S:
+    if tr_s is not None and found.tr_s is not None and not same_tr(tr_s, found.tr_s):
         raise ConfigError(
             "The repetition time contradicts the files.",
             expected=f"{found.tr_s:g} s, by header, sidecar or manifest",

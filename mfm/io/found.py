@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mfm.errors import ConfigError, InputError
@@ -83,7 +83,7 @@ def subject_files(rows: Sequence[ManifestRow]) -> SubjectFiles:
         If its runs differ in TR, orientation or atlas, or time series and FC are mixed.
     """
     subject = rows[0].participant_id
-    for name, what in (("tr_s", "repetition time"), ("orientation", "orientation"), ("atlas", "atlas"), ("sc", "connectome")):
+    for name, what in (("tr_s", "repetition time"), *((name, name) for name in ("orientation", "atlas", "parcellation"))):
         values = list(dict.fromkeys(getattr(row, name) for row in rows))
         if len(values) > 1:
             raise InputError(
@@ -106,7 +106,12 @@ def subject_files(rows: Sequence[ManifestRow]) -> SubjectFiles:
                 raise InputError(f"{subject} has two FC files for {stage}.", fix="tell them apart by the column stage")
             stages[stage] = StageFiles(str(row.fc.path), str(row.fcd_cdf.path))
     sc = None if first.sc is None else str(first.sc.path)
-    files = replace(DataFiles(subject, sc, timeseries=[str(stamp.path) for stamp in series]), **stages)
-    if first.orientation is not None:
-        files = replace(files, orientation=first.orientation)
+    files = DataFiles(
+        subject=subject,
+        sc=sc,
+        timeseries=[str(stamp.path) for stamp in series],
+        orientation=first.orientation,
+        parcellation=None if first.parcellation is None else str(first.parcellation.path),
+        **stages,
+    )
     return SubjectFiles(files, first.tr_s, first.atlas)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
-from mfm.io.tables import ORIENTATIONS
+from mfm.io.timeseries import ORIENTATIONS
 from mfm.io.write import write_tsv
 from mfm.subject import STAGES
 

@@ -36,7 +36,7 @@ def study(tmp_path, monkeypatch):
     for subject in ("sub-01", "sub-02"):
         plain_subject("data", subject, regions=6)
     sidecar("data/dataset_description.json", Name="study")
-    sidecar("data/task-rest_bold.json", RepetitionTime=0.8)
+    sidecar("data/task-rest_timeseries.json", RepetitionTime=0.8)
     return tmp_path
 
 
@@ -225,14 +225,14 @@ def test_a_manifest_whose_files_changed(study, capsys):
 
 
 def test_fits_from_a_folder_and_from_its_manifest_are_one(study, capsys):
-    sidecar("data/sub-01/task-rest_run-1_timeseries.json", NuisanceParameters="36P")
-    assert main(["fit", *TINY, "data.folder=data/sub-01"]) == 0
-    assert "note: Global signal regressed out (36P)" in capsys.readouterr().err
+    Path("data/participants.tsv").write_text("participant_id\nsub-02\n")
+    assert main(["fit", *TINY, "data.folder=data", "data.subject=01"]) == 0
+    assert "note: Not listed in participants.tsv" in capsys.readouterr().err
     stem = "outputs/sub-01/sub-01_atlas-unnamed_desc-fic"
     fitted = Path(f"{stem}_fit.tsv").read_text()
     # What is suspicious stands in the results too.
     record = json.loads(Path(f"{stem}_regional.json").read_text())
-    assert any("Global signal regressed out (36P)" in note for note in record["notes"])
+    assert "Not listed in participants.tsv" in record["notes"]
     assert main(["inspect", "data", "--write", "manifest.tsv"]) == 0
     assert main(["fit", *TINY, "data.manifest=manifest.tsv", "data.subject=sub-01"]) == 0
     assert "already done" in capsys.readouterr().err

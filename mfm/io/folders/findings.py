@@ -26,8 +26,8 @@ class Finding:
         The file, as a path below the inspected folder.
     absent : bool
         Whether a broken file's content was never here.
-    about : {"runs", "connectome"}
-        Which of a fit's inputs it concerns.
+    about : {"runs", "connectome", "parcellation", "reading"}
+        Which of a fit's inputs it concerns; ``reading``: what is judged again when the data themselves are read.
     """
 
     kind: str

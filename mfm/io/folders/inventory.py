@@ -13,9 +13,9 @@ from mfm.errors import InputError, MissingInputError
 from mfm.io.folders.findings import BROKEN, CHOOSE, MISSING, NOTE, SUSPICIOUS, Finding
 from mfm.io.folders.peek import peek
 from mfm.io.folders.recognise import CONNECTOME, FC, FCD_CDF, PARCELLATION, TIMESERIES, Candidate, folder_subject, recognise
-from mfm.io.folders.runs import Neighbours, Run, compare, look_at
+from mfm.io.folders.runs import Run, compare, look_at
 from mfm.io.folders.select import Choices, choose_runs, of_atlas, where
-from mfm.io.folders.tree import TreeFile, time_text, walk
+from mfm.io.folders.tree import time_text, walk
 from mfm.io.manifest import FileStamp, ManifestRow
 from mfm.subject import STAGES
 
@@ -122,15 +122,14 @@ def inspect_folder(folder: str | Path, choices: Choices | None = None) -> Invent
             found=f"{len(files)} files of readable types",
             fix="inspect the folder above or below, or name the files at the fit: data.sc=FILE 'data.timeseries=[FILE]'",
         )
-    return _Inspection(root, files, candidates, choices).inventory()
+    return _Inspection(root, candidates, choices).inventory()
 
 
 class _Inspection:
     """One look at one folder; findings gather in `_findings`."""
 
-    def __init__(self, root: Path, files: Sequence[TreeFile], candidates: Sequence[Candidate], choices: Choices):
+    def __init__(self, root: Path, candidates: Sequence[Candidate], choices: Choices):
         self._root, self._choices = root, choices
-        self._neighbours = Neighbours(root, files)
         self._findings: list[Finding] = []
         self._subjects, group = _by_subject(candidates)
         self._group_sc = [c for c in group if c.kind == CONNECTOME]
@@ -156,7 +155,7 @@ class _Inspection:
         said += chosen_said
         runs = []
         for candidate in chosen:
-            run, run_said = look_at(candidate, series, self._neighbours, self._choices)
+            run, run_said = look_at(candidate, series, self._choices)
             said += run_said
             runs += [run] if run is not None else []
         said += compare(runs)
@@ -164,7 +163,8 @@ class _Inspection:
         said += pairs_said
         sc, sc_said = self._connectome(candidates, runs, pairs)
         said += [replace(finding, about="connectome") for finding in sc_said]
-        parcellation = self._parcellation(candidates, runs, said)
+        parcellation, parcellation_said = self._parcellation(candidates, runs)
+        said += [replace(finding, about="parcellation") for finding in parcellation_said]
         rows = self._rows(participant_id, runs, pairs, sc, parcellation, said)
         if not rows and not any(finding.kind in (BROKEN, CHOOSE) and finding.about == "runs" for finding in said):
             said.append(Finding(MISSING, "no time series, nor FC with FCD CDF"))
@@ -260,28 +260,23 @@ class _Inspection:
                 said.append(Finding(SUSPICIOUS, text, "use one parcellation, in one of its versions", where=at))
         return _stamp(candidate), said
 
-    def _parcellation(self, candidates, runs: Sequence[Run], said: list[Finding]) -> FileStamp | None:
+    def _parcellation(self, candidates, runs: Sequence[Run]) -> tuple[FileStamp | None, list[Finding]]:
         """A dlabel file for dense series: the one of the chosen atlas, or the only one."""
         if not any(run.candidate.file.name.extension == ".dtseries.nii" for run in runs):
-            return None
+            return None, []
         found = [c for c in candidates if c.kind == PARCELLATION] + self._group_parcellations
         fix = "data.parcellation=FILE at the fit"
-        if len(found) > 1:
-            matching = [c for c in found if self._choices.atlas and str(c.atlas).lower() == self._choices.atlas.lower()]
-            if len(matching) != 1:
-                names = ", ".join(sorted({str(c.atlas) for c in found}))
-                said.append(Finding(SUSPICIOUS, f"dense series, several parcellations: {names}", f"--atlas NAME, or {fix}"))
-                return None
-            found = matching
-        if not found:
-            said.append(Finding(SUSPICIOUS, "dense series without a parcellation", fix))
-            return None
-        looked = peek(found[0].file)
+        wanted = (self._choices.atlas or "").lower()
+        matching = [c for c in found if len(found) == 1 or (c.atlas or "").lower() == wanted]
+        if len(matching) != 1:
+            names = ", ".join(sorted({str(c.atlas) for c in found}))
+            text = f"dense series, several parcellations: {names}" if found else "dense series without a parcellation"
+            return None, [Finding(SUSPICIOUS, text, f"--atlas NAME, or {fix}" if found else fix)]
+        looked, at = peek(matching[0].file), where(matching[0])
         if looked.flaw is not None:
-            text, absent = f"parcellation: {looked.flaw.problem}", looked.flaw.absent
-            said.append(Finding(BROKEN, text, fix, where=where(found[0]), absent=absent))
-            return None
-        return _stamp(found[0])
+            flaw = looked.flaw
+            return None, [Finding(BROKEN, f"parcellation: {flaw.problem}", fix, where=at, absent=flaw.absent)]
+        return _stamp(matching[0]), []
 
     def _compare_subjects(self, found: Sequence[FoundSubject]) -> None:
         """Subjects that differ from most others in what should be the same for all."""

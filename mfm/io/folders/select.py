@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mfm.io.folders.entities import RUN_ENTITIES
+from mfm.io.entities import RUN_ENTITIES
 from mfm.io.folders.findings import CHOOSE, NOTE, SUSPICIOUS, Finding
 from mfm.io.folders.recognise import Candidate
 from mfm.protocol import check_timing
@@ -120,7 +120,10 @@ def _without_joins(candidates: Sequence[Candidate], choices: Choices) -> Step:
         return singles, [Finding(NOTE, "single runs taken rather than their concatenation", where=where(joined[0]))]
     return marked, [
         Finding(
-            SUSPICIOUS, "concatenated: FCD windows would cross from run to run", "fetch the single runs", where=where(joined[0])
+            SUSPICIOUS,
+            "concatenated: FCD windows would cross from run to run",
+            "fetch the single runs, or data.run_frames=[1200,1200,1200,1200] at the fit",
+            where=where(joined[0]),
         )
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mfm.io.folders.entities import FileName, parse_name, split_extension
+from mfm.io.entities import FileName, parse_name, split_extension
 
 #: Folders that never hold what a fit needs, and often very many files.
 _PASSED_OVER = frozenset(
@@ -90,11 +90,10 @@ def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]], dept
             if depth < _MAX_DEPTH and entry.name not in _PASSED_OVER:
                 yield from _walk(Path(entry.path), (*parts, entry.name), seen, depth + 1)
         elif split_extension(entry.name)[1]:
-            yield file_at(Path(entry.path), parts)
+            yield _file(Path(entry.path), parts)
 
 
-def file_at(path: Path, folders: tuple[str, ...] = ()) -> TreeFile:
-    """A file below the inspected folder, or above it."""
+def _file(path: Path, folders: tuple[str, ...]) -> TreeFile:
     parts, name = (*folders, path.name), parse_name(path.name)
     try:
         status = path.stat()

@@ -286,8 +286,8 @@ def test_repetition_times(tmp_path):
 @pytest.mark.parametrize(
     ("frames", "marks", "text"),
     [
-        (380, [0] * 380 + [1] * 20, "censored: frames were cut out, so that FCD windows are not of 60 s"),
-        (400, [0] * 380 + [1] * 20, "interpolated: some frames were not measured but filled in"),
+        (380, [0] * 380 + [1] * 20, "censored: frames were cut out, so that FCD windows are not of 60 measured seconds"),
+        (400, [0] * 380 + [1] * 20, "censored: frames were interpolated, so that FCD windows are not of 60 measured seconds"),
         (400, [0] * 400, None),
     ],
 )
@@ -297,15 +297,21 @@ def test_censored_runs(tmp_path, frames, marks, text):
         "framewise_displacement\n" + "\n".join(map(str, marks)) + "\n"
     )
     found = inspect_folder(tmp_path)
-    censored = [finding for finding in found.findings if finding.text.startswith(("censored", "interpolated"))]
+    censored = [finding for finding in found.findings if finding.text.startswith("censored")]
     assert [finding.text for finding in censored] == ([text] if text else [])
-    assert all("20 of 400 frames" in finding.where for finding in censored)
+    assert all(": 20 frames" in finding.where for finding in censored)
 
 
 def test_global_signal_regression(tmp_path):
     file = xcpd_run(tmp_path)
     sidecar(file.with_suffix(".json"), RepetitionTime=2.0, NuisanceParameters="36P")
-    assert "global signal regressed out (36P): it takes much of the dynamics along" in texts(tmp_path)
+    assert "global signal regressed out (NuisanceParameters: 36P): it takes much of the dynamics along" in texts(tmp_path)
+
+
+def test_a_sidecar_that_is_not_json(tmp_path):
+    folder = plain_subject(tmp_path)
+    (folder / "task-rest_run-1_timeseries.json").write_text("RepetitionTime = 2")
+    assert any("is not JSON" in text for text in texts(tmp_path))
 
 
 def test_uncleaned_hcp_series(tmp_path):

@@ -264,9 +264,10 @@ def test_a_group_connectome_serves_all(tmp_path):
 def test_sidecars_are_inherited(tmp_path):
     table(tmp_path / "sub-01/func/sub-01_task-rest_run-1_timeseries.tsv")
     table(tmp_path / "sub-02/func/sub-02_task-rest_run-1_timeseries.tsv")
-    sidecar(tmp_path / "task-rest_bold.json", RepetitionTime=0.72)
-    sidecar(tmp_path / "sub-02/func/sub-02_task-rest_bold.json", RepetitionTime=2.0)
-    sidecar(tmp_path / "sub-02/func/sub-02_task-motor_bold.json", RepetitionTime=3.0)
+    sidecar(tmp_path / "dataset_description.json", Name="study")
+    sidecar(tmp_path / "task-rest_timeseries.json", RepetitionTime=0.72)
+    sidecar(tmp_path / "sub-02/func/sub-02_task-rest_timeseries.json", RepetitionTime=2.0)
+    sidecar(tmp_path / "sub-02/func/sub-02_task-motor_timeseries.json", RepetitionTime=3.0)
     assert [row.tr_s for row in inspect_folder(tmp_path).rows] == [0.72, 2.0]
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 #: Entities that BIDS, its derivatives and the tools that write them put into names. Other words with a hyphen are words.
 ENTITIES = frozenset(
-    "sub ses task acq ce rec dir run echo part space cohort res den atlas seg label hemi surf stat desc tpl from to".split()
+    "sub ses task acq ce rec dir run echo part recording space cohort res den atlas seg label hemi surf stat desc hash tpl "
+    "mode from to".split()
 )
 #: What tells two runs of one session apart, in the order in which a run is named.
 RUN_ENTITIES = ("task", "acq", "rec", "dir", "run", "echo", "part")
@@ -66,7 +67,7 @@ def parse_name(name: str) -> FileName:
 
     Examples
     --------
-    >>> from mfm.io.folders import parse_name
+    >>> from mfm.io.entities import parse_name
     >>> one = parse_name("sub-01_task-rest_space-fsLR_atlas-Glasser_den-91k_timeseries.ptseries.nii")
     >>> one == parse_name("sub-01_task-rest_space-fsLR_den-91k_atlas-Glasser_timeseries.ptseries.nii")
     True

@@ -177,12 +177,12 @@ class SubjectData:
             f"{'symmetric' if np.allclose(weights, weights.T) else 'not symmetric'}"
             + ("" if all(getattr(self, stage).sc is self.search.sc for stage in STAGES) else "; other stages have their own")
         )
-        lines += [
-            f"  {what}: {step}" for what, owner in (("connectome", self.search.sc), ("maps", self.maps)) for step in owner.steps
-        ]
         if self.runs:
             lines.append(f"  runs: {len(self.runs)}, mean FC {', '.join(f'{_mean_fc(run):.3f}' for run in self.runs)}")
         lines += [f"  {source.role}: {source.path} ({source.sha256[:12]})" for source in self.sources]
+        lines += [
+            f"  {what}: {step}" for what, owner in (("connectome", self.search.sc), ("maps", self.maps)) for step in owner.steps
+        ]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 

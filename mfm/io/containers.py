@@ -42,7 +42,7 @@ def read_content(path: str | Path, what: str) -> bytes:
                 fix=f"copy it again; gzip -t {path} checks it",
             ) from error
     if not content.strip():
-        raise InputError(f"{path} is empty.")
+        raise InputError(f"Cannot read {path}.", found="an empty file", cause="a truncated copy, or a download that failed")
     return content
 
 
@@ -70,7 +70,7 @@ def read_arrays(content: bytes, path: Path) -> dict[str, np.ndarray]:
         return _guarded(_npz, content, path)
     if head.startswith((_HDF5, b"MATLAB 7.3")) or _HDF5 in head[512:]:
         raise InputError(
-            f"{path} is an HDF5 file, as MATLAB writes with -v7.3.",
+            f"{path} is {'a MATLAB 7.3 file' if head.startswith(b'MATLAB') else 'an HDF5 file, as MATLAB writes with -v7.3'}.",
             expected="a MATLAB file of version 7 or earlier",
             fix="in MATLAB: save('FILE.mat', 'NAME', '-v7')",
         )
@@ -85,9 +85,10 @@ def read_arrays(content: bytes, path: Path) -> dict[str, np.ndarray]:
     if head.startswith(b"MATLAB 5.0") or path.name.removesuffix(".gz").endswith(".mat"):
         return _guarded(_mat, content, path)
     raise InputError(
-        f"The content of {path} is of no known kind.",
+        f"Cannot read {path}.",
         expected="csv, tsv, txt, npy, npz, mat (up to version 7) or GIFTI",
-        found=f"first bytes {head[:8]!r}",
+        found=f"content that starts with {head[:8]!r}",
+        cause="a file of another kind, or a truncated one",
     )
 
 
@@ -100,7 +101,7 @@ def _guarded(read: Callable, content: bytes, path: Path):
         raise InputError(
             f"Cannot read {path}.",
             found=str(error) or type(error).__name__,
-            cause="a file that was cut off, or one that holds objects rather than numbers",
+            cause="a truncated file, or one that holds objects rather than numbers",
             fix="copy or export it again",
         ) from error
 
@@ -135,26 +136,29 @@ def _gifti(content: bytes) -> dict[str, np.ndarray]:
     return {"": data[0]} if len(data) == 1 else {f"darrays[{k}]": array for k, array in enumerate(data)}
 
 
-def choose_array(arrays: dict[str, np.ndarray], key: str | None, path: Path, what: str, setting: str) -> np.ndarray:
-    """The array `key`, or the only matrix of numbers where no key is given.
+def choose_array(arrays: dict[str, np.ndarray], key: str | None, path: Path, setting: str) -> np.ndarray:
+    """The array `key`, or the only matrix of real numbers where no key is given.
 
     Raises
     ------
     InputError
-        If there is no such array, or several and no key; the message lists them. `setting` is what to type.
+        If there is no such matrix, or several and no key; the message lists what there is. `setting` is what to type.
     """
-    matrices = {name: array for name, array in arrays.items() if is_matrix(array)}
-    if key is not None and key in matrices:
-        return matrices[key]
-    if key is None and len(matrices) == 1:
-        return next(iter(matrices.values()))
-    listed = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
-    if key is not None:
-        problem = f"There is no matrix {key!r} in {path}."
-    else:
-        problem = f"{path} holds {len(matrices) or 'no'} matrices{' that could be ' + what if matrices else ''}."
-    first = next(iter(matrices), None)
-    raise InputError(problem, found=listed or "no array", fix=f"{setting}={first}" if first else None)
+    matrices = [name for name, array in arrays.items() if is_matrix(array)]
+    if key is None:
+        if len(matrices) != 1:
+            raise InputError(
+                f"{path} holds {'several matrices' if matrices else 'no matrix'}.",
+                expected="one, or the name of the one that is meant",
+                found=", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing",
+                fix=f"{setting}={matrices[0]}" if matrices else None,
+            )
+        return arrays[matrices[0]]
+    if key not in matrices:
+        found = f"{key!r} of shape {arrays[key].shape}" if key in arrays else f"the names {', '.join(arrays)}"
+        fix = f"{setting}={matrices[0]}" if matrices else None
+        raise InputError(f"{path} has no matrix of real numbers named {key!r}.", found=found, fix=fix)
+    return arrays[key]
 
 
 def is_matrix(array: np.ndarray) -> bool:

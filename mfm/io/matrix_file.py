@@ -101,7 +101,7 @@ def _binary(content: bytes, path: Path, options: MatrixOptions, what: str) -> tu
     if found and options.key is None:
         array, names = _qsirecon_matrix(arrays, found, path, options)
     else:
-        array = choose_array(arrays, options.key, path, f"the {what}", "key (data.sc_file.key)")
+        array = choose_array(arrays, options.key, path, "data.sc_file.key")
     check_byte_order(array, path)
     return array, names
 

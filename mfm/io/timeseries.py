@@ -12,11 +12,11 @@ import numpy as np
 from mfm.atlas import explain_count
 from mfm.connectome import check_labels
 from mfm.errors import ConfigError, InputError, InputNote
-from mfm.io.arrays import read_array
 from mfm.io.bids import read_sidecar
 from mfm.io.censoring import Censoring, find_censoring, removes_global_signal
 from mfm.io.cifti import open_image
 from mfm.io.cleaning import Cleaning, clean
+from mfm.io.containers import check_byte_order, choose_array, read_arrays, read_content
 from mfm.io.dense import read_cifti_series, read_gifti_series
 from mfm.io.tables import existing_file, file_digest, read_table
 from mfm.io.timing import agreed_tr, run_lengths
@@ -213,7 +213,9 @@ def _read(path: Path, parcellation, label_table, orientation, key, n_regions) ->
     if name.endswith(".gii"):
         return _Content(*read_gifti_series(path, parcellation))
     if path.suffix in (".npz", ".mat"):
-        values, row_names, column_names = read_array(path, key, "time series"), None, None
+        array = choose_array(read_arrays(read_content(path, "time series"), path), key, path, "data.timeseries_key")
+        check_byte_order(array, path)
+        values, row_names, column_names = array.astype(np.float64), None, None
     else:
         values, row_names, column_names = read_table(path, "time series")
     _check_not_fc(values, path)

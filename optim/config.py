@@ -10,9 +10,14 @@ from mfm import Bounds, MapParameterisation, Plausibility, Protocol, Scan, Subje
 from mfm.errors import ConfigError
 from mfm.io import DataFiles
 from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
+from mfm.subject import STAGES
 
 OPTIMIZERS = ("cmaes", "delssome", "gradient")
 NOISE = ("shared", "independent")
+_DATA_PATHS = (
+    *("folder", "manifest", "session", "sc", "timeseries", "parcellation", "label_table"),
+    *(*STAGES, "maps", "gradient_fc"),
+)
 
 
 @dataclass(frozen=True)
@@ -276,11 +281,13 @@ class FitConfig:
         return asdict(self)
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the numbers: all but the output, the threads and the paths (files count by digest)."""
+        """The settings that decide the numbers: all but the output, the threads and the paths, whose content counts instead."""
         settings = asdict(self)
         del settings["output"]
         del settings["objective"]["n_threads"]
-        settings["data"] = {key: settings["data"][key] for key in ("subject", "sc_transform", "sc_scale_max", "orientation")}
+        for name in _DATA_PATHS:
+            del settings["data"][name]
+        del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]
         settings["atlas"] = {"name": settings["atlas"]["name"]}
         return settings
 

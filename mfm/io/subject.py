@@ -173,7 +173,8 @@ def load_subject(
         runs = [read_run(files, k, tr_s, n_frames, n_expected) for k in range(len(files.timeseries))]
         tr_s = common_tr(tr_s, runs)
         raw_maps = {name: read_raw_map(path, name, files.parcellation) for name, path in (files.maps or {}).items()}
-        names = _region_names(files, labels, raw.labels, runs, raw_maps)
+        named = _names_by_input(files, raw.labels, runs, raw_maps)
+        names = _region_names(labels, named)
         if raw.labels is None and labels is None and names and len(names) != n_rows and not any(run.labels for run in runs):
             names = None  # the FC or map that brought them does not fit, and will be told so
         sc = _prepared(files, raw, names, files.sc) if sc is None else _aligned(sc, names)
@@ -185,7 +186,8 @@ def load_subject(
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)
-    return replace(subject, notes=(*subject.notes, *notes))
+    positions = _joined_by_position(named) if labels is None else ()
+    return replace(subject, notes=(*subject.notes, *positions, *notes))
 
 
 def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
@@ -215,32 +217,42 @@ def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
         raise ConfigError("There are no data to search on.", fix="data.search.fc=FILE data.search.fcd_cdf=FILE")
 
 
-def _region_names(
-    files: DataFiles,
-    labels: str | Path | None,
-    own: tuple[str, ...] | None,
-    runs: Sequence[TimeSeries],
-    maps: dict[str, RawMap],
-) -> tuple[str, ...] | None:
-    """The order of regions that every named input is brought to: of the first input that has names, `own` the connectome's.
+def _names_by_input(files: DataFiles, own: tuple[str, ...] | None, runs: Sequence[TimeSeries], maps: dict[str, RawMap]):
+    """The names that each input gives its regions, or None: pairs, the connectome's (`own`) first."""
+    named = [("connectome", own), *(("time series", run.labels) for run in runs)]
+    for stage in STAGES:
+        paths: StageFiles = getattr(files, stage)
+        if paths.fc is not None:
+            named.append((f"{stage} FC", read_matrix(paths.fc, f"{stage} FC")[1]))
+        if paths.sc is not None:
+            named.append((f"{stage} connectome", read_raw_matrix(paths.sc, files.sc_file).labels))
+    named += [(f"map {name}", one.labels) for name, one in maps.items()]
+    if files.gradient_fc is not None:
+        named.append(("FC for the gradient", read_matrix(files.gradient_fc, "FC for the gradient")[1]))
+    return named
+
+
+def _region_names(labels: str | Path | None, named) -> tuple[str, ...] | None:
+    """The order of regions that every named input is brought to: of `labels`, or of the first input that has names.
 
     Its rows that are no cortex drop out where another input does not have them. Inputs without names are taken to be in
     that order.
     """
     if labels is not None:
         return read_labels(labels)
-    named = [own, *(run.labels for run in runs)]
-    named += [read_matrix(stage.fc, "FC")[1] for stage in _stages(files) if stage.fc is not None]
-    named += [read_raw_matrix(stage.sc, files.sc_file).labels for stage in _stages(files) if stage.sc is not None]
-    named += [one.labels for one in maps.values()]
-    if files.gradient_fc is not None:
-        named.append(read_matrix(files.gradient_fc, "FC for the gradient")[1])
-    given = [names for names in named if names]
+    given = [names for _, names in named if names]
     return shared_regions(given[0], given[1:]) if given else None
 
 
-def _stages(files: DataFiles) -> list[StageFiles]:
-    return [getattr(files, stage) for stage in STAGES]
+def _joined_by_position(named) -> tuple[str, ...]:
+    """The note that names inputs without region names."""
+    without = dict.fromkeys(what for what, names in named if not names)
+    if not without:
+        return ()
+    if all(names is None for _, names in named):
+        return ("No input names its regions: all are taken to be in one order.",)
+    source = next(what for what, names in named if names)
+    return (f"Without region names, and so taken in the order of the {source}: {', '.join(without)}.",)
 
 
 def _prepared(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None, path) -> Connectome:

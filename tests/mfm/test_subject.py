@@ -391,7 +391,8 @@ def test_one_missing_frame_is_enough():
 def test_time_series_from_files(folder, n_runs):
     data = load_subject(series(folder, n_runs, subject="000123"), TR_S)
     expected = subject_from_runs("000123", [recorded(k) for k in range(n_runs)], connectome(), TR_S)
-    assert repr(replace(data, sources=())) == repr(expected)
+    assert data.notes == (*expected.notes, "No input names its regions: all are taken to be in one order.")
+    assert repr(replace(data, sources=(), notes=expected.notes)) == repr(expected)
     for name in ("search", "validation", "test"):
         assert_same_target(getattr(data, name).target, getattr(expected, name).target)
     np.testing.assert_array_equal(data.search.sc.weights, connectome().weights)
@@ -405,7 +406,7 @@ def test_statistics_from_files(folder):
         assert one.source.endswith(f"fc-{k + 1}.tsv")
         assert (one.tr_s, one.n_frames) == (TR_S, 100)
     assert data.labels == tuple(f"region-00{k}" for k in range(1, 6))
-    assert data.runs == data.notes == ()
+    assert (data.runs, data.notes) == ((), ("No input names its regions: all are taken to be in one order.",))
 
 
 @pytest.mark.parametrize(
@@ -419,7 +420,7 @@ def test_a_stage_without_files_takes_those_of_the_stage_before(folder, n_stages,
     data = load_subject(statistics(folder, n_stages), TR_S, n_frames=100)
     assert data.test is data.validation
     assert (data.validation is data.search) == (n_stages == 1)
-    assert all(found.startswith(note) for found, note in zip(data.notes, notes, strict=True))
+    assert all(found.startswith(note) for found, note in zip(data.notes, [*notes, "No input names"], strict=True))
 
 
 def test_a_stage_may_have_a_connectome_of_its_own(folder):
@@ -623,7 +624,10 @@ def test_notes_of_reading_are_kept(folder, n_stages):
     assert data.notes[-2:] == tuple(str(note.message) for note in caught)
     assert "sc.tsv: 2 entries of 1 vanish" in data.notes[-2]
     assert "cdf-1.tsv holds cumulative counts (last value 624403)" in data.notes[-1]
-    assert [note.split(":")[0] for note in data.notes[:-2]] == ["No validation data", "No test data"][: 3 - n_stages]
+    assert [note.split(":")[0] for note in data.notes[:-2]] == [
+        *["No validation data", "No test data"][: 3 - n_stages],
+        "No input names its regions",
+    ]
     assert "  note: " + data.notes[-1] in repr(data)
 
 
@@ -633,8 +637,8 @@ def test_notes_of_time_series_are_kept(folder):
     write(folder / "sc.tsv", counts)
     with pytest.warns(InputNote, match="2 entries of 1 vanish"):
         data = load_subject(series(folder), TR_S)
-    assert len(data.notes) == 2
-    assert data.notes[0].startswith("Two runs")
+    assert [note.split(":")[0] for note in data.notes[:2]] == ["Two runs", "No input names its regions"]
+    assert len(data.notes) == 3
     assert data.search.sc.weights[0, 1] == 0
 
 
@@ -719,7 +723,7 @@ def test_another_length_of_a_run_is_refused(folder):
         (series, "run-2.tsv", "time series"),
         (series, "myelin.tsv", "map"),
         (series, "regions.txt", "region names"),
-        (statistics, "fc-2.tsv", "validation fc"),
+        (statistics, "fc-2.tsv", "validation FC"),
         (statistics, "cdf-3.tsv", "test fcd_cdf"),
     ],
 )

@@ -13,6 +13,7 @@ from cifti_files import LEFT, surface, write_dlabel, write_ptseries
 
 import mfm
 from mfm.errors import InputError, InputNote, OutputError
+from mfm.io import Cleaning, MatrixOptions
 from optim.cli import fit_and_write
 from optim.fit import NoFitError, fingerprint, fit_subject, objective_for, stage_keys
 from optim.outputs import FitFolder, output_space, write_fit
@@ -74,6 +75,26 @@ def test_same_seed_same_fit_whatever_the_threads(subject, config):
     assert torch.equal(fits[0].coefficients, fits[1].coefficients)
     assert fits[0].stages == fits[1].stages
     assert fits[0].fingerprint == fits[1].fingerprint
+
+
+def test_settings_of_the_data_are_part_of_a_fits_identity_but_not_where_they_lie(subject, config):
+    def identity(**data):
+        return fingerprint(subject, replace(config, data=replace(config.data, **data)))
+
+    elsewhere = {"folder": "a", "manifest": "b", "sc": "c", "timeseries": ["d"], "maps": {"myelin": "e"}, "session": "1"}
+    assert identity(**elsewhere, sc_file=MatrixOptions(labels="f"), cleaning=Cleaning(confounds=["g"])) == identity()
+    changes = (
+        {"sc_transform": "log1p"},
+        {"sc_scale_mean": 0.01},
+        {"sc_file": MatrixOptions(symmetrise=True)},
+        {"cleaning": Cleaning(detrend=True)},
+        {"exclude_regions": ["lh-insula"]},
+        {"split": "pooled"},
+        {"run_frames": [80, 80]},
+        {"allow_censored": True},
+        {"maps_zscore": True},
+    )
+    assert len({identity(), *(identity(**change) for change in changes)}) == len(changes) + 1
 
 
 def test_files_of_a_fit(subject, config):

@@ -191,7 +191,7 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
             expected=f"{len(regions)} rows",
             found=f"{n_rows}",
             cause=cause,
-            fix=f"name its rows, so that what is no cortex is left out by name: labels={variants or 'FILE'} (data.sc_file.labels)",
+            fix=f"name its rows, and what is no cortex drops out: labels={variants or 'FILE'} (data.sc_file.labels)",
         )
     return raw.values, regions, [*steps, "taken in the order of the other inputs, having no names of its own"]
 

@@ -16,18 +16,15 @@ from mfm.errors import ConfigError, InputError, InputNote
 from mfm.gradient import fc_gradient
 from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import Preparation, prepare, told
+from mfm.io.fcd_file import read_fcd_cdf
 from mfm.io.maps import RawMap, in_order, read_raw_map
 from mfm.io.matrix_file import MatrixOptions, RawMatrix, read_matrix, read_raw_matrix
 from mfm.io.region_names import read_labels
 from mfm.io.runs import common_tr, read_run
-from mfm.io.tables import (
-    existing_file,
-    file_digest,
-    read_fcd_cdf,
-)
+from mfm.io.tables import existing_file, file_digest
 from mfm.io.timeseries import TimeSeries
 from mfm.maps import RegionalMaps
-from mfm.protocol import check_timing
+from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.cost import Target
 from mfm.subject import STAGES, Scan, Source, SubjectData, check_timeseries, subject_from_runs
 
@@ -361,7 +358,8 @@ def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_fr
     if own and names:
         order = order_by_name(own, names, f"the {stage} FC")
         fc = fc[np.ix_(order, order)]
-    cdf = torch.from_numpy(read_fcd_cdf(str(stage_files.fcd_cdf)))
+    n_windows = max(n_frames - fcd_window_frames(tr_s) + 1, 2)
+    cdf = torch.from_numpy(read_fcd_cdf(str(stage_files.fcd_cdf), n_windows))
     target = Target(torch.from_numpy(fc), cdf, names if len(fc) == sc.n_regions else None)
     if stage_files.sc is not None:
         sc = _prepared(files, read_raw_matrix(stage_files.sc, files.sc_file), names, stage_files.sc)

@@ -42,6 +42,12 @@ def target_of(run, labels=None, window_frames=WINDOW):
     return Target(functional_connectivity(bold), fcd_cdf(bold, window_frames), labels)
 
 
+def cumulative_counts(window_frames=WINDOW):
+    """FCD of the first run as published code saves it: pairs of windows up to each bin."""
+    n_windows = 100 - window_frames + 1
+    return np.round(target_of(recorded(0), window_frames=window_frames).fcd_cdf.numpy() * n_windows * (n_windows - 1) / 2)
+
+
 def assert_same_target(target, expected):
     torch.testing.assert_close(target.fc, expected.fc, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(target.fcd_cdf, expected.fcd_cdf, rtol=0, atol=2e-3)
@@ -605,11 +611,20 @@ def test_sources_are_listed_with_their_digests(folder):
 
 
 def test_cumulative_counts_are_accepted_with_a_note(folder):
-    counts = np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)
-    write(folder / "cdf-1.tsv", counts[:, None])
+    write(folder / "cdf-1.tsv", cumulative_counts()[:, None])
     with pytest.warns(InputNote, match="cumulative counts"):
         data = load_subject(statistics(folder), TR_S, 100)
     torch.testing.assert_close(data.search.target.fcd_cdf, target_of(recorded(0)).fcd_cdf, rtol=0, atol=2e-3)
+
+
+def test_counts_over_windows_of_another_length_are_refused(folder):
+    write(folder / "cdf-1.tsv", cumulative_counts(window_frames=28)[:, None])
+    message = (
+        r"(?s)cdf-1\.tsv was counted over another number of sliding windows.*expected: 81 windows of 60 s, and so 3240 pairs"
+        r".*found: 2628 pairs, those of 73 windows.*fix: compute the FCD again with windows of 60 s"
+    )
+    with pytest.raises(InputError, match=message):
+        load_subject(statistics(folder), TR_S, 100)
 
 
 @pytest.mark.parametrize("n_stages", [1, 3])
@@ -617,13 +632,13 @@ def test_notes_of_reading_are_kept(folder, n_stages):
     counts = streamline_counts()
     counts[0, 1] = counts[1, 0] = 1
     write(folder / "sc.tsv", counts)
-    write(folder / "cdf-1.tsv", np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)[:, None])
+    write(folder / "cdf-1.tsv", cumulative_counts()[:, None])
     with pytest.warns(InputNote) as caught:
         data = load_subject(statistics(folder, n_stages), TR_S, 100)
     assert [note.filename for note in caught] == [__file__] * 2
     assert data.notes[-2:] == tuple(str(note.message) for note in caught)
     assert "sc.tsv: 2 entries of 1 vanish" in data.notes[-2]
-    assert "cdf-1.tsv holds cumulative counts (last value 624403)" in data.notes[-1]
+    assert "cdf-1.tsv holds cumulative counts (last value 3240)" in data.notes[-1]
     assert [note.split(":")[0] for note in data.notes[:-2]] == [
         *["No validation data", "No test data"][: 3 - n_stages],
         "No input names its regions",

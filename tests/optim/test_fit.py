@@ -163,7 +163,7 @@ def test_regional_values_open_in_workbench(fitted, tmp_path, kind):
 def test_a_parcellation_of_other_names_is_told_before_work(subject, fitted, tmp_path):
     path = write_dlabel(tmp_path / "a.dlabel.nii", [1, 2], ("L_a", "L_b"), surface(LEFT, [0, 1]))
     config = replace(fitted.config, data=replace(fitted.config.data, parcellation=str(path)))
-    with pytest.warns(InputNote, match=r"(?s)No CIFTI files will be written.*lacks regions of the subject"):
+    with pytest.warns(InputNote, match=r"(?s)No CIFTI files will be written.*are not those of the other inputs"):
         assert output_space(subject, config) is None
     folder = cifti_fit(fitted, tmp_path, parcellation=str(path))
     assert not list(folder.path.glob("*.nii"))

@@ -51,10 +51,10 @@ def look_at(candidate: Candidate, versions: Sequence[Candidate], choices: Choice
             said.append(Finding(SUSPICIOUS, text, "--orientation frames_by_regions (or regions_by_frames)"))
     known = Peek(looked.shape, orientation)
     run = Run(candidate, orientation, tr_s, known.n_frames, known.n_regions, looked.shape)
-    said += _frames_left_out(run, sidecar) + _length(run)
+    said += _frames_left_out(run, sidecar)
     if (gsr := removes_global_signal(candidate.file.path, sidecar)) is not None:
         said.append(Finding(SUSPICIOUS, f"global signal regressed out ({gsr}): it takes much of the dynamics along"))
-    said = [replace(finding, about="reading") for finding in said]
+    said = [*(replace(finding, about="reading") for finding in said), *_length(run)]
     if candidate.layout == "fMRIPrep":
         text = "not denoised: fMRIPrep's series hold motion and drift"
         said.append(Finding(SUSPICIOUS, text, "data.cleaning.strategy=[motion,wm_csf,high_pass] at the fit"))

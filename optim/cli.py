@@ -132,9 +132,11 @@ def run_fit(config, check_only: bool = False) -> int:
     from mfm.io import load_subject
     from optim.locate import locate
 
-    located = locate(config)
-    config = located.config
-    subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # the subject's own lines tell them
+        located = locate(config)
+        config = located.config
+        subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     subject = replace(subject, notes=(*located.notes, *subject.notes))
     _say(repr(subject))
     if check_only:

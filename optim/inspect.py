@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -36,7 +37,19 @@ def as_text(inventory: Inventory) -> str:
     lines = [
         f"{inventory.root}: {_count(len(inventory.subjects), 'subject')}, {with_runs} with data to fit, {_count(n_runs, 'run')}"
     ]
-    return "\n".join([*lines, "", *_table(inventory.subjects), *_listed_findings(inventory.findings)])
+    return "\n".join([*lines, "", *_table(inventory.subjects), *_listed_findings(inventory.findings), *_next(inventory)])
+
+
+def _next(inventory: Inventory) -> list[str]:
+    """The command that fits the first subject."""
+    first = next((subject for subject in inventory.subjects if subject.rows), None)
+    if first is None:
+        return []
+    row = first.rows[0]
+    unknown = [("data.sc=FILE", first.sc), ("acquisition.tr_s=SECONDS", row.tr_s)]
+    unknown += [("acquisition.n_frames=NUMBER", row.timeseries or row.n_frames)]
+    settings = [f"data.folder={shlex.quote(str(inventory.root))}", f"data.subject={first.participant_id}"]
+    return ["", f"to fit: mfmfit fit {' '.join([*settings, *(name for name, value in unknown if value is None)])}"]
 
 
 def _table(subjects: Sequence[FoundSubject]) -> list[str]:

@@ -24,7 +24,7 @@ from mfm.io.runs import common_tr, read_run
 from mfm.io.tables import existing_file, file_digest
 from mfm.io.timeseries import TimeSeries
 from mfm.maps import RegionalMaps
-from mfm.protocol import check_timing, fcd_window_frames
+from mfm.protocol import FCD_WINDOW_S, check_timing, fcd_window_frames
 from mfm.statistics.cost import Target
 from mfm.subject import STAGES, Scan, Source, SubjectData, check_timeseries, subject_from_runs
 
@@ -184,7 +184,7 @@ def load_subject(
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)
     positions = _joined_by_position(named) if labels is None else ()
-    return replace(subject, notes=(*subject.notes, *positions, *notes))
+    return replace(subject, notes=(*subject.notes, *positions, *_short(subject.search), *notes))
 
 
 def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
@@ -250,6 +250,14 @@ def _joined_by_position(named) -> tuple[str, ...]:
         return ("No input names its regions: all are taken to be in one order.",)
     source = next(what for what, names in named if names)
     return (f"Without region names, and so taken in the order of the {source}: {', '.join(without)}.",)
+
+
+def _short(scan: Scan) -> tuple[str, ...]:
+    """The note that tells of a scan in which most windows overlap."""
+    seconds = scan.n_frames * scan.tr_s
+    if seconds >= 5 * FCD_WINDOW_S:
+        return ()
+    return (f"Search data of {seconds:.0f} s, shorter than 5 minutes: the FCD of so few windows says little.",)
 
 
 def _prepared(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None, path) -> Connectome:

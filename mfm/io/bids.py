@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mfm.errors import InputError
+from mfm.io.entities import parse_name
 from mfm.io.tables import existing_file
 
 # Entities that tell how a file was made, not which scan it is of.
@@ -45,8 +46,7 @@ class Sidecar:
 
 def entities(path: str | Path) -> dict[str, str]:
     """Entities of a BIDS-like file name: ``sub-01_task-rest_bold.nii.gz`` has sub and task."""
-    parts = (part.partition("-") for part in Path(path).name.partition(".")[0].split("_"))
-    return {key: value for key, dash, value in parts if dash}
+    return dict(parse_name(Path(path).name).entities)
 
 
 def read_sidecar(path: str | Path) -> Sidecar:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mfm.atlas import Atlas, order_by_name
 from mfm.errors import InputError
 from mfm.io.cifti import open_cifti, read_parcellation
 from mfm.io.write import write_atomic
@@ -39,7 +40,7 @@ class CiftiSpace:
 
 
 def cifti_space(template: str | Path, labels: Sequence[str]) -> CiftiSpace:
-    """Where the regions `labels` are, by name, according to a ``.dlabel.nii`` or any parcellated CIFTI file.
+    """Where the regions `labels` are, by name in any spelling, according to a ``.dlabel.nii`` or any parcellated CIFTI file.
 
     Raises
     ------
@@ -66,16 +67,13 @@ def cifti_space(template: str | Path, labels: Sequence[str]) -> CiftiSpace:
 
 
 def _positions(names: Sequence[str], labels: Sequence[str], template: str | Path) -> list[int]:
+    """Where the regions stand in the template, whatever its spelling; it may hold more."""
     names = [str(name) for name in names]
-    missing = [label for label in labels if label not in names]
-    if missing:
-        raise InputError(
-            f"{template} lacks regions of the subject.",
-            expected=f"{', '.join(labels[:3])}, ...",
-            found=f"{', '.join(names[:3])}, ...; missing: {', '.join(missing[:6])}",
-            cause="another parcellation, or another naming of its regions",
-        )
-    return [names.index(label) for label in labels]
+    wanted = set(Atlas(tuple(labels)).keys)
+    held = [k for k, key in enumerate(Atlas(tuple(names)).keys) if key in wanted]
+    if len(held) < len(wanted):
+        held = list(range(len(names)))  # the join tells what is missing
+    return [held[k] for k in order_by_name([names[k] for k in held], labels, str(template))]
 
 
 def write_scalars(stem: str | Path, names: Sequence[str], values: np.ndarray, space: CiftiSpace) -> list[Path]:

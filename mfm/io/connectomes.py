@@ -184,12 +184,14 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
         raise unassigned(what, len(regions), n_rows)
     if n_rows != len(regions):
         cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
+        if (others := explain_count(len(regions), n_rows)) is not None:
+            cause, variants = f"the other inputs are of {others[0]}", "DK68"
         raise InputError(
             f"{what} has another number of regions than are named, and no names of its own to tell which is which.",
             expected=f"{len(regions)} rows",
             found=f"{n_rows}",
             cause=cause,
-            fix=f"name its rows, so that those are left out by name: labels={variants or 'FILE'} (data.sc_file.labels)",
+            fix=f"name its rows, and what is no cortex drops out: labels={variants or 'FILE'} (data.sc_file.labels)",
         )
     return raw.values, regions, [*steps, "taken in the order of the other inputs, having no names of its own"]
 

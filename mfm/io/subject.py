@@ -16,18 +16,15 @@ from mfm.errors import ConfigError, InputError, InputNote
 from mfm.gradient import fc_gradient
 from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import Preparation, prepare, told
+from mfm.io.fcd_file import read_fcd_cdf
 from mfm.io.maps import RawMap, in_order, read_raw_map
 from mfm.io.matrix_file import MatrixOptions, RawMatrix, read_matrix, read_raw_matrix
 from mfm.io.region_names import read_labels
 from mfm.io.runs import common_tr, read_run
-from mfm.io.tables import (
-    existing_file,
-    file_digest,
-    read_fcd_cdf,
-)
+from mfm.io.tables import existing_file, file_digest
 from mfm.io.timeseries import TimeSeries
 from mfm.maps import RegionalMaps
-from mfm.protocol import check_timing
+from mfm.protocol import FCD_WINDOW_S, check_timing, fcd_window_frames
 from mfm.statistics.cost import Target
 from mfm.subject import STAGES, Scan, Source, SubjectData, check_timeseries, subject_from_runs
 
@@ -173,7 +170,8 @@ def load_subject(
         runs = [read_run(files, k, tr_s, n_frames, n_expected) for k in range(len(files.timeseries))]
         tr_s = common_tr(tr_s, runs)
         raw_maps = {name: read_raw_map(path, name, files.parcellation) for name, path in (files.maps or {}).items()}
-        names = _region_names(files, labels, raw.labels, runs, raw_maps)
+        named = _names_by_input(files, raw.labels, runs, raw_maps)
+        names = _region_names(labels, named)
         if raw.labels is None and labels is None and names and len(names) != n_rows and not any(run.labels for run in runs):
             names = None  # the FC or map that brought them does not fit, and will be told so
         sc = _prepared(files, raw, names, files.sc) if sc is None else _aligned(sc, names)
@@ -185,7 +183,8 @@ def load_subject(
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)
-    return replace(subject, notes=(*subject.notes, *notes))
+    positions = _joined_by_position(named) if labels is None else ()
+    return replace(subject, notes=(*subject.notes, *positions, *_short(subject.search), *notes))
 
 
 def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
@@ -215,32 +214,50 @@ def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
         raise ConfigError("There are no data to search on.", fix="data.search.fc=FILE data.search.fcd_cdf=FILE")
 
 
-def _region_names(
-    files: DataFiles,
-    labels: str | Path | None,
-    own: tuple[str, ...] | None,
-    runs: Sequence[TimeSeries],
-    maps: dict[str, RawMap],
-) -> tuple[str, ...] | None:
-    """The order of regions that every named input is brought to: of the first input that has names, `own` the connectome's.
+def _names_by_input(files: DataFiles, own: tuple[str, ...] | None, runs: Sequence[TimeSeries], maps: dict[str, RawMap]):
+    """The names that each input gives its regions, or None: pairs, the connectome's (`own`) first."""
+    named = [("connectome", own), *(("time series", run.labels) for run in runs)]
+    for stage in STAGES:
+        paths: StageFiles = getattr(files, stage)
+        if paths.fc is not None:
+            named.append((f"{stage} FC", read_matrix(paths.fc, f"{stage} FC")[1]))
+        if paths.sc is not None:
+            named.append((f"{stage} connectome", read_raw_matrix(paths.sc, files.sc_file).labels))
+    named += [(f"map {name}", one.labels) for name, one in maps.items()]
+    if files.gradient_fc is not None:
+        named.append(("FC for the gradient", read_matrix(files.gradient_fc, "FC for the gradient")[1]))
+    return named
+
+
+def _region_names(labels: str | Path | None, named) -> tuple[str, ...] | None:
+    """The order of regions that every named input is brought to: of `labels`, or of the first input that has names.
 
     Its rows that are no cortex drop out where another input does not have them. Inputs without names are taken to be in
     that order.
     """
     if labels is not None:
         return read_labels(labels)
-    named = [own, *(run.labels for run in runs)]
-    named += [read_matrix(stage.fc, "FC")[1] for stage in _stages(files) if stage.fc is not None]
-    named += [read_raw_matrix(stage.sc, files.sc_file).labels for stage in _stages(files) if stage.sc is not None]
-    named += [one.labels for one in maps.values()]
-    if files.gradient_fc is not None:
-        named.append(read_matrix(files.gradient_fc, "FC for the gradient")[1])
-    given = [names for names in named if names]
+    given = [names for _, names in named if names]
     return shared_regions(given[0], given[1:]) if given else None
 
 
-def _stages(files: DataFiles) -> list[StageFiles]:
-    return [getattr(files, stage) for stage in STAGES]
+def _joined_by_position(named) -> tuple[str, ...]:
+    """The note that names inputs without region names."""
+    without = dict.fromkeys(what for what, names in named if not names)
+    if not without:
+        return ()
+    if all(names is None for _, names in named):
+        return ("No input names its regions: all are taken to be in one order.",)
+    source = next(what for what, names in named if names)
+    return (f"Without region names, and so taken in the order of the {source}: {', '.join(without)}.",)
+
+
+def _short(scan: Scan) -> tuple[str, ...]:
+    """The note that tells of a scan in which most windows overlap."""
+    seconds = scan.n_frames * scan.tr_s
+    if seconds >= 5 * FCD_WINDOW_S:
+        return ()
+    return (f"Search data of {seconds:.0f} s, shorter than 5 minutes: the FCD of so few windows says little.",)
 
 
 def _prepared(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None, path) -> Connectome:
@@ -349,7 +366,8 @@ def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_fr
     if own and names:
         order = order_by_name(own, names, f"the {stage} FC")
         fc = fc[np.ix_(order, order)]
-    cdf = torch.from_numpy(read_fcd_cdf(str(stage_files.fcd_cdf)))
+    n_windows = max(n_frames - fcd_window_frames(tr_s) + 1, 2)
+    cdf = torch.from_numpy(read_fcd_cdf(str(stage_files.fcd_cdf), n_windows))
     target = Target(torch.from_numpy(fc), cdf, names if len(fc) == sc.n_regions else None)
     if stage_files.sc is not None:
         sc = _prepared(files, read_raw_matrix(stage_files.sc, files.sc_file), names, stage_files.sc)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mfm.errors import InputError, InputNote, MissingInputError
-from mfm.statistics.cost import check_fcd_cdf
+from mfm.errors import InputError, MissingInputError
 
 _MISSING = {"", "n/a", "na", "nan"}
 
@@ -163,17 +161,3 @@ def names_of(table: Table, path: str | Path) -> tuple[str, ...] | None:
     if rows and columns and rows != columns:
         raise InputError(f"Rows and columns of {path} have different names.", fix="save the matrix with one order of regions")
     return columns or rows
-
-
-def read_fcd_cdf(path: str | Path) -> np.ndarray:
-    """FCD CDF, (K,), from one column or row; cumulative counts are normalised, with an `InputNote` that says so."""
-    values = read_table(path, "FCD CDF").values
-    if min(values.shape) != 1:
-        raise InputError(f"{path} is not an FCD CDF.", expected="one column", found=f"{values.shape[1]} columns")
-    values = values.reshape(-1)
-    if len(values) and np.isfinite(values).all() and values[-1] > 1 + 1e-6 and (np.diff(values) >= 0).all():
-        warnings.warn(
-            InputNote(f"{path} holds cumulative counts (last value {values[-1]:g}); they were divided by it."), stacklevel=2
-        )
-        values = values / values[-1]
-    return check_fcd_cdf(values).numpy()

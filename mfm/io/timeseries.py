@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfm.atlas import explain_count
+from mfm.atlas import Atlas, explain_count
 from mfm.connectome import check_labels
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.bids import read_sidecar
@@ -126,7 +126,7 @@ def load_timeseries(
     run_frames : sequence of int, optional
         Frames of each run, where the file joins several; FCD windows never cross a join.
     n_regions : int, optional
-        Regions to expect, as in the connectome.
+        Regions to expect, as in the connectome; named columns that are no cortex may come on top.
     allow_missing_regions : bool, default False
         Return regions without data as they are, instead of an error that names them.
 
@@ -251,7 +251,9 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
             fix="save it with index=False",
         )
     names = check_labels(names, values.shape[1], f"the time series {path}")
-    if n_regions is not None and values.shape[1] != n_regions:
+    # Named columns that are no cortex drop out when they are joined by name.
+    n_cortical = values.shape[1] if names is None else sum(Atlas(names).cortical)
+    if n_regions is not None and n_regions not in (values.shape[1], n_cortical):
         transposed = values.shape[0] == n_regions
         other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
         cause, fix = _why_other_regions(n_regions, values.shape[1])

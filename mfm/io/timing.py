@@ -42,14 +42,14 @@ def agreed_tr(said: float | None, header: float | None, sidecar: Sidecar, path: 
             )
     if said is None:
         values = list(known.values())
-        if len(values) == 2 and not _same(*values):
+        if len(values) == 2 and not same_tr(*values):
             raise InputError(
                 f"Sidecar and header of {path} tell different repetition times.",
                 found=", ".join(f"{value:g} s in {place}" for place, value in known.items()),
                 fix="say which is right: acquisition.tr_s=SECONDS",
             )
         return values[0] if values else None
-    wrong = {place: value for place, value in known.items() if not _same(value, said)}
+    wrong = {place: value for place, value in known.items() if not same_tr(value, said)}
     if wrong and len(wrong) == len(known):
         raise InputError(
             f"The repetition time is not that of {path}.",
@@ -64,7 +64,8 @@ def agreed_tr(said: float | None, header: float | None, sidecar: Sidecar, path: 
     return said
 
 
-def _same(a: float, b: float) -> bool:
+def same_tr(a: float, b: float) -> bool:
+    """Whether two statements of a repetition time differ by no more than their rounding."""
     return abs(a - b) <= _TR_TOLERANCE * max(a, b)
 
 

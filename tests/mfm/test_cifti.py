@@ -348,8 +348,17 @@ def test_regions_of_parcellated_series_serve_too(tmp_path):
     files = write_scalars(tmp_path / "b", ["EI_ratio"], np.arange(5.0)[None], space)
     assert [file.name for file in files] == ["b.pscalar.nii"]
     assert list(nib.load(files[0]).header.get_axis(1).name) == list(NAMES[::-1])
-    with pytest.raises(InputError, match=r"(?s)lacks regions of the subject.*missing: R_f"):
+    with pytest.raises(InputError, match=r"(?s)regions of .*a\.ptseries\.nii are not those of the other inputs.*missing: R_f"):
         cifti_space(series, ("L_a", "R_f"))
+
+
+def test_regions_are_found_in_a_template_of_another_spelling(tmp_path):
+    template = write_ptseries(tmp_path / "a.ptseries.nii", RNG.normal(size=(3, 4)), ["???", "R_insula", "L_insula", "L_cuneus"])
+    space = cifti_space(template, ["lh-insula", "ctx-rh-insula"])
+    assert list(space.parcels.name) == ["L_insula", "R_insula"]
+    other = write_ptseries(tmp_path / "b.ptseries.nii", RNG.normal(size=(3, 2)), ["7Networks_LH_Vis_1", "7Networks_RH_Vis_1"])
+    with pytest.raises(InputError, match=r"(?s)b\.ptseries\.nii are Schaefer's 7-network parcels.*17-network"):
+        cifti_space(other, ["17Networks_LH_VisCent_ExStr_1", "17Networks_RH_VisCent_ExStr_1"])
 
 
 def test_labels_of_one_surface_only_do_not_hide_the_other(tmp_path):

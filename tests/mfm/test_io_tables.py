@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -414,6 +415,22 @@ def test_cumulative_counts_are_normalised_and_said_so(tmp_path, suffix):
         cdf = read_fcd_cdf(path)
     np.testing.assert_allclose(cdf, counts[:, 0] / 624403, rtol=1e-15)
     assert cdf[-1] == 1
+
+
+def test_an_fcd_of_matlab_is_its_only_vector(tmp_path):
+    counts = np.array([[0, 120, 5000, 5000, 624000, 624403]], dtype=np.int32).T
+    scipy.io.savemat(tmp_path / "fcd.mat", {"FCD_CDF": counts, "n": 350})
+    with pytest.warns(InputNote, match="cumulative counts"):
+        np.testing.assert_allclose(read_fcd_cdf(tmp_path / "fcd.mat", 1118), counts[:, 0] / 624403, rtol=1e-15)
+    scipy.io.savemat(tmp_path / "two.mat", {"train": counts, "test": counts})
+    with pytest.raises(InputError, match=r"(?s)two\.mat does not hold one FCD CDF.*found: train \(6, 1\), test \(6, 1\)"):
+        read_fcd_cdf(tmp_path / "two.mat")
+
+
+@pytest.mark.parametrize("total", [624403, 2 * 624403, 624000])
+def test_counts_of_runs_and_their_means_and_sums_pass(tmp_path, total):
+    with pytest.warns(InputNote, match="cumulative counts"):
+        read_fcd_cdf(save(tmp_path / "fcd.csv", np.array([[0.0, 5000, total]]).T), 1118)
 
 
 @pytest.mark.parametrize(

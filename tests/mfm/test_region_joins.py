@@ -126,8 +126,22 @@ def test_a_built_in_list_names_the_rows_of_a_connectome(tmp_path):
 @pytest.mark.parametrize("named", [True, False])
 def test_rows_without_names_are_explained(tmp_path, sc, runs, message, named):
     data = files(tmp_path, (sc, None), (runs, spelled(DK82[k] for k in runs) if named else None))
-    with pytest.raises(InputError, match=rf"(?s)do not have the connectome's regions.*{message}"):
+    if named and len(runs) == 82:  # their names tell which columns may go, but not which rows the connectome has
+        message = r"expected: 82 rows.*other inputs are of the Desikan.*fix: name its rows.*labels=DK68 "
+    else:
+        message = rf"do not have the connectome's regions.*{message}"
+    with pytest.raises(InputError, match=rf"(?s){message}"):
         load_subject(data, TR_S)
+
+
+@pytest.mark.parametrize("named_by", ["labels", "connectome", "option"])
+def test_columns_below_the_cortex_drop_out_where_the_connectome_has_none(tmp_path, named_by):
+    options = {"sc_file": MatrixOptions(labels="DK68")} if named_by == "option" else {}
+    sc = (CORTEX, DK68 if named_by == "connectome" else None)
+    data = files(tmp_path, sc, (range(82), spelled(DK82)), (CORTEX, DK68), **options)
+    with pytest.warns(InputNote, match=r"14 rows of the time series .* that are no cortex were left out"):
+        subject = load_subject(data, TR_S, labels="DK68" if named_by == "labels" else None)
+    assert_same(subject, expected(CORTEX, DK68))
 
 
 def test_the_row_of_unassigned_streamlines(tmp_path):

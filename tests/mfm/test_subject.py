@@ -42,6 +42,12 @@ def target_of(run, labels=None, window_frames=WINDOW):
     return Target(functional_connectivity(bold), fcd_cdf(bold, window_frames), labels)
 
 
+def cumulative_counts(window_frames=WINDOW):
+    """FCD of the first run as published code saves it: pairs of windows up to each bin."""
+    n_windows = 100 - window_frames + 1
+    return np.round(target_of(recorded(0), window_frames=window_frames).fcd_cdf.numpy() * n_windows * (n_windows - 1) / 2)
+
+
 def assert_same_target(target, expected):
     torch.testing.assert_close(target.fc, expected.fc, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(target.fcd_cdf, expected.fcd_cdf, rtol=0, atol=2e-3)
@@ -391,7 +397,9 @@ def test_one_missing_frame_is_enough():
 def test_time_series_from_files(folder, n_runs):
     data = load_subject(series(folder, n_runs, subject="000123"), TR_S)
     expected = subject_from_runs("000123", [recorded(k) for k in range(n_runs)], connectome(), TR_S)
-    assert repr(replace(data, sources=())) == repr(expected)
+    short = ["Search data of 150 s, shorter than 5 minutes: the FCD of so few windows says little."] if n_runs == 1 else []
+    assert data.notes == (*expected.notes, "No input names its regions: all are taken to be in one order.", *short)
+    assert repr(replace(data, sources=(), notes=expected.notes)) == repr(expected)
     for name in ("search", "validation", "test"):
         assert_same_target(getattr(data, name).target, getattr(expected, name).target)
     np.testing.assert_array_equal(data.search.sc.weights, connectome().weights)
@@ -405,7 +413,7 @@ def test_statistics_from_files(folder):
         assert one.source.endswith(f"fc-{k + 1}.tsv")
         assert (one.tr_s, one.n_frames) == (TR_S, 100)
     assert data.labels == tuple(f"region-00{k}" for k in range(1, 6))
-    assert data.runs == data.notes == ()
+    assert (data.runs, data.notes) == ((), ("No input names its regions: all are taken to be in one order.",))
 
 
 @pytest.mark.parametrize(
@@ -419,7 +427,7 @@ def test_a_stage_without_files_takes_those_of_the_stage_before(folder, n_stages,
     data = load_subject(statistics(folder, n_stages), TR_S, n_frames=100)
     assert data.test is data.validation
     assert (data.validation is data.search) == (n_stages == 1)
-    assert all(found.startswith(note) for found, note in zip(data.notes, notes, strict=True))
+    assert all(found.startswith(note) for found, note in zip(data.notes, [*notes, "No input names"], strict=True))
 
 
 def test_a_stage_may_have_a_connectome_of_its_own(folder):
@@ -604,11 +612,20 @@ def test_sources_are_listed_with_their_digests(folder):
 
 
 def test_cumulative_counts_are_accepted_with_a_note(folder):
-    counts = np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)
-    write(folder / "cdf-1.tsv", counts[:, None])
+    write(folder / "cdf-1.tsv", cumulative_counts()[:, None])
     with pytest.warns(InputNote, match="cumulative counts"):
         data = load_subject(statistics(folder), TR_S, 100)
     torch.testing.assert_close(data.search.target.fcd_cdf, target_of(recorded(0)).fcd_cdf, rtol=0, atol=2e-3)
+
+
+def test_counts_over_windows_of_another_length_are_refused(folder):
+    write(folder / "cdf-1.tsv", cumulative_counts(window_frames=28)[:, None])
+    message = (
+        r"(?s)cdf-1\.tsv was counted over another number of sliding windows.*expected: 81 windows of 60 s, and so 3240 pairs"
+        r".*found: 2628 pairs, those of 73 windows.*fix: compute the FCD again with windows of 60 s"
+    )
+    with pytest.raises(InputError, match=message):
+        load_subject(statistics(folder), TR_S, 100)
 
 
 @pytest.mark.parametrize("n_stages", [1, 3])
@@ -616,14 +633,17 @@ def test_notes_of_reading_are_kept(folder, n_stages):
     counts = streamline_counts()
     counts[0, 1] = counts[1, 0] = 1
     write(folder / "sc.tsv", counts)
-    write(folder / "cdf-1.tsv", np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)[:, None])
+    write(folder / "cdf-1.tsv", cumulative_counts()[:, None])
     with pytest.warns(InputNote) as caught:
         data = load_subject(statistics(folder, n_stages), TR_S, 100)
     assert [note.filename for note in caught] == [__file__] * 2
     assert data.notes[-2:] == tuple(str(note.message) for note in caught)
     assert "sc.tsv: 2 entries of 1 vanish" in data.notes[-2]
-    assert "cdf-1.tsv holds cumulative counts (last value 624403)" in data.notes[-1]
-    assert [note.split(":")[0] for note in data.notes[:-2]] == ["No validation data", "No test data"][: 3 - n_stages]
+    assert "cdf-1.tsv holds cumulative counts (last value 3240)" in data.notes[-1]
+    assert [note.split(":")[0] for note in data.notes[:-2]] == [
+        *["No validation data", "No test data"][: 3 - n_stages],
+        "No input names its regions",
+    ]
     assert "  note: " + data.notes[-1] in repr(data)
 
 
@@ -633,8 +653,8 @@ def test_notes_of_time_series_are_kept(folder):
     write(folder / "sc.tsv", counts)
     with pytest.warns(InputNote, match="2 entries of 1 vanish"):
         data = load_subject(series(folder), TR_S)
-    assert len(data.notes) == 2
-    assert data.notes[0].startswith("Two runs")
+    assert [note.split(":")[0] for note in data.notes[:2]] == ["Two runs", "No input names its regions"]
+    assert len(data.notes) == 3
     assert data.search.sc.weights[0, 1] == 0
 
 
@@ -719,7 +739,7 @@ def test_another_length_of_a_run_is_refused(folder):
         (series, "run-2.tsv", "time series"),
         (series, "myelin.tsv", "map"),
         (series, "regions.txt", "region names"),
-        (statistics, "fc-2.tsv", "validation fc"),
+        (statistics, "fc-2.tsv", "validation FC"),
         (statistics, "cdf-3.tsv", "test fcd_cdf"),
     ],
 )

@@ -13,6 +13,7 @@ from cifti_files import LEFT, surface, write_dlabel, write_ptseries
 
 import mfm
 from mfm.errors import InputError, InputNote, OutputError
+from mfm.io import Cleaning, MatrixOptions
 from optim.cli import fit_and_write
 from optim.fit import NoFitError, fingerprint, fit_subject, objective_for, stage_keys
 from optim.outputs import FitFolder, output_space, write_fit
@@ -20,14 +21,13 @@ from optim.outputs import FitFolder, output_space, write_fit
 
 @pytest.fixture(scope="module")
 def fitted(subject):
-    from mfm.io import DataFiles
-    from optim.config import AcquisitionConfig, FitConfig, ObjectiveConfig, OptimizerConfig
+    from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),
         objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.0025),
         optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
-        data=DataFiles(subject="tiny"),
+        data=DataConfig(subject="tiny"),
     )
     return fit_subject(subject, config)
 
@@ -75,6 +75,26 @@ def test_same_seed_same_fit_whatever_the_threads(subject, config):
     assert torch.equal(fits[0].coefficients, fits[1].coefficients)
     assert fits[0].stages == fits[1].stages
     assert fits[0].fingerprint == fits[1].fingerprint
+
+
+def test_settings_of_the_data_are_part_of_a_fits_identity_but_not_where_they_lie(subject, config):
+    def identity(**data):
+        return fingerprint(subject, replace(config, data=replace(config.data, **data)))
+
+    elsewhere = {"folder": "a", "manifest": "b", "sc": "c", "timeseries": ["d"], "maps": {"myelin": "e"}, "session": "1"}
+    assert identity(**elsewhere, sc_file=MatrixOptions(labels="f"), cleaning=Cleaning(confounds=["g"])) == identity()
+    changes = (
+        {"sc_transform": "log1p"},
+        {"sc_scale_mean": 0.01},
+        {"sc_file": MatrixOptions(symmetrise=True)},
+        {"cleaning": Cleaning(detrend=True)},
+        {"exclude_regions": ["lh-insula"]},
+        {"split": "pooled"},
+        {"run_frames": [80, 80]},
+        {"allow_censored": True},
+        {"maps_zscore": True},
+    )
+    assert len({identity(), *(identity(**change) for change in changes)}) == len(changes) + 1
 
 
 def test_files_of_a_fit(subject, config):
@@ -143,7 +163,7 @@ def test_regional_values_open_in_workbench(fitted, tmp_path, kind):
 def test_a_parcellation_of_other_names_is_told_before_work(subject, fitted, tmp_path):
     path = write_dlabel(tmp_path / "a.dlabel.nii", [1, 2], ("L_a", "L_b"), surface(LEFT, [0, 1]))
     config = replace(fitted.config, data=replace(fitted.config.data, parcellation=str(path)))
-    with pytest.warns(InputNote, match=r"(?s)No CIFTI files will be written.*lacks regions of the subject"):
+    with pytest.warns(InputNote, match=r"(?s)No CIFTI files will be written.*are not those of the other inputs"):
         assert output_space(subject, config) is None
     folder = cifti_fit(fitted, tmp_path, parcellation=str(path))
     assert not list(folder.path.glob("*.nii"))

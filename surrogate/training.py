@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,15 @@ from surrogate.losses import random_bands, staying_share
 from surrogate.module import CorpusData, SurrogateModule
 
 _SETTINGS = "training.json"
+
+# What Lightning says that is no concern of whoever trains: workers that there are none of, folders that it goes on in.
+_OF_LIGHTNING: tuple[tuple[type[Warning], str], ...] = (
+    (PossibleUserWarning, ""),
+    (UserWarning, "Your `IterableDataset` has `__len__` defined"),
+    (UserWarning, "Experiment logs directory"),
+    (UserWarning, "Checkpoint directory"),
+    (FutureWarning, "`isinstance"),
+)
 
 
 def train(config: TrainConfig, progress: Callable[[str], None] | None = None) -> Surrogate:
@@ -70,7 +80,11 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
     best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val_loss", save_last=True, enable_version_counter=False)
     trainer = _trainer(config, folder, best, say)
     last = folder / "checkpoints/last.ckpt"
-    trainer.fit(module, datamodule=CorpusData(train_groups, validation, config), ckpt_path=last if last.is_file() else None)
+    data = CorpusData(train_groups, validation, config)
+    with warnings.catch_warnings():
+        for category, message in _OF_LIGHTNING:
+            warnings.filterwarnings("ignore", message, category)
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.is_file() else None)
     if trainer.interrupted:
         raise KeyboardInterrupt
     _check_finite(trainer, folder)
@@ -151,10 +165,8 @@ class _Lines(Callback):
 
 def _trainer(config: TrainConfig, folder: Path, best: ModelCheckpoint, say: Callable[[str], None]) -> lightning.Trainer:
     import logging
-    import warnings
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", category=PossibleUserWarning)
     loggers: list[Logger] = [CSVLogger(folder / "logs", name="", version="")]
     try:
         loggers.append(TensorBoardLogger(folder / "logs", name="tensorboard", version=""))

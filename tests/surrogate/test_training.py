@@ -12,8 +12,6 @@ from mfm.errors import InputError, InputNote, MissingInputError, OutputError
 from surrogate import NetworkConfig, TrainConfig, load_pretrained, train, untrained
 from surrogate.evaluation import evaluate, summary_table, write_accuracies
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*LeafSpec.*")
-
 
 @pytest.fixture(scope="module")
 def config(corpus, tmp_path_factory) -> TrainConfig:

@@ -232,7 +232,9 @@ def search_objective(scan: Scan, config: FitConfig) -> Objective:
 def surrogate_objective(scan: Scan, config: FitConfig) -> SurrogateObjective:
     """Predictions for a scan, under the timing of the search's simulations."""
     protocol = config.objective.protocol(scan, "search")
-    return SurrogateObjective(scan, protocol, load_pretrained(config.objective.surrogate), config.objective.gate)
+    return SurrogateObjective(
+        scan, protocol, load_pretrained(config.objective.surrogate), config.objective.gate, config.objective.n_repeats
+    )
 
 
 def fit_subject(

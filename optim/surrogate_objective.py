@@ -16,9 +16,9 @@ from mfm.errors import ConfigError, InputNote
 from mfm.feedback import resting_state
 from optim.config import GATES
 from optim.objective import Evaluation, SimulationObjective
-from surrogate.bundle import Surrogate
+from surrogate.bundle import Surrogate, attenuated
 
-# Probability of staying in range below which a candidate counts as out of range.
+# Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
 
 # Audited candidates that a rank correlation needs to be worth anything.
@@ -36,8 +36,10 @@ class SurrogateObjective:
         Of the simulations that are predicted.
     surrogate : Surrogate
     gate : {"classifier", "rate", "none"}
-        What decides that a candidate is within range: a probability of at least one half, the predicted mean rates, or
-        nothing but linear stability.
+        What decides that a candidate is within range: a probability of at least one half that all `n_repeats` realisations
+        stay, the predicted mean rates, or nothing but linear stability.
+    n_repeats : int, default 3
+        Realisations whose average is predicted: the fewer, the lower the correlation of its FC with the target.
 
     Examples
     --------
@@ -57,6 +59,7 @@ class SurrogateObjective:
     protocol: mfm.Protocol
     surrogate: Surrogate
     gate: str = "classifier"
+    n_repeats: int = 3
 
     def __post_init__(self):
         if self.gate not in GATES:
@@ -80,12 +83,12 @@ class SurrogateObjective:
         found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
         within = found.stable
         if self.gate == "classifier":
-            within = within & (found.p_within_range >= _LEAST_PROBABILITY)
+            within = within & (found.p_within_range**self.n_repeats >= _LEAST_PROBABILITY)
         elif self.gate == "rate":
             within = within & mfm.within_range(found.rate_E)
         fc = found.fc.double().masked_fill(~within[:, None, None], float("nan"))
         cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
-        cost = mfm.cost(fc, cdf, target)
+        cost = attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
         rest = resting_state(p.w_EI)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.

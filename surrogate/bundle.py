@@ -50,6 +50,8 @@ class Prediction:
         Probability that every r_E stays within the band in one simulation; 0 where the 3 Hz state is not stable.
     stable : tensor of bool, (B,)
         Whether it is; FC, FCD and r_E are NaN where it is not.
+    fc_sampling_variance : tensor, (B,)
+        `LinearResponse.fc_sampling_variance`: how FC varies from scan to scan.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Prediction:
     rate_E: Tensor
     p_within_range: Tensor
     stable: Tensor
+    fc_sampling_variance: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +151,7 @@ class Surrogate:
         nan = float("nan")
         fc, cdf = torch.full((B, N, N), nan), torch.full((B, n_bins), nan)
         rate, probability = torch.full((B, N), nan), torch.zeros(B)
-        stable = torch.zeros(B, dtype=torch.bool)
+        stable, variance = torch.zeros(B, dtype=torch.bool), torch.full((B,), nan)
         self.network.eval()
         with torch.inference_mode():
             for index in torch.arange(B).split(_TOGETHER):
@@ -157,13 +160,15 @@ class Surrogate:
                 keep = index[lin.stable]
                 if not len(keep):
                     continue
-                found = features(p[keep], sc, lin[torch.nonzero(lin.stable)[:, 0]])
+                lin = lin[torch.nonzero(lin.stable)[:, 0]]
+                variance[keep] = lin.fc_sampling_variance.float()
+                found = features(p[keep], sc, lin)
                 bands = torch.tensor(band_hz, dtype=torch.float32).expand(1, len(keep), 2)
                 output = self.network(found, bands)
                 fc[keep], rate[keep] = output.fc, output.rate_E
                 cdf[keep] = from_grid(output.fcd_cdf, n_bins)
                 probability[keep] = self.calibration.probability(output.logit[0])
-        return Prediction(fc, cdf, rate, probability, stable)
+        return Prediction(fc, cdf, rate, probability, stable, variance)
 
     def check_protocol(self, protocol: Protocol) -> None:
         """Raise an InputError if simulations under `protocol` are not those that were learned from."""
@@ -224,6 +229,32 @@ class Surrogate:
             "licence": "MIT",
         }
         return write_json(folder / CARD, card)
+
+
+def attenuated(cost: mfm.Cost, fc: Tensor, variance: Tensor, n_repeats: int) -> mfm.Cost:
+    """The cost that the mean FC of `n_repeats` scans will have: sampling noise lowers its correlation with any target.
+
+    Parameters
+    ----------
+    cost : Cost
+        Of the expected FC, (B,).
+    fc : tensor, (B, N, N)
+    variance : tensor, (B,)
+        ``fc_sampling_variance``.
+    n_repeats : int
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> from surrogate.bundle import attenuated
+    >>> fc = torch.tensor([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]])
+    >>> cost = mfm.Cost(torch.tensor([0.5]), torch.tensor([0.0]), torch.tensor([0.1]))
+    >>> round(float(attenuated(cost, fc, torch.tensor([0.04]), 1).corr), 3)
+    0.646
+    """
+    spread = mfm.upper_triangle(fc).var(dim=1)
+    share = (spread / (spread + variance.to(spread) / n_repeats)).sqrt()
+    return mfm.Cost(1 - (1 - cost.corr) * share, cost.mean_diff, cost.ks)
 
 
 def measured(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:

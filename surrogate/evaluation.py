@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import mfm
 from mfm import Target
 from mfm.constants import RATE_RANGE_HZ
 from mfm.io import write_tsv
-from surrogate.bundle import Surrogate
+from surrogate.bundle import Surrogate, attenuated
 from surrogate.calibration import expected_calibration_error
 from surrogate.corpus.store import Corpus
 from surrogate.data import Group, load_groups
@@ -45,8 +46,9 @@ class Accuracy:
         ``surrogate``, ``linear`` (linear response with sampled FCD), or ``other half``: what one half of the realisations
         predicts of the other, the noise of the labels.
     n_regions, sets : int
-    fc_r : float
-        Median correlation of predicted and simulated FC.
+    fc_r, fc_r_corrected : float
+        Median correlation of predicted and simulated FC; and over what the labels' own noise leaves possible: the square root
+        of their reliability, by Spearman's and Brown's formula from one half of the realisations against the other.
     fc_error : float
         Median root mean square error of FC.
     mean_fc_error : float
@@ -66,6 +68,7 @@ class Accuracy:
     n_regions: int
     sets: int
     fc_r: float
+    fc_r_corrected: float
     fc_error: float
     mean_fc_error: float
     ks: float
@@ -84,9 +87,11 @@ class ClassifierAccuracy:
     Attributes
     ----------
     sets, stayed : int
-        Stayed: in at least half of the realisations, as a probability of one half says.
-    auc, balanced_accuracy, calibration_error : float
-        Of the probability to stay in one realisation, by itself, cut at one half, and against the share that did.
+        Stayed: in all realisations, which is what within range means.
+    auc, balanced_accuracy : float
+        Of the probability to stay in all R realisations, the R-th power of that for one; cut at one half.
+    calibration_error : float
+        Of the probability for one realisation, against the share that stayed.
     barrier_auc : float
         Of the lowest barrier that noise must climb (`surrogate.escape`), which needs no learning.
     """
@@ -111,7 +116,7 @@ class Report:
     milliseconds : float
         Per candidate, features and network.
     probability, share : array
-        Of each stable set: predicted probability of staying within range, and share of realisations that did.
+        Of each stable set: predicted probability of staying within range in one realisation, and share of those that did.
     """
 
     accuracies: tuple[Accuracy, ...]
@@ -133,7 +138,7 @@ def evaluate(
     """
     say = progress or (lambda line: None)
     groups = load_groups(corpus, split)
-    probabilities, shares, barriers, seconds, n = [], [], [], 0.0, 0
+    probabilities, shares, barriers, repeats, seconds, n = [], [], [], [], 0.0, 0
     found: list[Accuracy] = []
     for name in sorted({group.shard.connectome for group in groups}):
         of_connectome = [group for group in groups if group.shard.connectome == name]
@@ -146,26 +151,28 @@ def evaluate(
             probabilities.append(predicted.p_within_range)
             shares.append(staying_share(torch.tensor(RATE_RANGE_HZ), group.labels))
             barriers.append(group.features.summary[:, _BARRIERS].amin(dim=1))
+            repeats.append(torch.full((len(group),), group.shard.repeats))
             stayed = group.labels.stayed
             if stayed.any():
-                linear = _linear(group, sc, stayed)
-                own = (mfm.upper_triangle(predicted.fc[stayed]).double(), predicted.fcd_cdf[stayed].double())
-                parts.append((_halves(corpus, group, stayed), own, linear))
+                fc = mfm.upper_triangle(predicted.fc[stayed]).double()
+                variance = predicted.fc_sampling_variance[stayed].double() / group.shard.repeats
+                own = Statistics(fc, predicted.fcd_cdf[stayed].double(), variance)
+                parts.append((*_simulated(corpus, group, stayed), own, _linear(group, sc, stayed)))
         if parts:
             found += _accuracies(of_connectome[0], parts)
             say(f"{name}: done")
-    p, share, barrier = (torch.cat(x).double().numpy() for x in (probabilities, shares, barriers))
-    return Report(tuple(found), classifier_accuracy(p, share, barrier), 1e3 * seconds / n, p, share)
+    p, share, barrier, n_repeats = (torch.cat(x).double().numpy() for x in (probabilities, shares, barriers, repeats))
+    return Report(tuple(found), classifier_accuracy(p, share, n_repeats, barrier), 1e3 * seconds / n, p, share)
 
 
-def classifier_accuracy(p: np.ndarray, share: np.ndarray, barrier: np.ndarray) -> ClassifierAccuracy:
-    """Figures of probabilities `p` against the share of realisations that stayed, and of a score that needs no learning."""
-    stayed = share >= 0.5
+def classifier_accuracy(p: np.ndarray, share: np.ndarray, repeats: np.ndarray, barrier: np.ndarray) -> ClassifierAccuracy:
+    """Figures of probabilities `p` against the share of `repeats` that stayed, and of a score that needs no learning."""
+    stayed, p_all = share == 1, p**repeats
     return ClassifierAccuracy(
         sets=len(p),
         stayed=int(stayed.sum()),
-        auc=area_under_curve(stayed, p),
-        balanced_accuracy=balanced_accuracy(stayed, p >= 0.5),
+        auc=area_under_curve(stayed, p_all),
+        balanced_accuracy=balanced_accuracy(stayed, p_all >= 0.5),
         calibration_error=expected_calibration_error(p, share),
         barrier_auc=area_under_curve(stayed, barrier),
     )
@@ -186,74 +193,88 @@ def area_under_curve(stayed: np.ndarray, score: np.ndarray) -> float:
     return float((rankdata(score)[stayed].sum() - n * (n + 1) / 2) / (n * (len(stayed) - n)))
 
 
-Statistics = tuple[Tensor, Tensor]
+class Statistics(NamedTuple):
+    """FC (B, P) and FCD CDF (B, K) of sets, and the variance (B,) that sampling would add to FC: 0 where it has."""
+
+    fc: Tensor
+    fcd_cdf: Tensor
+    variance: Tensor
 
 
-def _halves(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[Statistics, Statistics, Statistics]:
+def _simulated(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[Statistics, Statistics, Statistics]:
     """FC and FCD CDF: mean over all realisations, and over either half of them."""
     records = corpus.records(group.shard)[group.rows[stayed].numpy()]
     fc = torch.from_numpy(records["fc"].astype(np.float64))
     cdf = from_grid(torch.from_numpy(records["fcd_cdf"].astype(np.float64)), _BINS)
-    return (fc.mean(dim=1), cdf.mean(dim=1)), (fc[:, 0], cdf[:, 0]), (fc[:, -1], cdf[:, -1])
+    nothing = torch.zeros(len(fc), dtype=torch.float64)
+    means = ((fc.mean(dim=1), cdf.mean(dim=1)), (fc[:, 0], cdf[:, 0]), (fc[:, -1], cdf[:, -1]))
+    return tuple(Statistics(*mean, nothing) for mean in means)  # type: ignore[return-value]
 
 
 def _linear(group: Group, sc: mfm.Connectome, stayed: Tensor) -> Statistics:
     protocol = group.shard.protocol
-    fc, cdf = [], []
+    parts = []
     with torch.no_grad():
         for index in torch.nonzero(stayed)[:, 0].split(16):
             lin = mfm.linear_response(group.parameters[index], sc, protocol)
             bold = lin.sample_bold(_SAMPLES, 0, torch.float32)
             sampled = mfm.fcd_cdf(bold, protocol.window_frames, _BINS, step_frames=min(_WINDOW_STEP, protocol.window_frames))
-            fc.append(mfm.upper_triangle(lin.fc).double())
-            cdf.append(from_grid(torch.from_numpy(to_grid(sampled)), _BINS).mean(dim=1))
-    return torch.cat(fc), torch.cat(cdf)
+            cdf = from_grid(torch.from_numpy(to_grid(sampled)), _BINS).mean(dim=1)
+            variance = lin.fc_sampling_variance / group.shard.repeats
+            parts.append(Statistics(mfm.upper_triangle(lin.fc).double(), cdf, variance))
+    return _joined(parts)
 
 
 def _accuracies(group: Group, parts: list) -> list[Accuracy]:
-    truth, first, second = (_joined([part[0][k] for part in parts]) for k in range(3))
-    methods = {
-        "surrogate": (truth, _joined([part[1] for part in parts])),
-        "linear": (truth, _joined([part[2] for part in parts])),
-    }
-    methods["other half"] = (second, first)
+    truth, first, second, own, linear = (_joined(list(part)) for part in zip(*parts, strict=True))
+    between = _correlation(first.fc, second.fc).clamp(min=0.01)
+    of_mean, of_half = (2 * between / (1 + between)).sqrt(), between.sqrt()
+    methods = {"surrogate": (truth, own, of_mean), "linear": (truth, linear, of_mean), "other half": (second, first, of_half)}
     shard = group.shard
     return [
-        Accuracy(shard.connectome, shard.kind, name, shard.n_regions, len(true[0]), *_figures(true, predicted))
-        for name, (true, predicted) in methods.items()
+        Accuracy(shard.connectome, shard.kind, name, shard.n_regions, len(true[0]), *_figures(true, predicted, limit))
+        for name, (true, predicted, limit) in methods.items()
     ]
 
 
 def _joined(parts: list[Statistics]) -> Statistics:
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    return Statistics(*(torch.cat(x) for x in zip(*parts, strict=True)))
 
 
-def _figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
-    fc, cdf = true
-    fc_p, cdf_p = predicted
-    r = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(fc, fc_p, strict=True)])
-    ks = (cdf - cdf_p).abs().amax(dim=1)
-    shape = (r, (fc - fc_p).square().mean(dim=1).sqrt(), (fc.mean(dim=1) - fc_p.mean(dim=1)).abs(), ks)
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b, strict=True)])
+
+
+def _figures(true: Statistics, predicted: Statistics, ceiling: Tensor) -> tuple[float, ...]:
+    fc, fc_p = true.fc, predicted.fc
+    ks = (true.fcd_cdf - predicted.fcd_cdf).abs().amax(dim=1)
+    r = _correlation(fc, fc_p)
+    shape = (r, r / ceiling, (fc - fc_p).square().mean(dim=1).sqrt(), (fc.mean(dim=1) - fc_p.mean(dim=1)).abs(), ks)
     return (*(float(x.median()) for x in shape), *_cost_figures(true, predicted))
 
 
 def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
     """Correlations of costs against targets: sets spread over the mean FC, each left out of what it is the target of."""
-    n = len(true[0])
+    n = len(true.fc)
     if n < 2 * _TARGETS:
         return (float("nan"),) * 6
-    order = true[0].mean(dim=1).argsort()
+    order = true.fc.mean(dim=1).argsort()
     targets = order[torch.linspace(0, n - 1, _TARGETS + 2)[1:-1].round().long()]
     rows = []
     for target in targets.tolist():
         others = torch.arange(n) != target
-        goal = Target(_square(true[0][target]), true[1][target])
-        a, b = (mfm.cost(_square(fc[others]), cdf[others], goal) for fc, cdf in (true, predicted))
+        goal = Target(_square(true.fc[target]), true.fcd_cdf[target])
+        a, b = (_cost(x, others, goal) for x in (true, predicted))
         ranks = [spearmanr(getattr(a, term), getattr(b, term)).statistic for term in ("total", "corr", "mean_diff", "ks")]
         best = b.total.argsort()[:10]
         regret = float(a.total[best].min() - a.total.min())
         rows.append((np.corrcoef(a.total, b.total)[0, 1], *ranks, regret))
     return tuple(float(x) for x in np.mean(rows, axis=0))
+
+
+def _cost(x: Statistics, index: Tensor, goal: Target) -> mfm.Cost:
+    fc = _square(x.fc[index])
+    return attenuated(mfm.cost(fc, x.fcd_cdf[index], goal), fc, x.variance[index], 1)
 
 
 def _square(upper: Tensor) -> Tensor:
@@ -286,7 +307,7 @@ def _median(values: list[float]) -> float:
 
 def summary_table(report: Report) -> str:
     """Medians over connectomes, as text."""
-    names = ("fc_r", "fc_error", "mean_fc_error", "ks", "cost_r", "cost_rank", "ks_rank", "regret")
+    names = ("fc_r", "fc_r_corrected", "fc_error", "mean_fc_error", "ks", "cost_r", "cost_rank", "ks_rank", "regret")
     lines = [f"{'median over connectomes':<26}" + "".join(f"{name:>15}" for name in names)]
     for method in dict.fromkeys(row.method for row in report.accuracies):
         rows = [row for row in report.accuracies if row.method == method]

@@ -20,7 +20,7 @@ def test_an_overconfident_classifier_is_brought_down():
 
 def test_figures_of_a_perfect_and_of_a_useless_classifier():
     share = np.array([1.0, 1.0, 0.0, 0.25])
-    perfect = classifier_accuracy(np.array([1.0, 0.9, 0.0, 0.3]), share, np.zeros(4))
+    perfect = classifier_accuracy(np.array([1.0, 0.9, 0.0, 0.3]), share, np.full(4, 2), np.zeros(4))
     assert (perfect.auc, perfect.balanced_accuracy, perfect.stayed) == (1.0, 1.0, 2)
     assert area_under_curve(np.array([True, False]), np.array([0.5, 0.5])) == 0.5
     assert np.isnan(area_under_curve(np.array([True, True]), np.array([0.5, 0.5])))

@@ -191,6 +191,16 @@ def test_mean_rate_to_second_order_is_that_of_the_simulation(dt_s, scheme):
     assert ((shift - predicted).abs() < 4.5 * error + 0.15 * shift.abs().max()).all()
 
 
+def test_fc_varies_from_scan_to_scan_as_predicted():
+    # 64 scans: the variance, mean over 10 pairs, is known to 6 %; the formula to 30 %.
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=300, burn_in_s=30, warm_up_s=6)
+    p = candidates(sigma=np.full((1, N), 0.002))
+    fc = mfm.functional_connectivity(mfm.simulate(p, network(), protocol, 64, seed=2).bold[0])
+    simulated = mfm.upper_triangle(fc).var(dim=0).mean()
+    predicted = mfm.linear_response(p, network(), protocol).fc_sampling_variance[0]
+    assert 0.65 < float(predicted / simulated) < 1.5
+
+
 def test_cross_spectrum_integrates_to_the_covariance():
     p, sc = candidates(), network()
     found = mfm.linear_response(p, sc, LONG)

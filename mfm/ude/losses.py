@@ -1,0 +1,257 @@
+"""What a fit minimises: one number per ensemble member, at a share of the training's progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mfm.errors import InputError
+from mfm.ude.hybrid import Hybrid
+from mfm.ude.mechanism import Inputs
+from mfm.ude.observers import Innovation, Nudging
+from mfm.ude.series import TimeSeries
+from mfm.ude.shooting import MultipleShooting, Segments
+
+
+class Problem(nn.Module):
+    """A loss prepared for a model and its data: the unknowns besides the model's own are its parameters."""
+
+    def losses(self, model: Hybrid, progress: float) -> Tensor:
+        """(E,) loss of each member, at `progress` in [0, 1] of the training."""
+        raise NotImplementedError
+
+    def settled(self, progress: float) -> bool:
+        """Whether the loss no longer changes with progress, so that its values can be compared."""
+        return True
+
+
+class Loss(Protocol):
+    """A choice of loss: `prepare` checks that it fits model and data."""
+
+    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem: ...
+
+
+@dataclass(frozen=True)
+class PredictionError:
+    """Prediction errors of noisily observed, deterministic dynamics, with an observer during training and multiple shooting.
+
+    Half the mean squared error in units of the noise, plus `shooting.continuity` times that of the gaps between segments.
+
+    Parameters
+    ----------
+    observer : Innovation, Nudging or None
+    shooting : MultipleShooting
+    state_scale : sequence of float, optional
+        About how far each state of the mechanism ranges; needed for states without data. Default 1.
+    hidden_start : sequence of float, optional
+        Where the segments' hidden states start, one number for each state of the mechanism; default 0.
+
+    Examples
+    --------
+    >>> from mfm.ude import Innovation, MultipleShooting, PredictionError
+    >>> PredictionError(Innovation(0.3), MultipleShooting(samples=20)).observer.gain
+    0.3
+    """
+
+    observer: Innovation | Nudging | None = Innovation()
+    shooting: MultipleShooting = MultipleShooting()
+    state_scale: Sequence[float] | None = None
+    hidden_start: Sequence[float] | None = None
+
+    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
+        n = len(model.mechanism.states)
+        scale = self.state_scale if self.state_scale is not None else [1.0] * n
+        start = self.hidden_start if self.hidden_start is not None else [0.0] * n
+        if len(scale) != n or len(start) != n or min(scale) <= 0:
+            raise InputError(
+                "state_scale and hidden_start do not fit the model.",
+                expected=f"a number for each of {', '.join(model.mechanism.states)}, scales positive",
+                found=f"{list(scale)}, {list(start)}",
+            )
+        return PredictionErrorProblem(self, Segments(model, series, self.shooting, scale, start))
+
+
+class PredictionErrorProblem(Problem):
+    """Prediction errors over segments; see `PredictionError`."""
+
+    def __init__(self, choice: PredictionError, segments: Segments):
+        super().__init__()
+        self.choice, self.segments = choice, segments
+
+    def losses(self, model: Hybrid, progress: float) -> Tensor:
+        observer = self.choice.observer
+        gain = 0.0 if observer is None else observer.at(progress)
+        rollout = self.segments.roll(model, observer, gain)
+        data = self.segments.misfits(rollout).square().sum(dim=(1, 2, 3, 4)) / self.segments.n_observed
+        if rollout.gaps.shape[1] == 0 or self.choice.shooting.continuity == 0:
+            return 0.5 * data
+        gaps = rollout.gaps.square().mean(dim=(1, 2, 3))
+        return 0.5 * (data + self.choice.shooting.continuity * gaps)
+
+    def settled(self, progress: float) -> bool:
+        return self.choice.observer is None or self.choice.observer.at(progress) == 0.0
+
+
+@dataclass(frozen=True)
+class PathLikelihood:
+    """One-step prediction errors of fully observed stochastic dynamics (Euler-Maruyama), weighted by the process noise.
+
+    Negative log-likelihood of the path per sample, up to a constant: all steps at once, no integration.
+
+    Parameters
+    ----------
+    sigma : sequence of float, optional
+        Process noise of each state, per square root of time; default: estimated for each state and unit with the rest.
+
+    Notes
+    -----
+    Measurement noise of standard deviation s acts like process noise of ``s sqrt(2 / dt)`` and biases what is learned: for
+    series with measurement noise use `PredictionError` or `LatentSDE`.
+
+    Examples
+    --------
+    >>> from mfm.ude import PathLikelihood
+    >>> PathLikelihood(sigma=[0.01, 0.01]).sigma
+    [0.01, 0.01]
+    """
+
+    sigma: Sequence[float] | None = None
+
+    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
+        missing = [name for name in model.mechanism.states if name not in series.names]
+        if missing:
+            raise InputError(
+                "The path likelihood needs every state.",
+                expected=", ".join(model.mechanism.states),
+                found=f"no channel for {', '.join(missing)}",
+                fix="PredictionError or LatentSDE, which have hidden states",
+            )
+        return PathProblem(self, model, series)
+
+
+class PathProblem(Problem):
+    """Increments of the data against the model's drift; see `PathLikelihood`."""
+
+    def __init__(self, choice: PathLikelihood, model: Hybrid, series: TimeSeries):
+        super().__init__()
+        order = [series.names.index(name) for name in model.mechanism.states]
+        values = series.values[..., order]
+        E, K, T, N, D = values.shape
+        # One trajectory after the other: (E, K (T - 1), N, D); a step counts where all states of a unit are there.
+        self.x = values[:, :, :-1].reshape(E, -1, N, D)
+        self.slope = (values.diff(dim=2) / series.dt).reshape(E, -1, N, D)
+        there = torch.isfinite(self.slope) & torch.isfinite(self.x).all(dim=(2, 3), keepdim=True)
+        self.there = there.all(dim=-1, keepdim=True).double()
+        self.x, self.slope = self.x.nan_to_num(), self.slope.nan_to_num()
+        self.n = self.there.sum(dim=1, keepdim=True)
+        if (self.n < 2).any():
+            raise InputError("There are no two complete samples in a row.", expected="a path without a gap at every second sample")
+        self.dt = series.dt
+        self.covariates = None
+        if series.covariates is not None:
+            self.covariates = series.covariates.repeat_interleave(T - 1, dim=1)
+        self.sigma = None
+        if choice.sigma is not None:
+            self.sigma = torch.as_tensor(choice.sigma, dtype=torch.float64)
+            if self.sigma.shape[-1] != D or not (self.sigma > 0).all():
+                raise InputError("sigma must be positive, one number per state.", found=str(choice.sigma))
+
+    def losses(self, model: Hybrid, progress: float) -> Tensor:
+        errors = self.there * (self.slope - model.drift(self.x, self.covariates))
+        variance = errors.square().sum(dim=1, keepdim=True) / self.n * self.dt
+        if self.sigma is None:
+            return 0.5 * variance.clamp(min=1e-300).log().mean(dim=(1, 2, 3))
+        return 0.5 * (variance / self.sigma**2).mean(dim=(1, 2, 3))
+
+
+@dataclass(frozen=True)
+class LatentSDE:
+    """Evidence lower bound for stochastic dynamics that are observed with noise or in part.
+
+    The posterior path follows the model's drift plus a free control at every step, with the model's noise (Archambeau et al.
+    2007; Li et al. 2020, with a control per step instead of an encoder): by Girsanov its divergence from the prior is half the integral of
+    ``|control / sigma|^2``. Series are cut into segments as for shooting, whose gaps are penalised.
+
+    Parameters
+    ----------
+    sigma : sequence of float
+        Process noise of each state, per square root of time; positive.
+    samples : int
+        Noise realisations per evaluation.
+    shooting : MultipleShooting
+    state_scale, hidden_start : sequence of float, optional
+        As for `PredictionError`.
+    seed : int
+
+    Examples
+    --------
+    >>> from mfm.ude import LatentSDE
+    >>> LatentSDE(sigma=[0.1]).samples
+    4
+    """
+
+    sigma: Sequence[float]
+    samples: int = 4
+    shooting: MultipleShooting = MultipleShooting()
+    state_scale: Sequence[float] | None = None
+    hidden_start: Sequence[float] | None = None
+    seed: int = 0
+
+    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
+        sigma = torch.as_tensor(self.sigma, dtype=torch.float64)
+        if sigma.shape != (len(model.mechanism.states),) or not (sigma > 0).all():
+            raise InputError("sigma must be positive, one number per state.", found=str(self.sigma))
+        like = PredictionError(None, self.shooting, self.state_scale, self.hidden_start).prepare(model, series)
+        return LatentSDEProblem(self, sigma, like.segments)  # type: ignore[arg-type]
+
+
+class LatentSDEProblem(Problem):
+    """Controls of the posterior path and its noise; see `LatentSDE`."""
+
+    def __init__(self, choice: LatentSDE, sigma: Tensor, segments: Segments):
+        super().__init__()
+        self.choice, self.sigma, self.segments = choice, sigma, segments
+        E, M, _, N, D = segments.values.shape
+        self.controls = nn.Parameter(torch.zeros(E, M, segments.length, N, D, dtype=torch.float64))
+        # Spread of a segment's first state under the posterior.
+        self.log_spread = nn.Parameter(torch.full((E, M, N, D), -2.0, dtype=torch.float64))
+        self._generator = torch.Generator().manual_seed(choice.seed)
+
+    def losses(self, model: Hybrid, progress: float) -> Tensor:
+        return -self.elbo(model) / self.segments.n_observed
+
+    def elbo(self, model: Hybrid) -> Tensor:
+        """(E,) lower bound of the log evidence of the data, in nats, minus the penalty of the gaps."""
+        bounds = [self._one(model) for _ in range(self.choice.samples)]
+        return torch.stack(bounds).mean(dim=0)
+
+    def _one(self, model: Hybrid) -> Tensor:
+        s, h = self.segments, self.segments.dt / model.substeps
+        # The same draw for every member: none depends on the size of the ensemble.
+        draw = torch.randn((s.length * model.substeps + 1, *s.offsets.shape[1:]), generator=self._generator, dtype=torch.float64)
+        start = s.states + s.tolerance * self.log_spread.exp() * draw[0]
+        x, path = start, []
+        for k in range(s.length):
+            control = self.controls[:, :, k]
+            for j in range(model.substeps):
+                drift = model.drift(x, s.covariates) + self.sigma * control
+                x = x + h * drift + math.sqrt(h) * self.sigma * draw[1 + k * model.substeps + j]
+            path.append(x)
+        predicted = torch.stack([start, *path], dim=2)
+        errors = s.weights * (predicted - s.values)
+        counted = s.weights > 0
+        constant = torch.where(counted, (s.weights.clamp(min=1e-300) / math.sqrt(2 * math.pi)).log(), torch.zeros_like(errors))
+        log_likelihood = (constant - 0.5 * errors.square()).sum(dim=(1, 2, 3, 4))
+        # Steps beyond the last sample of a segment are free: their controls stay at 0.
+        divergence = 0.5 * s.dt * self.controls.square().sum(dim=(1, 2, 3, 4))
+        gaps = s._gaps(s.states, path[-1]).square().sum(dim=(1, 2, 3))
+        entropy = self.log_spread.sum(dim=(1, 2, 3))
+        return log_likelihood - divergence + entropy - 0.5 * self.choice.shooting.continuity * gaps
+
+
+__all__ = ["Inputs", "LatentSDE", "Loss", "PathLikelihood", "PredictionError", "Problem"]

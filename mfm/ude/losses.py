@@ -16,6 +16,7 @@ from mfm.ude.mechanism import Inputs
 from mfm.ude.observers import Innovation, Nudging
 from mfm.ude.series import TimeSeries
 from mfm.ude.shooting import MultipleShooting, Segments
+from mfm.ude.smoother import smoothed_states
 
 
 class Problem(nn.Module):
@@ -47,9 +48,12 @@ class PredictionError:
     observer : Innovation, Nudging or None
     shooting : MultipleShooting
     state_scale : sequence of float, optional
-        About how far each state of the mechanism ranges; needed for states without data. Default 1.
+        About how far each state of the mechanism ranges (standard deviation); matters for states without data. Default 1.
     hidden_start : sequence of float, optional
-        Where the segments' hidden states start, one number for each state of the mechanism; default 0.
+        Where hidden states are looked for first, one number for each state of the mechanism; default 0.
+    missing_size : float, optional
+        About how large the missing part is; default the gain of a network, else 1. Segments start from a smoothed trajectory
+        in which the missing part is an unknown input of this size (`mfm.ude.smoother`).
 
     Examples
     --------
@@ -62,8 +66,13 @@ class PredictionError:
     shooting: MultipleShooting = MultipleShooting()
     state_scale: Sequence[float] | None = None
     hidden_start: Sequence[float] | None = None
+    missing_size: float | None = None
 
     def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
+        return PredictionErrorProblem(self, self.segments(model, series))
+
+    def segments(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Segments:
+        """The segments to shoot over, their first states on `path` (E, K, T, N, D); default the smoothed trajectory."""
         n = len(model.mechanism.states)
         scale = self.state_scale if self.state_scale is not None else [1.0] * n
         start = self.hidden_start if self.hidden_start is not None else [0.0] * n
@@ -73,7 +82,10 @@ class PredictionError:
                 expected=f"a number for each of {', '.join(model.mechanism.states)}, scales positive",
                 found=f"{list(scale)}, {list(start)}",
             )
-        return PredictionErrorProblem(self, Segments(model, series, self.shooting, scale, start))
+        if path is None:
+            size = self.missing_size or max([getattr(r, "gain", 1.0) for r in model.residuals], default=1.0)
+            path = smoothed_states(model, series, size, scale, start)
+        return Segments(model, series, self.shooting, path, scale)
 
 
 class PredictionErrorProblem(Problem):
@@ -206,8 +218,8 @@ class LatentSDE:
         sigma = torch.as_tensor(self.sigma, dtype=torch.float64)
         if sigma.shape != (len(model.mechanism.states),) or not (sigma > 0).all():
             raise InputError("sigma must be positive, one number per state.", found=str(self.sigma))
-        like = PredictionError(None, self.shooting, self.state_scale, self.hidden_start).prepare(model, series)
-        return LatentSDEProblem(self, sigma, like.segments)  # type: ignore[arg-type]
+        like = PredictionError(None, self.shooting, self.state_scale, self.hidden_start)
+        return LatentSDEProblem(self, sigma, like.segments(model, series))
 
 
 class LatentSDEProblem(Problem):

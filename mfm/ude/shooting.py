@@ -19,6 +19,7 @@ LOW_SIGNAL_TO_NOISE = 1.0
 
 # A state that is hidden is continuous to this share of its scale, where an observed one is so to its noise.
 _HIDDEN_TOLERANCE = 0.05
+_HIDDEN_REACH = 0.3
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,14 @@ class Segments(nn.Module):
         Share of an observer's gain for each state.
     tolerance : tensor, (E, 1, 1, D)
         How exactly each state is known at a segment's start: noise of a channel, or a share of a hidden state's scale.
+    reach : tensor, (E, 1, 1, D)
+        Unit of the offsets: the tolerance of a state that is observed, a larger share of the scale of one that is not.
     offsets : parameter, (E, M, N, D)
-        First states, in tolerances from where they started.
+        First states, in units of reach from where they started.
     """
 
     def __init__(
-        self, model: Hybrid, series: TimeSeries, shooting: MultipleShooting, state_scale: Sequence[float], hidden_start: Sequence[float]
+        self, model: Hybrid, series: TimeSeries, shooting: MultipleShooting, path: Tensor, state_scale: Sequence[float]
     ):
         super().__init__()
         E, K, T, N, _ = series.values.shape
@@ -107,12 +110,8 @@ class Segments(nn.Module):
         tolerance[as_observed] = channel_noise[as_observed]
         self.gain_share = (snr / (1 + snr))[:, None, None, :]
         self.tolerance = tolerance[:, None, None, :]
-        start = torch.as_tensor(hidden_start, dtype=torch.float64).expand(E, K, T, N, -1).clone()
-        filled = _filled(series.values)
-        for channel, state in enumerate(known):
-            use = as_observed[:, state]
-            start[use, ..., state] = filled[..., channel].expand(E, -1, -1, -1)[use]
-        self.start = start[:, :, first].flatten(1, 2)
+        self.reach = torch.where(as_observed, tolerance, _HIDDEN_REACH * scale)[:, None, None, :]
+        self.start = path[:, :, first].flatten(1, 2)
         self.offsets = nn.Parameter(torch.zeros_like(self.start))
         self.covariates = None
         if series.covariates is not None:
@@ -121,7 +120,7 @@ class Segments(nn.Module):
     @property
     def states(self) -> Tensor:
         """First states (E, M, N, D)."""
-        return self.start + self.tolerance * self.offsets
+        return self.start + self.reach * self.offsets
 
     def roll(self, model: Hybrid, observer: Observer | None = None, gain: float = 0.0) -> Rollout:
         """Integrate all segments over their samples, the observer on with `gain`."""
@@ -177,17 +176,3 @@ class Segments(nn.Module):
             rollout = self.roll(model)
             pieces = torch.cat([self.states.unsqueeze(2), rollout.predicted[:, :, :-1]], dim=2)
         return pieces.unflatten(1, (self.n_trajectories, self.per_trajectory)).flatten(2, 3)
-
-
-
-
-def _filled(values: Tensor) -> Tensor:
-    """Gaps filled by the nearest earlier sample, else by the nearest later one."""
-    filled = values.clone()
-    for k in range(1, values.shape[2]):
-        gap = torch.isnan(filled[:, :, k])
-        filled[:, :, k] = torch.where(gap, filled[:, :, k - 1], filled[:, :, k])
-    for k in range(values.shape[2] - 2, -1, -1):
-        gap = torch.isnan(filled[:, :, k])
-        filled[:, :, k] = torch.where(gap, filled[:, :, k + 1], filled[:, :, k])
-    return filled

@@ -61,7 +61,7 @@ def _check_pace(model: Hybrid, series: TimeSeries) -> None:
         if series.covariates is not None:
             covariates = series.covariates.repeat_interleave(T, dim=1)
         drift = model.drift(x.nan_to_num().reshape(E, K * T, N, D).expand(max(E, model.members), -1, -1, -1), covariates)
-    noise = series.noise_std[:, order].median(dim=0).values  # type: ignore[index]
+    noise = series.noise_std[:, order].median(dim=0).values
     # The increments' noise is taken off their mean square.
     moved = (increments.square().nanmean(dim=(0, 1, 2, 3)) - 2 * noise**2).clamp(min=0).sqrt() / series.dt
     expected = drift.square().mean(dim=(0, 1, 2)).sqrt()

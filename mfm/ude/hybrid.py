@@ -47,6 +47,8 @@ class Hybrid(nn.Module):
     Hybrid(Roessler + z: ResidualMLP(x, y, z), parallel, rk4, 353 parameters x 1)
     """
 
+    residuals: Sequence[Residual]
+
     def __init__(
         self,
         mechanism: Mechanism,
@@ -72,11 +74,11 @@ class Hybrid(nn.Module):
         if substeps < 1:
             raise InputError("substeps must be at least 1.", found=repr(substeps))
         self.mechanism = mechanism
-        self.residuals = nn.ModuleList([residuals] if isinstance(residuals, Residual) else residuals)
+        self.residuals = nn.ModuleList([residuals] if isinstance(residuals, Residual) else residuals)  # type: ignore[assignment]
         self.mode, self.covariates, self.scheme, self.substeps = mode, tuple(covariates), scheme, substeps
         self.in_solver = in_solver
         names = (*mechanism.states, *self.covariates)
-        self._columns = []
+        self._columns: list[list[int]] = []
         for residual in self.residuals:
             self._check(residual, names)
             self._columns.append([names.index(name) for name in residual.inputs])

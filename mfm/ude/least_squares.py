@@ -1,7 +1,7 @@
-"""Multiple-shooting least squares for models that are linear combinations of terms (Bock 1983): coefficients with standard errors.
+"""Multiple-shooting least squares for sums of terms (Bock 1983): coefficients with standard errors.
 
-No observer: this is where a formula is judged. Derivatives are exact (forward mode), one direction per ensemble member of a single
-pass, so that a Jacobian costs little more than an integration.
+No observer: this is where a formula is judged. Derivatives are central differences, all directions in one pass as members of an
+ensemble, so that a Jacobian costs little more than an integration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from mfm.errors import InputError
@@ -26,6 +25,9 @@ from mfm.ude.shooting import Segments
 # The gaps are closed step by step: from a weight at which far starts still converge to gaps of a tenth of the noise.
 _GAP_WEIGHTS = (1.0, 10.0, 100.0)
 _MOST_EVALUATIONS = 40
+
+# Steps of the differences: in coefficients, relative to 1 + their size; in first states, in units of their reach.
+_DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +61,11 @@ class LeastSquaresFit:
     def formula(self) -> str:
         """Each residual as text, coefficients with standard errors."""
         parts, first = [], 0
-        for residual in self.model.residuals:
+        for residual in bases(self.model):
             n = len(residual.library)
             span = slice(first, first + n)
-            parts.append(f"{residual.target}: {residual.library.formula(self.coefficients[span], self.errors[span])}")
+            text = residual.library.formula(self.coefficients[span].tolist(), self.errors[span].tolist())
+            parts.append(f"{residual.target}: {text}")
             first += n
         return "; ".join(parts)
 
@@ -107,10 +110,10 @@ def least_squares(
     >>> decay = TimeSeries((np.exp(-0.1 * np.arange(60)) + noise)[:, None], 0.1, ["x"])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> least_squares(model, decay).formula
-    'x: +0.002089(+-0.0028) -0.9936(+-0.0097) x'
+    'x: +0.00418(+-0.0019) -1.022(+-0.01) x'
     """
     check_fit(model, series)
-    if series.members != 1 or model.members != 1 or not all(isinstance(r, ResidualBasis) for r in model.residuals):
+    if series.members != 1 or model.members != 1 or len(bases(model)) != len(model.residuals):
         raise InputError(
             "Least squares needs residuals that are sums of terms, and one data set.",
             expected="ResidualBasis with members=1",
@@ -118,6 +121,11 @@ def least_squares(
         )
     segments = (loss or PredictionError()).segments(model, series, None if path is None else path[None])
     return _Search(copy.deepcopy(model), segments).run(gap_weights)
+
+
+def bases(model: Hybrid) -> list[ResidualBasis]:
+    """The residuals that are sums of terms."""
+    return [residual for residual in model.residuals if isinstance(residual, ResidualBasis)]
 
 
 class _Roll(nn.Module):
@@ -140,14 +148,14 @@ class _Search:
         self.model, self.segments = model, segments
         del segments.offsets
         self.shape = segments.start.shape[1:]  # M, N, D
-        self.n_each = [len(residual.library) for residual in model.residuals]
+        self.n_each = [len(residual.library) for residual in bases(model)]
         self.P = sum(self.n_each)
         self.rows = (segments.weights[0] > 0).flatten()
 
     def run(self, gap_weights: Sequence[float]) -> LeastSquaresFit:
         from scipy.optimize import least_squares as solve
 
-        start = torch.cat([r.coefficients.detach()[0] for r in self.model.residuals]) if self.P else torch.zeros(0)
+        start = torch.cat([r.coefficients.detach()[0] for r in bases(self.model)]) if self.P else torch.zeros(0)
         v = np.concatenate([start.double().numpy(), np.zeros(int(np.prod(self.shape)))])
         converged = True
         n_gaps = self.segments.n_trajectories * (self.segments.per_trajectory - 1)
@@ -158,7 +166,7 @@ class _Search:
                 found = solve(
                     lambda u: self._evaluate(u)[0],
                     v,
-                    jac=lambda u: self._evaluate(u)[1],  # type: ignore[arg-type]
+                    jac=lambda u: self._evaluate(u)[1],
                     x_scale="jac",
                     method="trf",
                     max_nfev=_MOST_EVALUATIONS,
@@ -182,21 +190,22 @@ class _Search:
         per_start = N * D
         directions = self.P + per_start
         unknowns = torch.from_numpy(v)
-        coefficients = unknowns[: self.P].expand(directions, -1)
-        offsets = unknowns[self.P :].reshape(1, M, N, D).expand(directions, -1, -1, -1)
-        towards_c = torch.eye(directions, dtype=torch.float64)[:, : self.P]
-        towards_x = torch.eye(directions, dtype=torch.float64)[:, self.P :].reshape(directions, 1, N, D).expand(-1, M, -1, -1)
-        with torch.no_grad(), forward_ad.dual_level():
-            dual_c = forward_ad.make_dual(coefficients.contiguous(), towards_c.contiguous())
-            duals = {
-                f"model.residuals.{k}.coefficients": part for k, part in enumerate(dual_c.split(self.n_each, dim=1)) if part.numel()
-            }
-            dual_x = forward_ad.make_dual(offsets.contiguous(), towards_x.contiguous())
-            errors, gaps = torch.func.functional_call(_Roll(self.model, self.segments), duals, (dual_x,))
-            e, de = forward_ad.unpack_dual(errors)
-            g, dg = forward_ad.unpack_dual(gaps)
-            dg = torch.zeros_like(g) if dg is None else dg
-            return self._assemble(e[0], de, g[0], dg)
+        towards = torch.eye(directions, dtype=torch.float64)
+        size = _DIFFERENCE * torch.cat([1 + unknowns[: self.P].abs(), torch.ones(per_start, dtype=torch.float64)])
+        moves = torch.cat([size[:, None] * towards, -size[:, None] * towards, torch.zeros(1, directions, dtype=torch.float64)])
+        c = unknowns[: self.P] + moves[:, : self.P]
+        x = unknowns[self.P :].reshape(1, M, N, D) + moves[:, self.P :].reshape(-1, 1, N, D)
+        given = {
+            f"model.residuals.{k}.coefficients": part for k, part in enumerate(c.split(self.n_each, dim=1)) if part.numel()
+        }
+        with torch.no_grad():
+            errors, gaps = torch.func.functional_call(_Roll(self.model, self.segments), given, (x,))
+        if not (torch.isfinite(errors).all() and torch.isfinite(gaps).all()):
+            raise ValueError("not finite")
+        step = (2 * size).reshape(-1, *[1] * (errors.ndim - 1))
+        de = (errors[:directions] - errors[directions:-1]) / step
+        dg = (gaps[:directions] - gaps[directions:-1]) / step.reshape(-1, *[1] * (gaps.ndim - 1))
+        return self._assemble(errors[-1], de, gaps[-1], dg)
 
     def _assemble(self, e: Tensor, de: Tensor, g: Tensor, dg: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The vector of errors (data, then gaps) and its Jacobian, from directional derivatives."""
@@ -233,7 +242,7 @@ class _Search:
         model, segments = self.model, self.segments
         first = 0
         with torch.no_grad():
-            for residual, n in zip(model.residuals, self.n_each, strict=True):
+            for residual, n in zip(bases(model), self.n_each, strict=True):
                 residual.coefficients.copy_(torch.from_numpy(v[None, first : first + n]))
                 first += n
         segments.offsets = torch.from_numpy(v[self.P :]).reshape(1, *self.shape)

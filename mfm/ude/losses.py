@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from mfm.errors import InputError
 from mfm.ude.hybrid import Hybrid
-from mfm.ude.mechanism import Inputs
 from mfm.ude.observers import Innovation, Nudging
 from mfm.ude.series import TimeSeries
 from mfm.ude.shooting import MultipleShooting, Segments
@@ -26,15 +25,19 @@ class Problem(nn.Module):
         """(E,) loss of each member, at `progress` in [0, 1] of the training."""
         raise NotImplementedError
 
+    def path(self, model: Hybrid) -> Tensor | None:
+        """States (E, K, T, N, D) that the fit passes through, the observer off; None where they are the data."""
+        return None
+
     def settled(self, progress: float) -> bool:
         """Whether the loss no longer changes with progress, so that its values can be compared."""
         return True
 
 
 class Loss(Protocol):
-    """A choice of loss: `prepare` checks that it fits model and data."""
+    """A choice of loss: `prepare` checks that it fits model and data. `path` (E, K, T, N, D): states to start from."""
 
-    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem: ...
+    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem: ...
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,14 @@ class PredictionError:
     0.3
     """
 
-    observer: Innovation | Nudging | None = Innovation()
-    shooting: MultipleShooting = MultipleShooting()
+    observer: Innovation | Nudging | None = field(default_factory=Innovation)
+    shooting: MultipleShooting = field(default_factory=MultipleShooting)
     state_scale: Sequence[float] | None = None
     hidden_start: Sequence[float] | None = None
     missing_size: float | None = None
 
-    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
-        return PredictionErrorProblem(self, self.segments(model, series))
+    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+        return PredictionErrorProblem(self, self.segments(model, series, path))
 
     def segments(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Segments:
         """The segments to shoot over, their first states on `path` (E, K, T, N, D); default the smoothed trajectory."""
@@ -105,6 +108,9 @@ class PredictionErrorProblem(Problem):
         gaps = rollout.gaps.square().mean(dim=(1, 2, 3))
         return 0.5 * (data + self.choice.shooting.continuity * gaps)
 
+    def path(self, model: Hybrid) -> Tensor:
+        return self.segments.path(model)
+
     def settled(self, progress: float) -> bool:
         return self.choice.observer is None or self.choice.observer.at(progress) == 0.0
 
@@ -134,7 +140,7 @@ class PathLikelihood:
 
     sigma: Sequence[float] | None = None
 
-    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
+    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
         missing = [name for name in model.mechanism.states if name not in series.names]
         if missing:
             raise InputError(
@@ -147,13 +153,22 @@ class PathLikelihood:
 
 
 class PathProblem(Problem):
-    """Increments of the data against the model's drift; see `PathLikelihood`."""
+    """Increments of the data against the model's drift; see `PathLikelihood`.
+
+    Attributes
+    ----------
+    x, slope : tensor, (E, S, N, D)
+        States, and their rate of change to the next sample, of all steps.
+    there : tensor, (E, S, N, 1)
+        1 where both ends of a step are there, else 0.
+    covariates : tensor, (E or 1, S, N or 1, U), or None
+    """
 
     def __init__(self, choice: PathLikelihood, model: Hybrid, series: TimeSeries):
         super().__init__()
         order = [series.names.index(name) for name in model.mechanism.states]
         values = series.values[..., order]
-        E, K, T, N, D = values.shape
+        E, _, T, N, D = values.shape
         # One trajectory after the other: (E, K (T - 1), N, D); a step counts where all states of a unit are there.
         self.x = values[:, :, :-1].reshape(E, -1, N, D)
         self.slope = (values.diff(dim=2) / series.dt).reshape(E, -1, N, D)
@@ -162,7 +177,9 @@ class PathProblem(Problem):
         self.x, self.slope = self.x.nan_to_num(), self.slope.nan_to_num()
         self.n = self.there.sum(dim=1, keepdim=True)
         if (self.n < 2).any():
-            raise InputError("There are no two complete samples in a row.", expected="a path without a gap at every second sample")
+            raise InputError(
+                "There are no two complete samples in a row.", expected="a path without a gap at every second sample"
+            )
         self.dt = series.dt
         self.covariates = None
         if series.covariates is not None:
@@ -186,8 +203,8 @@ class LatentSDE:
     """Evidence lower bound for stochastic dynamics that are observed with noise or in part.
 
     The posterior path follows the model's drift plus a free control at every step, with the model's noise (Archambeau et al.
-    2007; Li et al. 2020, with a control per step instead of an encoder): by Girsanov its divergence from the prior is half the integral of
-    ``|control / sigma|^2``. Series are cut into segments as for shooting, whose gaps are penalised.
+    2007; Li et al. 2020, with a control per step instead of an encoder): by Girsanov its divergence from the prior is half the
+    integral of the squared control, in units of sigma. Series are cut into segments as for shooting, whose gaps are penalised.
 
     Parameters
     ----------
@@ -209,17 +226,17 @@ class LatentSDE:
 
     sigma: Sequence[float]
     samples: int = 4
-    shooting: MultipleShooting = MultipleShooting()
+    shooting: MultipleShooting = field(default_factory=MultipleShooting)
     state_scale: Sequence[float] | None = None
     hidden_start: Sequence[float] | None = None
     seed: int = 0
 
-    def prepare(self, model: Hybrid, series: TimeSeries) -> Problem:
+    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
         sigma = torch.as_tensor(self.sigma, dtype=torch.float64)
         if sigma.shape != (len(model.mechanism.states),) or not (sigma > 0).all():
             raise InputError("sigma must be positive, one number per state.", found=str(self.sigma))
         like = PredictionError(None, self.shooting, self.state_scale, self.hidden_start)
-        return LatentSDEProblem(self, sigma, like.segments(model, series))
+        return LatentSDEProblem(self, sigma, like.segments(model, series, path))
 
 
 class LatentSDEProblem(Problem):
@@ -237,6 +254,9 @@ class LatentSDEProblem(Problem):
     def losses(self, model: Hybrid, progress: float) -> Tensor:
         return -self.elbo(model) / self.segments.n_observed
 
+    def path(self, model: Hybrid) -> Tensor:
+        return self.segments.path(model)
+
     def elbo(self, model: Hybrid) -> Tensor:
         """(E,) lower bound of the log evidence of the data, in nats, minus the penalty of the gaps."""
         bounds = [self._one(model) for _ in range(self.choice.samples)]
@@ -245,7 +265,9 @@ class LatentSDEProblem(Problem):
     def _one(self, model: Hybrid) -> Tensor:
         s, h = self.segments, self.segments.dt / model.substeps
         # The same draw for every member: none depends on the size of the ensemble.
-        draw = torch.randn((s.length * model.substeps + 1, *s.offsets.shape[1:]), generator=self._generator, dtype=torch.float64)
+        draw = torch.randn(
+            (s.length * model.substeps + 1, *s.offsets.shape[1:]), generator=self._generator, dtype=torch.float64
+        )
         start = s.states + s.tolerance * self.log_spread.exp() * draw[0]
         x, path = start, []
         for k in range(s.length):
@@ -264,6 +286,3 @@ class LatentSDEProblem(Problem):
         gaps = s._gaps(s.states, path[-1]).square().sum(dim=(1, 2, 3))
         entropy = self.log_spread.sum(dim=(1, 2, 3))
         return log_likelihood - divergence + entropy - 0.5 * self.choice.shooting.continuity * gaps
-
-
-__all__ = ["Inputs", "LatentSDE", "Loss", "PathLikelihood", "PredictionError", "Problem"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Inputs:
-    """What reaches a mechanism from outside at one instant, by name: residuals added to its currents and parameters, covariates.
+    """What reaches a mechanism from outside, by name: residuals added to its currents and parameters, covariates.
 
     Parameters
     ----------

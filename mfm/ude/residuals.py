@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,11 @@ class Residual(nn.Module):
     members : int
         Ensemble members.
     """
+
+    origin: Tensor
+    scale: Tensor
+    maps: Tensor | None
+    map_names: tuple[str, ...]
 
     def __init__(
         self,
@@ -137,7 +143,7 @@ class ResidualMLP(Residual):
         widths = [len(self.variables), *hidden, 1]
         generators = [torch.Generator().manual_seed(seed + member) for member in range(members)]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        for fan_in, fan_out in pairwise(widths):
             last = fan_out == 1 and len(self.weights) == len(hidden)
             size = 0.0 if last else 1 / math.sqrt(fan_in)
             draw = [_uniform((fan_in + 1, fan_out), size, generator) for generator in generators]
@@ -228,6 +234,8 @@ class ResidualEdge(Residual):
     >>> ResidualEdge("I_E", "S_E", n_units=4, rank=2).matrix.shape
     torch.Size([1, 4, 4])
     """
+
+    others: Tensor
 
     def __init__(
         self,

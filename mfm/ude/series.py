@@ -58,7 +58,7 @@ class TimeSeries:
     dt: float
     names: tuple[str, ...]
     time_unit: str = "1"
-    noise_std: Tensor | None = None
+    noise_std: Tensor = None  # type: ignore[assignment]
     covariates: Tensor | None = None
 
     def __post_init__(self):
@@ -68,7 +68,9 @@ class TimeSeries:
                 "The time series have an unknown shape.",
                 expected="(T, C), (K, T, N, C) or (E, K, T, N, C)",
                 found=str(tuple(values.shape)),
-                fix="values[None, :, :, None] makes T x N samples of one channel those of N units" if values.ndim == 3 else None,
+                fix="values[None, :, :, None] makes T x N samples of one channel those of N units"
+                if values.ndim == 3
+                else None,
             )
         values = values[None, None, :, None, :] if values.ndim == 2 else values
         values = values[None] if values.ndim == 4 else values
@@ -103,7 +105,9 @@ class TimeSeries:
             return estimate_noise(self.values)
         noise = as_float_tensor(self.noise_std, "noise_std").double()
         if noise.shape[-1:] != shape[1:] or noise.ndim > 2 or (noise.ndim == 2 and noise.shape[0] not in (1, shape[0])):
-            raise InputError("noise_std does not fit the channels.", expected=f"{shape[1]} numbers", found=str(tuple(noise.shape)))
+            raise InputError(
+                "noise_std does not fit the channels.", expected=f"{shape[1]} numbers", found=str(tuple(noise.shape))
+            )
         if not (torch.isfinite(noise) & (noise > 0)).all():
             raise InputError("noise_std must be positive.", found=str(noise.tolist()), fix="a small number stands for no noise")
         return noise.expand(shape).clone()
@@ -114,7 +118,13 @@ class TimeSeries:
         u = as_float_tensor(self.covariates, "The covariates").double()
         u = u[None] if u.ndim == 3 else u
         E, K, _, N, _ = self.values.shape
-        if u.ndim != 4 or u.shape[0] not in (1, E) or u.shape[1] != K or u.shape[2] not in (1, N) or not torch.isfinite(u).all():
+        if (
+            u.ndim != 4
+            or u.shape[0] not in (1, E)
+            or u.shape[1] != K
+            or u.shape[2] not in (1, N)
+            or not torch.isfinite(u).all()
+        ):
             raise InputError(
                 "The covariates do not fit the trajectories.",
                 expected=f"finite, ({K} trajectories, {N} or 1 units, covariates)",
@@ -178,7 +188,7 @@ class TimeSeries:
             )
         grid = np.full((index[-1] + 1, y.shape[1]), np.nan)
         grid[index] = y
-        return cls(grid, step, tuple(names), **options)
+        return cls(torch.from_numpy(grid), step, tuple(names), **options)
 
     @property
     def observed(self) -> Tensor:
@@ -199,7 +209,7 @@ class TimeSeries:
         """(E, C) variance of the signal over that of the noise, over trajectories and units."""
         mean = self.values.nanmean(dim=(1, 2, 3), keepdim=True)
         variance = (self.values - mean).square().nanmean(dim=(1, 2, 3))
-        noise = self.noise_std.square()  # type: ignore[union-attr]
+        noise = self.noise_std.square()
         return (variance - noise).clamp(min=0.0) / noise
 
     def window(self, first: int, last: int) -> TimeSeries:
@@ -221,8 +231,8 @@ class TimeSeries:
 def estimate_noise(values: Tensor) -> Tensor:
     """Standard deviation of measurement noise, from third differences (E, C).
 
-    The median of their absolute values is used: spikes and other fast parts of the signal hardly move it. For smooth signals that
-    are sampled densely, and independent noise; not for states driven by noise of their own.
+    The median of their absolute values is used: spikes and other fast parts of the signal hardly move it. For smooth signals
+    that are sampled densely, and independent noise; not for states driven by noise of their own.
 
     Examples
     --------

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mfm.errors import InputError
 from mfm.ude.hybrid import Hybrid
-from mfm.ude.integrators import integrate
 from mfm.ude.observers import Innovation, Observer
 from mfm.ude.series import TimeSeries
 
@@ -88,13 +87,13 @@ class Segments(nn.Module):
         index = first[:, None] + torch.arange(L + 1)
         inside = index < T
         self.per_trajectory, self.length, self.n_trajectories = len(first), L, K
-        self.dt = series.dt
+        self.dt, self.n_samples = series.dt, T
 
         known = [states.index(name) for name in series.names]
         y = torch.zeros(E, K, T, N, len(states), dtype=torch.float64)
         y[..., known] = series.values.nan_to_num()
         w = torch.zeros_like(y)
-        noise = series.noise_std[:, None, None, None, :]  # type: ignore[index]
+        noise = series.noise_std[:, None, None, None, :]
         w[..., known] = series.observed / noise
         at = index.clamp(max=T - 1)
         self.values = y[:, :, at].flatten(1, 2)
@@ -106,13 +105,13 @@ class Segments(nn.Module):
         tolerance = (_HIDDEN_TOLERANCE * scale).expand(E, -1).clone()
         as_observed = snr > LOW_SIGNAL_TO_NOISE
         channel_noise = torch.zeros_like(snr)
-        channel_noise[:, known] = series.noise_std  # type: ignore[assignment]
+        channel_noise[:, known] = series.noise_std
         tolerance[as_observed] = channel_noise[as_observed]
         self.gain_share = (snr / (1 + snr))[:, None, None, :]
         self.tolerance = tolerance[:, None, None, :]
         self.reach = torch.where(as_observed, tolerance, _HIDDEN_REACH * scale)[:, None, None, :]
         self.start = path[:, :, first].flatten(1, 2)
-        self.offsets = nn.Parameter(torch.zeros_like(self.start))
+        self.offsets: Tensor = nn.Parameter(torch.zeros_like(self.start))
         self.covariates = None
         if series.covariates is not None:
             self.covariates = series.covariates.repeat_interleave(len(first), dim=1)
@@ -171,8 +170,9 @@ class Segments(nn.Module):
         return (self.weights[:, :, 1:] > 0).sum(dim=(1, 2, 3, 4)).double()
 
     def path(self, model: Hybrid) -> Tensor:
-        """The states of all segments without an observer, end to end: (E, K, samples, N, D)."""
+        """The states of all segments without an observer, end to end: (E, K, T, N, D)."""
         with torch.no_grad():
             rollout = self.roll(model)
-            pieces = torch.cat([self.states.unsqueeze(2), rollout.predicted[:, :, :-1]], dim=2)
-        return pieces.unflatten(1, (self.n_trajectories, self.per_trajectory)).flatten(2, 3)
+            whole = torch.cat([self.states.unsqueeze(2), rollout.predicted], dim=2)
+        pieces = whole.unflatten(1, (self.n_trajectories, self.per_trajectory))
+        return torch.cat([pieces[:, :, :, :-1].flatten(2, 3), pieces[:, :, -1, -1:]], dim=2)[:, :, : self.n_samples]

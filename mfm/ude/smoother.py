@@ -1,4 +1,4 @@
-"""Where hidden and noisy states may have been, before anything is learned: smoothing with the missing part as an unknown input."""
+"""Where hidden and noisy states may have been, before anything is learned: the missing part as an unknown input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from mfm.ude.hybrid import Hybrid
@@ -15,6 +14,7 @@ from mfm.ude.series import TimeSeries
 # States whose equations are known follow them to this share of their scale at every sample.
 _MODEL_TOLERANCE = 0.01
 _MOST_ITERATIONS = 20
+_DIFFERENCE = 1e-6
 
 
 def smoothed_states(
@@ -22,9 +22,9 @@ def smoothed_states(
 ) -> Tensor:
     """States at every sample that fit the data and the known equations, the missing part free at every sample.
 
-    The maximum a posteriori trajectory of ``x[k+1] = step(x[k]) + error`` (weak-constraint smoothing; Gauss-Newton on the whole
-    trajectory, which for linear equations is the Rauch-Tung-Striebel smoother). The error is small in states whose equations are
-    known, and as large as the missing part in those that a residual acts on.
+    The maximum a posteriori trajectory of ``x[k+1] = step(x[k]) + error`` (weak-constraint smoothing; Gauss-Newton on the
+    whole trajectory, which for linear equations is the Rauch-Tung-Striebel smoother). The error is small in states whose
+    equations are known, and as large as the missing part in those that a residual acts on.
 
     Parameters
     ----------
@@ -43,7 +43,9 @@ def smoothed_states(
     paths = []
     for e in range(E):
         member = min(e, series.members - 1)
-        paths.append(torch.stack([_one(model, series, e, member, k, missing_size, state_scale, hidden_start) for k in range(K)]))
+        paths.append(
+            torch.stack([_one(model, series, e, member, k, missing_size, state_scale, hidden_start) for k in range(K)])
+        )
     return torch.stack(paths)
 
 
@@ -66,13 +68,15 @@ def _one(
     scale = torch.as_tensor(state_scale, dtype=torch.float64)
     x = torch.as_tensor(hidden_start, dtype=torch.float64).expand(T, N, D).clone()
     weight = torch.zeros(T, N, D, dtype=torch.float64)
-    weight[..., known] = torch.isfinite(y) / series.noise_std[member]  # type: ignore[index]
+    weight[..., known] = torch.isfinite(y) / series.noise_std[member]
     data = torch.zeros(T, N, D, dtype=torch.float64)
     data[..., known] = y.nan_to_num()
     for channel, state in enumerate(known):
         if series.signal_to_noise[member, channel] > 1:
             x[..., state] = _interpolated(y[..., channel])
-    covariates = None if series.covariates is None else series.covariates[min(member, len(series.covariates) - 1), k][None, None]
+    covariates = (
+        None if series.covariates is None else series.covariates[min(member, len(series.covariates) - 1), k][None, None]
+    )
     tolerance = _MODEL_TOLERANCE * scale + missing_size * series.dt * _reached(model, x, covariates)
     return _gauss_newton(model, x, data, weight, tolerance, series.dt, covariates)
 
@@ -110,7 +114,7 @@ def _gauss_newton(
     w = weight.reshape(-1).numpy()
 
     def misfit(state: Tensor) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        ahead, jacobian = _step_and_jacobian(model, state[:-1], dt, covariates)
+        ahead, jacobian = _step_and_jacobian(model, state[:-1], _DIFFERENCE * tolerance.max(), dt, covariates)
         observed = w * (state - data).reshape(-1).numpy()
         dynamic = ((state[1:] - ahead).reshape(T - 1, n).numpy() * scale).reshape(-1)
         return float(observed @ observed + dynamic @ dynamic), observed, dynamic, jacobian
@@ -142,17 +146,18 @@ def _gauss_newton(
     return x
 
 
-def _step_and_jacobian(model: Hybrid, x: Tensor, dt: float, covariates: Tensor | None) -> tuple[Tensor, np.ndarray]:
-    """The known equations one sample ahead of each of `x` (T, N, D), and the Jacobians (T, N D, N D)."""
+def _step_and_jacobian(
+    model: Hybrid, x: Tensor, size: Tensor, dt: float, covariates: Tensor | None
+) -> tuple[Tensor, np.ndarray]:
+    """The known equations a sample ahead of `x` (T, N, D), and their Jacobians (T, N D, N D) by differences of `size`."""
     T, N, D = x.shape
     n = N * D
     known = Hybrid(model.mechanism, (), covariates=model.covariates, scheme=model.scheme, substeps=model.substeps)
-    towards = torch.eye(n, dtype=torch.float64).reshape(n, 1, N, D).expand(n, T, N, D)
-    with torch.no_grad(), forward_ad.dual_level():
-        dual = forward_ad.make_dual(x.expand(n, T, N, D).contiguous(), towards.contiguous())
-        ahead, change = forward_ad.unpack_dual(known.advance(dual, dt, covariates))
-        jacobian = torch.zeros_like(ahead) if change is None else change
-    return ahead[0], jacobian.reshape(n, T, n).permute(1, 2, 0).numpy()
+    moves = size * torch.eye(n, dtype=torch.float64).reshape(n, 1, N, D)
+    with torch.no_grad():
+        ahead = known.advance(torch.cat([x + moves, x - moves, x[None]]), dt, covariates)
+    jacobian = (ahead[:n] - ahead[n:-1]) / (2 * size)
+    return ahead[-1], jacobian.reshape(n, T, n).permute(1, 2, 0).numpy()
 
 
 def _interpolated(y: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ class FitStatus(IntEnum):
     Attributes
     ----------
     OK, RECOVERED, DIVERGED
-        0: trained to the end; 1: left the finite numbers at least once, and went on from its best state with half the step; 2: was
-        stopped after doing so too often, its best state kept.
+        0: trained to the end; 1: left the finite numbers at least once, and went on from its best state with half the step;
+        2: was stopped after doing so too often, its best state kept.
 
     Examples
     --------
@@ -137,12 +137,18 @@ class Training:
     series : TimeSeries
     loss : Loss
     optimizer : Adam
+    start : UDEFit, optional
+        As for `fit`.
     """
 
-    def __init__(self, model: Hybrid, series: TimeSeries, loss: Loss, optimizer: Adam):
+    def __init__(self, model: Hybrid, series: TimeSeries, loss: Loss, optimizer: Adam, start: UDEFit | None = None):
         check_fit(model, series)
         self.model, self.series, self.optimizer = copy.deepcopy(model), series, optimizer
-        self.problem = loss.prepare(self.model, series)
+        path = None
+        if start is not None:
+            self.model.load_state_dict(start.model.state_dict())
+            path = start.problem.path(start.model)
+        self.problem = loss.prepare(self.model, series, path)
         learned, free = list(self.model.parameters()), list(self.problem.parameters())
         self._learned = len(learned)
         self._parameters = learned + free
@@ -276,6 +282,7 @@ def fit(
     series: TimeSeries,
     loss: Loss,
     optimizer: Adam | None = None,
+    start: UDEFit | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> UDEFit:
     """Train a hybrid on time series.
@@ -287,6 +294,9 @@ def fit(
     series : TimeSeries
     loss : PredictionError, PathLikelihood or LatentSDE
     optimizer : Adam, optional
+    start : UDEFit, optional
+        A fit of the same model to the same data, whose parameters and trajectory are gone on from: short segments first,
+        which are quick, then longer ones.
     on_progress : callable, optional
         Called after each iteration.
 
@@ -309,7 +319,7 @@ def fit(
     >>> [round(c, 2) for c in found.model.residuals[0].coefficients[0].tolist()]
     [-0.0, -1.0]
     """
-    training = Training(model, series, loss, optimizer or Adam())
+    training = Training(model, series, loss, optimizer or Adam(), start)
     while not training.done:
         training.step()
         if on_progress is not None:

@@ -6,6 +6,7 @@ Shapes: E ensemble members (noise seeds, starts: each with parameters of its own
 are integrated at once, T samples, N units (regions, populations), D state variables, C observed ones.
 """
 
+from mfm.ude.fic import FICMechanism, SettledHybrid, resolve_feedback, simulate_paths
 from mfm.ude.hybrid import Hybrid
 from mfm.ude.integrators import euler_step, heun_step, integrate, rk4_step, semi_implicit_step
 from mfm.ude.least_squares import LeastSquaresFit, least_squares
@@ -17,14 +18,32 @@ from mfm.ude.regression import SparseRule
 from mfm.ude.residuals import Residual, ResidualBasis, ResidualEdge, ResidualMLP
 from mfm.ude.series import TimeSeries, estimate_noise
 from mfm.ude.shooting import MultipleShooting
+from mfm.ude.stages import Stage, curriculum, fit_stages
 from mfm.ude.symbolic import Extraction, Refit, extract, path_regression, pysr_formula, refit
 from mfm.ude.systems import MemristiveCircuit, Roessler, attractor
 from mfm.ude.training import Adam, FitStatus, Progress, Training, UDEFit, fit
+from mfm.ude.validation import (
+    Agreement,
+    FreeRun,
+    Placebo,
+    TimeSplit,
+    ensemble_agreement,
+    free_run_beyond,
+    nrmse,
+    one_step_score,
+    placebo,
+    split_by_time,
+    valid_time,
+    wasserstein,
+)
 
 __all__ = [
     "Adam",
+    "Agreement",
     "Extraction",
+    "FICMechanism",
     "FitStatus",
+    "FreeRun",
     "GainSchedule",
     "Hybrid",
     "Innovation",
@@ -38,6 +57,7 @@ __all__ = [
     "NoMechanism",
     "Nudging",
     "PathLikelihood",
+    "Placebo",
     "PredictionError",
     "Progress",
     "Refit",
@@ -46,21 +66,36 @@ __all__ = [
     "ResidualEdge",
     "ResidualMLP",
     "Roessler",
+    "SettledHybrid",
     "SparseRule",
+    "Stage",
     "TimeSeries",
+    "TimeSplit",
     "Training",
     "UDEFit",
     "attractor",
+    "curriculum",
+    "ensemble_agreement",
     "estimate_noise",
     "euler_step",
     "extract",
     "fit",
+    "fit_stages",
+    "free_run_beyond",
     "heun_step",
     "integrate",
     "least_squares",
+    "nrmse",
+    "one_step_score",
     "path_regression",
+    "placebo",
     "pysr_formula",
     "refit",
+    "resolve_feedback",
     "rk4_step",
     "semi_implicit_step",
+    "simulate_paths",
+    "split_by_time",
+    "valid_time",
+    "wasserstein",
 ]

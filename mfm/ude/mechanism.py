@@ -57,10 +57,17 @@ class Mechanism(Protocol):
         Unit of time of the derivatives, compared with that of the data.
     """
 
-    states: tuple[str, ...]
-    currents: tuple[str, ...]
-    parameters: tuple[str, ...]
-    time_unit: str
+    @property
+    def states(self) -> tuple[str, ...]: ...
+
+    @property
+    def currents(self) -> tuple[str, ...]: ...
+
+    @property
+    def parameters(self) -> tuple[str, ...]: ...
+
+    @property
+    def time_unit(self) -> str: ...
 
     def drift(self, x: Tensor, inputs: Inputs) -> Tensor:
         """dx/dt for states `x` (E, M, N, D): E ensemble members, M segments or trajectories at once."""

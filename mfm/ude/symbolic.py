@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -337,62 +337,45 @@ def _member(residual, member: int):
     return single
 
 
-def path_blocks(
-    model: Hybrid, series: TimeSeries, library: Library, *, target: str, maps=None, inputs: Sequence[str], n_blocks: int
-) -> Blocks:
+def path_blocks(model: Hybrid, series: TimeSeries, terms: ResidualBasis, n_blocks: int) -> Blocks:
     """Normal equations of the path likelihood for terms added to a state's derivative: a regression of the increments.
 
-    Parameters
-    ----------
-    model : Hybrid
-        What is known already; the terms explain what it leaves.
-    series : TimeSeries
-        One data set with every state.
-    library : Library
-        Of `inputs` and the names of `maps`.
-    target : str
-        A state.
-    maps : RegionalMaps, optional
-    inputs : sequence of str
-    n_blocks : int
-        Contiguous blocks in time, each with all units.
+    Blocks are contiguous in time, each with all units; `model` and `terms` as for `path_regression`.
     """
-    probe = ResidualBasis(target, inputs, maps=maps, library=library)
+    states = model.mechanism.states
+    if terms.target not in states:
+        raise InputError(
+            "A path regression learns the derivative of a state.", expected=" | ".join(states), found=f"target {terms.target!r}"
+        )
     with torch.no_grad():
         problem = PathProblem(PathLikelihood(), model, series)
-        errors = problem.slope - model.drift(problem.x, problem.covariates)
-        k = model.mechanism.states.index(target)
-        error, there = errors[0, ..., k], problem.there[0, ..., 0]
+        k = states.index(terms.target)
+        error = (problem.slope - model.drift(problem.x, problem.covariates))[0, ..., k]
+        there = problem.there[0, ..., 0]
         # Each unit counts by its own process noise.
         variance = (there * error.square()).sum(dim=0) / there.sum(dim=0)
-        names = (*model.mechanism.states, *model.covariates)
-        known = (
-            problem.x
-            if problem.covariates is None
-            else torch.cat([problem.x, problem.covariates.expand(*problem.x.shape[:-1], -1)], -1)
-        )
-        values = probe.features(known[..., [names.index(name) for name in inputs]])[0]
-    S, N, V = values.shape
-    weights = (there / variance).reshape(S * N)
-    return Blocks.of(library, values.reshape(S * N, V), error.reshape(S * N), n_blocks, weights)
+        names = (*states, *model.covariates)
+        known = problem.x
+        if problem.covariates is not None:
+            known = torch.cat([known, problem.covariates.expand(*known.shape[:-1], -1)], dim=-1)
+        values = terms.features(known[..., [names.index(name) for name in terms.inputs]])[0]
+    weights = (there / variance).flatten()
+    return Blocks.of(terms.library, values.flatten(0, 1), error.flatten(), n_blocks, weights)
 
 
 def path_regression(
-    model: Hybrid,
-    series: TimeSeries,
-    library: Library,
-    *,
-    target: str,
-    inputs: Sequence[str],
-    maps=None,
-    rule: SparseRule | None = None,
+    model: Hybrid, series: TimeSeries, terms: ResidualBasis, rule: SparseRule | None = None
 ) -> tuple[Extraction, np.ndarray]:
     """Select and fit terms of a state's derivative by the path likelihood: no network in between, one linear regression.
 
     Parameters
     ----------
-    model, series, library, target, inputs, maps
-        As for `path_blocks`.
+    model : Hybrid
+        What is known; the terms explain what it leaves.
+    series : TimeSeries
+        One data set with every state.
+    terms : ResidualBasis
+        Target, inputs, maps and library; its coefficients are not used.
     rule : SparseRule, optional
         Default: 60 blocks, and no term below three standard errors.
 
@@ -406,25 +389,23 @@ def path_regression(
     Raises
     ------
     InputError
-        As for `PathLikelihood` and `Blocks`.
+        If a state is not observed, the target is none, or the library has more terms than blocks.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, Library, NoMechanism, TimeSeries, path_regression
+    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, TimeSeries, path_regression
     >>> x, noise = np.zeros(20000), 0.1 * np.random.default_rng(0).normal(size=20000)
     >>> for k in range(19999):
     ...     x[k + 1] = x[k] - 0.01 * x[k] + noise[k]
     >>> series = TimeSeries(x[:, None], 0.01, ["x"], noise_std=[1e-6])
-    >>> model, library = Hybrid(NoMechanism(("x",))), Library.polynomial(("x",), 3)
-    >>> found, _ = path_regression(model, series, library, target="x", inputs=("x",))
+    >>> found, _ = path_regression(Hybrid(NoMechanism(("x",))), series, ResidualBasis("x", ("x",), degree=3))
     >>> found.terms
     ('x',)
     """
     rule = rule or SparseRule(share=0.0, blocks=60)
-    blocks = path_blocks(model, series, library, target=target, maps=maps, inputs=inputs, n_blocks=rule.blocks)
-    # Weighted by the inverse variance, errors have unit variance; what the known equations leave is noise almost entirely.
-    found = _selection(blocks, target, rule, "stlsq")
+    blocks = path_blocks(model, series, terms, rule.blocks)
+    found = _selection(blocks, terms.target, rule, "stlsq")
     return found, blocks.solve(np.flatnonzero(found.support)).errors
 
 

@@ -1,0 +1,76 @@
+"""Training in stages: segments that grow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mfm.ude.hybrid import Hybrid
+from mfm.ude.losses import Loss, PredictionError
+from mfm.ude.series import TimeSeries
+from mfm.ude.training import Adam, Progress, Training, UDEFit
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training: a loss and how it is minimised."""
+
+    loss: Loss
+    optimizer: Adam
+
+
+def curriculum(
+    loss: PredictionError,
+    lengths: Sequence[int] = (1, 5, 5, 10),
+    iterations: Sequence[int] = (400, 300, 500, 400),
+    steps: Sequence[float] = (0.02, 0.02, 0.01, 0.005),
+) -> tuple[Stage, ...]:
+    """Segments that grow: the first stages are quick and find the rough shape, the last ones correct its bias.
+
+    Parameters
+    ----------
+    loss : PredictionError
+        Its segments' length is replaced; its observer is off until the third stage, when segments are long enough for it.
+    lengths, iterations, steps : sequence
+        Intervals per segment, iterations and largest step size of each stage.
+
+    Examples
+    --------
+    >>> from mfm.ude import PredictionError, curriculum
+    >>> [stage.loss.shooting.samples for stage in curriculum(PredictionError())]
+    [1, 5, 5, 10]
+    """
+    stages = []
+    for k, (length, n, step) in enumerate(zip(lengths, iterations, steps, strict=True)):
+        shooting = replace(loss.shooting, samples=length)
+        stages.append(Stage(replace(loss, shooting=shooting, observer=loss.observer if k >= 2 else None), Adam(n, step)))
+    return tuple(stages)
+
+
+def fit_stages(
+    model: Hybrid, series: TimeSeries, stages: Sequence[Stage], on_progress: Callable[[int, Progress], None] | None = None
+) -> UDEFit:
+    """Train stage by stage, each from where the last one ended.
+
+    Parameters
+    ----------
+    model : Hybrid
+    series : TimeSeries
+    stages : sequence of Stage
+    on_progress : callable, optional
+        Called with the stage's number and its `Progress`.
+
+    Examples
+    --------
+    See `curriculum`.
+    """
+    found: UDEFit | None = None
+    for number, stage in enumerate(stages):
+        training = Training(model, series, stage.loss, stage.optimizer, found)
+        while not training.done:
+            training.step()
+            if on_progress is not None:
+                on_progress(number, training.progress)
+        found = training.result()
+    assert found is not None
+    return found

@@ -55,7 +55,7 @@ def sindy(task: Task) -> str:
     except ImportError:
         return "not run (pip install pysindy)"
     series, states = task.series(), task.system.states
-    right = {name for name in task.system.coefficients} | {"y"}
+    right = set(task.system.coefficients) | {"y"}
     hits = 0
     for e in range(series.members):
         model = ps.SINDy(

@@ -1,4 +1,4 @@
-"""Rössler's system: a missing ``x z - c z`` learned from 601 samples, observed (A), with z hidden (B), with loud noise on z (C).
+"""Rössler's system: a missing ``x z - c z`` learned from 601 samples: all observed (A), z hidden (B), loud noise on z (C).
 
 ``python scripts/bench_ude_roessler.py --work FOLDER``; thresholds are set here, before any run; seeds 100 to 104 were used for
 nothing else. Finished tasks are read from the folder.
@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import torch
-from ude_chaos import SCALE, Adam, Innovation, MultipleShooting, PredictionError, Task, median, run, verdict
+from ude_chaos import SCALE, Task, median, run, verdict
 
-from mfm.ude import Roessler, Training
+from mfm.ude import Adam, Innovation, MultipleShooting, PredictionError, Roessler, Training
 
 SEEDS = (100, 101, 102, 103, 104)
 
@@ -31,7 +31,8 @@ def main() -> None:
     xyz = ("x", "y", "z")
     results = {regime: run(Task(Roessler(), regime, xyz, SEEDS), args.work, regime == "A", say) for regime in "ABC"}
     print(
-        "| regime | g-error | valid time | Wasserstein | exact support: stability, data | coefficients before, after refit | CPU s |"
+        "| regime | g-error | valid time | Wasserstein | exact support: stability, data "
+        "| coefficients before, after refit | CPU s |"
     )
     print("|---|---|---|---|---|---|---|")
     for regime, r in results.items():

@@ -8,6 +8,7 @@ are integrated at once, T samples, N units (regions, populations), D state varia
 
 from mfm.ude.fic import FICMechanism, SettledHybrid, resolve_feedback, simulate_paths
 from mfm.ude.hybrid import Hybrid
+from mfm.ude.identifiability import Identifiability, identifiability
 from mfm.ude.integrators import euler_step, heun_step, integrate, rk4_step, semi_implicit_step
 from mfm.ude.least_squares import LeastSquaresFit, least_squares
 from mfm.ude.library import Library
@@ -46,6 +47,7 @@ __all__ = [
     "FreeRun",
     "GainSchedule",
     "Hybrid",
+    "Identifiability",
     "Innovation",
     "Inputs",
     "LatentSDE",
@@ -83,6 +85,7 @@ __all__ = [
     "fit_stages",
     "free_run_beyond",
     "heun_step",
+    "identifiability",
     "integrate",
     "least_squares",
     "nrmse",

@@ -51,7 +51,7 @@ class Innovation:
     """Causal innovation: predict a sample, compare, then move the state towards the sample by a share `gain`.
 
     The prediction that is scored is the one before the correction. A channel's gain is ``gain * s / (1 + s)`` with s its
-    signal-to-noise ratio of variances: a channel that is mostly noise hardly corrects.
+    signal-to-noise ratio of variances, and 0 below 1: a channel that is mostly noise is treated as hidden.
 
     Parameters
     ----------

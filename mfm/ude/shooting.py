@@ -66,7 +66,7 @@ class Segments(nn.Module):
     values, weights : tensor, (E, M, L + 1, N, D)
         Data by state (0 where hidden or missing), and 1 / noise where there is a sample, else 0.
     gain_share : tensor, (E, 1, 1, D)
-        Share of an observer's gain for each state.
+        Share of an observer's gain for each state; 0 for those that are treated as hidden.
     tolerance : tensor, (E, 1, 1, D)
         How exactly each state is known at a segment's start: noise of a channel, or a share of a hidden state's scale.
     reach : tensor, (E, 1, 1, D)
@@ -107,7 +107,7 @@ class Segments(nn.Module):
         channel_noise = torch.zeros_like(snr)
         channel_noise[:, known] = series.noise_std
         tolerance[as_observed] = channel_noise[as_observed]
-        self.gain_share = (snr / (1 + snr))[:, None, None, :]
+        self.gain_share = torch.where(as_observed, snr / (1 + snr), 0.0)[:, None, None, :]
         self.tolerance = tolerance[:, None, None, :]
         self.reach = torch.where(as_observed, tolerance, _HIDDEN_REACH * scale)[:, None, None, :]
         self.start = path[:, :, first].flatten(1, 2)

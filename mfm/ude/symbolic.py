@@ -114,10 +114,10 @@ def extract(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Adam, Hybrid, NoMechanism, PredictionError, ResidualMLP, TimeSeries, extract, fit
+    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualMLP, TimeSeries, extract, fit
     >>> wave = TimeSeries(np.exp(-0.05 * np.arange(200))[:, None], 0.05, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualMLP("x", ("x",), hidden=(8,)))
-    >>> extract(fit(model, wave, PredictionError(), Adam(400)))[0].terms
+    >>> extract(fit(model, wave, PredictionError(None, MultipleShooting(2)), Adam(200)))[0].terms
     ('x',)
     """
     rule = rule or SparseRule()

@@ -312,12 +312,12 @@ def fit(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Adam, Hybrid, NoMechanism, PredictionError, ResidualBasis, TimeSeries, fit
+    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, TimeSeries, fit
     >>> decay = TimeSeries(np.exp(-0.1 * np.arange(60))[:, None], 0.1, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
-    >>> found = fit(model, decay, PredictionError(), Adam(300))
+    >>> found = fit(model, decay, PredictionError(shooting=MultipleShooting(5)), Adam(200, step=0.05))
     >>> [round(c, 2) for c in found.model.residuals[0].coefficients[0].tolist()]
-    [-0.0, -1.0]
+    [0.0, -1.0]
     """
     training = Training(model, series, loss, optimizer or Adam(), start)
     while not training.done:

@@ -173,7 +173,8 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
     >>> import numpy as np
     >>> from mfm.ude import *
     >>> decay = TimeSeries(np.exp(-0.1 * np.arange(90))[:, None], 0.1, ["x"], noise_std=[0.01])
-    >>> found = fit(Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1)), decay.window(0, 60), PredictionError())
+    >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
+    >>> found = fit(model, decay.window(0, 60), PredictionError(shooting=MultipleShooting(5)), Adam(150))
     >>> free_run_beyond(found, decay.window(60, 90)).misfit.item() < 1
     True
     """

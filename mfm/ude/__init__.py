@@ -15,6 +15,7 @@ from mfm.ude.library import Library
 from mfm.ude.losses import LatentSDE, PathLikelihood, PredictionError
 from mfm.ude.mechanism import Inputs, Mechanism, NoMechanism
 from mfm.ude.observers import GainSchedule, Innovation, Nudging
+from mfm.ude.path_fit import PathFit, path_fit
 from mfm.ude.regression import SparseRule
 from mfm.ude.residuals import Residual, ResidualBasis, ResidualEdge, ResidualMLP
 from mfm.ude.series import TimeSeries, estimate_noise
@@ -58,6 +59,7 @@ __all__ = [
     "MultipleShooting",
     "NoMechanism",
     "Nudging",
+    "PathFit",
     "PathLikelihood",
     "Placebo",
     "PredictionError",
@@ -90,6 +92,7 @@ __all__ = [
     "least_squares",
     "nrmse",
     "one_step_score",
+    "path_fit",
     "path_regression",
     "placebo",
     "pysr_formula",

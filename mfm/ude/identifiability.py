@@ -14,12 +14,11 @@ from mfm.ude.hybrid import Hybrid
 from mfm.ude.least_squares import bases
 from mfm.ude.library import CONDITION_LIMIT
 from mfm.ude.losses import PathLikelihood, PathProblem
+from mfm.ude.path_fit import jacobian
 from mfm.ude.series import TimeSeries
 
 #: A term is refused if its standard error exceeds this share of what is thought plausible for it.
 REFUSED_SHARE = 0.5
-
-_DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +109,12 @@ def identifiability(model: Hybrid, series: TimeSeries, prior_scale=None) -> Iden
         raise InputError("Identifiability is that of terms.", expected="ResidualBasis with members=1", found=repr(model))
     problem = PathLikelihood().prepare(model, series)
     assert isinstance(problem, PathProblem)
-    names, columns = [], []
+    names = [f"{residual.target}: {name}" for residual in terms for name in residual.library.names]
     with torch.no_grad():
         errors = problem.there * (problem.slope - model.drift(problem.x, problem.covariates))
         variance = errors.square().sum(dim=1, keepdim=True) / problem.n
-        weight = problem.there / variance.sqrt()
-        for residual in terms:
-            for k, name in enumerate(residual.library.names):
-                names.append(f"{residual.target}: {name}")
-                columns.append((weight * _derivative(model, residual.coefficients, k, problem)).flatten().numpy())
-    J = np.stack(columns, axis=1)
+        c = torch.cat([residual.coefficients[0] for residual in terms])
+        J = jacobian(model, terms, problem, c, problem.there / variance.sqrt()).numpy()
     length = np.linalg.norm(J, axis=0)
     scaled = J / np.maximum(length, 1e-300)
     values, vectors = np.linalg.eigh(scaled.T @ scaled)
@@ -135,15 +130,3 @@ def identifiability(model: Hybrid, series: TimeSeries, prior_scale=None) -> Iden
     condition = float(np.sqrt(values[-1] / max(values[0], 1e-300)))
     correlation = covariance / np.maximum(np.outer(std, std), 1e-300)
     return Identifiability(tuple(names), error, 2.8 * error, scale, condition, correlation)
-
-
-def _derivative(model: Hybrid, coefficients: torch.Tensor, k: int, problem: PathProblem) -> torch.Tensor:
-    """Derivative of the drift with respect to one coefficient, by a central difference."""
-    value = coefficients[0, k].item()
-    size = _DIFFERENCE * (1 + abs(value))
-    drifts = []
-    for sign in (1, -1):
-        coefficients[0, k] = value + sign * size
-        drifts.append(model.drift(problem.x, problem.covariates))
-    coefficients[0, k] = value
-    return (drifts[0] - drifts[1]) / (2 * size)

@@ -39,15 +39,15 @@ def rates_after_displacement(
     p : FICParameters
         B candidates over N regions; their noise and ``w_IE`` are ignored.
     sc : Connectome
-    displacement : float or tensor, (B,) or (B, N)
-        Added to S_E* = 0.161; S_E starts between 0 and 0.8.
+    displacement : float or tensor, (B,), (B, N) or (B, D, N)
+        Added to S_E* = 0.161; S_E starts between 0 and 0.8. D displacements of each candidate are D runs.
     n_threads : int, optional
     scheme : {"exponential", "euler"}
         As in `mfm.Protocol`, with a step of 6 ms.
 
     Returns
     -------
-    tensor, (B, N)
+    tensor, (B, N) or (B, D, N)
         r_E, Hz.
 
     Raises
@@ -66,13 +66,24 @@ def rates_after_displacement(
     quiet = FICParameters(p.w_EE, p.w_EI, torch.zeros_like(p.sigma), p.G)
     rest = resting_state(p.w_EI)
     shift = as_float_tensor(displacement, "displacement").detach().to(p.w_EE)
-    if shift.ndim > 2 or (shift.ndim == 1 and len(shift) != p.n_candidates):
+    if shift.ndim > 3 or (shift.ndim == 1 and len(shift) != p.n_candidates):
         raise InputError(
-            "The displacement has the wrong shape.", expected="a number, (B,) or (B, N)", found=str(tuple(shift.shape))
+            "The displacement has the wrong shape.",
+            expected="a number, (B,), (B, N) or (B, D, N)",
+            found=str(tuple(shift.shape)),
         )
-    S_E = (rest.S_E + (shift[:, None] if shift.ndim == 1 else shift)).clamp(0.0, _HIGHEST_S_E)
+    shift = shift[:, None] if shift.ndim == 1 else shift
+    several = shift.ndim == 3
+    S_E = (rest.S_E + (shift if several else (shift + torch.zeros_like(rest.S_I))[:, None])).clamp(0.0, _HIGHEST_S_E)
     protocol = Protocol(_FRAME_S, n_frames=1, burn_in_s=0.0, warm_up_s=_SETTLING_S, scheme=scheme)
-    return simulate(quiet, sc, protocol, backend="numba", initial=(S_E, rest.S_I), n_threads=n_threads).rate_E[:, 0]
+    start = (S_E, rest.S_I[:, None])
+    rate_E = simulate(quiet, sc, protocol, S_E.shape[1], backend="numba", initial=start, n_threads=n_threads).rate_E
+    return rate_E if several else rate_E[:, 0]
+
+
+def displaced_both_ways(displacement: Tensor) -> Tensor:
+    """Displacements (B, N) up and down, (B, 2, N)."""
+    return torch.stack([displacement, -displacement], dim=1)
 
 
 def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None, scheme: str = "exponential") -> Tensor:
@@ -119,8 +130,8 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     std = lin.std_S_E.double().nan_to_num(nan=1.0)
 
     def returns(multiple) -> Tensor:
-        ends = (rates_after_displacement(p, sc, sign * multiple * std, n_threads, scheme) for sign in (1, -1))
-        return torch.stack([within_range(rate_E) for rate_E in ends]).all(dim=0)
+        ends = rates_after_displacement(p, sc, displaced_both_ways(multiple * std), n_threads, scheme)
+        return within_range(ends).all(dim=1)
 
     low = torch.full((p.n_candidates, 1), _SMALLEST, dtype=torch.float64)
     high = torch.full_like(low, _LARGEST)

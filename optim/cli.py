@@ -107,9 +107,7 @@ def _fit(args) -> int:
 def run_fit(config, check_only: bool = False) -> int:
     """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out; returns the exit code."""
     from mfm.io import load_subject
-    from optim.fit import check_config
 
-    check_config(config)
     subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     _say(repr(subject))
     if check_only:
@@ -126,9 +124,10 @@ def run_fit(config, check_only: bool = False) -> int:
 def _prepared_folder(subject, config):
     """The output folder, the fit's fingerprint, and whether it is done; every error that can be told before work is."""
     from optim.fit import fingerprint, prepare
-    from optim.outputs import FitFolder
+    from optim.outputs import FitFolder, output_space
 
     prepare(subject, config)
+    output_space(subject, config)
     folder, digest = FitFolder(config), fingerprint(subject, config)
     return folder, digest, folder.is_done(digest, config.output.overwrite)
 

@@ -9,6 +9,7 @@ import torch
 
 import mfm
 from mfm import Cost, FICParameters, Scan
+from mfm.basin import displaced_both_ways
 from mfm.feedback import resting_state
 from optim.objective import Evaluation
 
@@ -68,8 +69,7 @@ class LinearObjective:
             lin = mfm.linear_response(p, sc, self.protocol)
             # Unstable candidates run too, from nearby: where they end tells the search how far they are.
             displacement = (self.margin * lin.std_S_E).nan_to_num(nan=_NEARBY)
-            ends = [mfm.rates_after_displacement(p, sc, sign * displacement, self.n_threads) for sign in (1, -1)]
-            rate_E = torch.stack(ends, dim=1).double()
+            rate_E = mfm.rates_after_displacement(p, sc, displaced_both_ways(displacement), self.n_threads).double()
             returns = mfm.within_range(rate_E).all(dim=1) & lin.stable
             fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))
             cdf = torch.full((B, K), float("nan"), dtype=torch.float64)

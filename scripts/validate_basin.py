@@ -10,7 +10,6 @@ Tables go to standard output, progress to standard error. Simulations are kept i
 from __future__ import annotations
 
 import argparse
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from simulated_sets import CASES, Arrays, Case, as_arrays, as_parameters, kept, log, noise_seeds
+from simulated_sets import CASES, Arrays, Case, add_data_argument, as_arrays, as_parameters, kept, log, noise_seeds
 
 import mfm
 from mfm.protocol import SCHEMES
@@ -121,8 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("margin", "searches"))
     parser.add_argument("--work", type=Path, required=True, help="folder for simulations")
-    shared = Path(os.environ.get("MFMFIT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
-    parser.add_argument("--data", type=Path, default=shared / "data", help="folder of the reference data")
+    add_data_argument(parser)
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), metavar="CASE", default=list(CASES))
     parser.add_argument("--sets", type=int, default=400, help="parameter sets per connectome")
     parser.add_argument("--scheme", choices=SCHEMES, default="exponential", help="of simulations and margin")

@@ -10,7 +10,6 @@ too: a second run, after the theory has changed, compares with the same ones (``
 from __future__ import annotations
 
 import argparse
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from simulated_sets import (
     WINDOW_STEP,
     Arrays,
     Case,
+    add_data_argument,
     as_parameters,
     log,
     run_candidates,
@@ -254,8 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("fc", "rank"))
     parser.add_argument("--work", type=Path, required=True, help="folder for simulations and tables")
-    shared = Path(os.environ.get("MFMFIT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
-    parser.add_argument("--data", type=Path, default=shared / "data", help="folder of the reference data")
+    add_data_argument(parser)
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--sets", type=int, help="parameter sets per connectome (200 for fc, 160 for rank)")
     parser.add_argument("--repeats", type=int, help="realisations of each (16 for fc, 8 for rank)")

@@ -19,9 +19,10 @@ def pytest_sessionstart(session):
         return
     sources = [*(ROOT / "mfm/backends").glob("*.py"), ROOT / "mfm/constants.py", *(ROOT / "mfm/statistics").glob("*.py")]
     newest = max(source.stat().st_mtime for source in sources)
-    for cached in (ROOT / "mfm").rglob("*.nb[ic]"):
-        if cached.stat().st_mtime < newest:
-            cached.unlink(missing_ok=True)
+    for package in ("mfm", "optim"):
+        for cached in (ROOT / package).rglob("*.nb[ic]"):
+            if cached.stat().st_mtime < newest:
+                cached.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

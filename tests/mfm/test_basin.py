@@ -30,8 +30,8 @@ def test_states_return_below_the_margin_and_escape_above():
     displacement = (margin[:, None] * std)[inside]
 
     def returns(share):
-        ends = [mfm.rates_after_displacement(p[inside], sc, sign * share * displacement) for sign in (1, -1)]
-        return mfm.within_range(torch.stack(ends)).all(dim=0)
+        both = torch.stack([share * displacement, -share * displacement], dim=1)
+        return mfm.within_range(mfm.rates_after_displacement(p[inside], sc, both)).all(dim=1)
 
     assert returns(0.95).all()
     assert not returns(1.05).any()
@@ -60,5 +60,8 @@ def test_displacement_may_differ_between_candidates_and_regions():
     each = mfm.rates_after_displacement(p, network(), torch.full((2,), 0.05))
     assert torch.equal(one, each)
     assert torch.equal(one, mfm.rates_after_displacement(p, network(), np.full((2, N), 0.05)))
+    several = mfm.rates_after_displacement(p, network(), torch.tensor([0.05, -0.02])[:, None].expand(2, 2, N))
+    assert torch.equal(one, several[:, 0])
+    assert torch.equal(mfm.rates_after_displacement(p, network(), -0.02), several[:, 1])
     with pytest.raises(mfm.errors.InputError, match="wrong shape"):
         mfm.rates_after_displacement(p, network(), torch.zeros(3))

@@ -6,6 +6,7 @@ import pytest
 import mfm
 from mfm.io import DataFiles
 from optim.config import AcquisitionConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
+from optim.search_space import SearchSpace
 
 N = 8
 
@@ -43,3 +44,8 @@ def config(tmp_path):
         data=DataFiles(subject="tiny"),
         output=OutputConfig(folder=str(tmp_path / "out"), figures=False),
     )
+
+
+@pytest.fixture(scope="session")
+def space(subject) -> SearchSpace:
+    return SearchSpace(mfm.MapParameterisation(subject.maps))

@@ -23,11 +23,6 @@ PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
 
 
 @pytest.fixture(scope="module")
-def space(subject):
-    return SearchSpace(mfm.MapParameterisation(subject.maps))
-
-
-@pytest.fixture(scope="module")
 def smooth(subject):
     return SmoothCost(subject.search, PROTOCOL, n_samples=2, seed=4)
 

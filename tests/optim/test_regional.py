@@ -15,15 +15,9 @@ from optim.gradient import MapProblem
 from optim.linear_objective import LinearObjective
 from optim.outputs import FitFolder
 from optim.regional import RegionalProblem, penalty_path
-from optim.search_space import SearchSpace
 from optim.smooth_cost import SmoothCost
 
 PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
-
-
-@pytest.fixture(scope="module")
-def space(subject):
-    return SearchSpace(mfm.MapParameterisation(subject.maps))
 
 
 @pytest.fixture(scope="module")

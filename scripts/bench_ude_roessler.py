@@ -31,7 +31,7 @@ def main() -> None:
     xyz = ("x", "y", "z")
     results = {regime: run(Task(Roessler(), regime, xyz, SEEDS), args.work, regime == "A", say) for regime in "ABC"}
     print(
-        "| regime | g-error | valid time | Wasserstein | exact support: stability, data "
+        "| regime | g-error | valid time: network, formula | Wasserstein | exact support: stability, data "
         "| coefficients before, after refit | CPU s |"
     )
     print("|---|---|---|---|---|---|---|")
@@ -41,9 +41,10 @@ def main() -> None:
         before, after = (
             median([s.get(key, float("inf")) for s in seeds]) for key in ("error_before_refit", "error_after_refit")
         )
+        of_formula = median([s.get("valid_time", 0.0) for s in seeds])
         print(
             f"| {regime} | {median(r['g_error']):.3f} [{min(r['g_error']):.3f}, {max(r['g_error']):.3f}] "
-            f"| {median(r['valid_time']):.1f} | {median(r['wasserstein']):.3f} | {stable}/5, {by_data}/5 "
+            f"| {median(r['valid_time']):.1f}, {of_formula:.1f} | {median(r['wasserstein']):.3f} | {stable}/5, {by_data}/5 "
             f"| {before:.1%}, {after:.1%} (worst {max(s.get('error_after_refit', float('inf')) for s in seeds):.1%}) "
             f"| {r['cpu_s']:.0f} |"
         )
@@ -65,7 +66,8 @@ def judge(results: dict) -> None:
         "R1 g-error <= .12": median(A["g_error"]) <= 0.12,
         "R1 coefficients before refit <= 1.5 %": median([s["error_before_refit"] for s in A["seeds"]]) <= 0.015,
         "R1 exact support >= 4/5": count(A, "exact_by_stability") >= 4,
-        "R1 valid time >= 1.5": median(A["valid_time"]) >= 1.5,
+        "R1 valid time of the network >= 1.5": median(A["valid_time"]) >= 1.5,
+        "R1 valid time of the formula >= 1.5": median([s.get("valid_time", 0.0) for s in A["seeds"]]) >= 1.5,
         "R2 single shooting g-error >= .5": median(A["single_g_error"]) >= 0.5,
         "R3 g-error <= .35": median(B["g_error"]) <= 0.35,
         "R3 exact support by stability selection >= 4/5": count(B, "exact_by_stability") >= 4,

@@ -178,6 +178,7 @@ def _formula(task: Task, found: UDEFit, one: Extraction, member: int, refits: bo
             "refit": final.found.formula,
             "exact_by_data": exact(task, final.terms),
             "error_after_refit": coefficient_error(task, final.terms, final.found.coefficients),
+            "valid_time": float(free_metrics(task, final.found.model)[0][0]),
             "worst_z": float(np.max(np.abs(final.found.coefficients - truth) / final.found.errors)),
             "misfit": final.found.misfit,
         }

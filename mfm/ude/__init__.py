@@ -16,12 +16,13 @@ from mfm.ude.losses import LatentSDE, PathLikelihood, PredictionError
 from mfm.ude.mechanism import Inputs, Mechanism, NoMechanism
 from mfm.ude.observers import GainSchedule, Innovation, Nudging
 from mfm.ude.path_fit import PathFit, path_fit
+from mfm.ude.path_regression import path_regression
 from mfm.ude.regression import SparseRule
 from mfm.ude.residuals import Residual, ResidualBasis, ResidualEdge, ResidualMLP
 from mfm.ude.series import TimeSeries, estimate_noise
 from mfm.ude.shooting import MultipleShooting
 from mfm.ude.stages import Stage, curriculum, fit_stages
-from mfm.ude.symbolic import Extraction, Refit, extract, path_regression, pysr_formula, refit
+from mfm.ude.symbolic import Extraction, Refit, extract, pysr_formula, refit
 from mfm.ude.systems import MemristiveCircuit, Roessler, attractor
 from mfm.ude.training import Adam, FitStatus, Progress, Training, UDEFit, fit
 from mfm.ude.validation import (

@@ -35,7 +35,8 @@ class PathFit:
 def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
     """Fit `ResidualBasis` residuals, wherever they enter the equations, by the path likelihood.
 
-    Terms in a current or a parameter act through the mechanism's nonlinearity; process noise is estimated for each state and unit.
+    Terms in a current or a parameter act through the mechanism's nonlinearity; process noise is estimated for each state and
+    unit.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ SIGMA = 0.01
 
 
 class Truth(Residual):
-    """``1.2 tanh(2 s h) x - 60 x^2``, x the deviation of S_E from rest, h of unit spread: a shape held by the library in part."""
+    """``1.2 tanh(2 s h) x - 60 x^2``, x: S_E from rest, h of unit spread; the library holds it in part."""
 
     spread = 1.0
 
@@ -95,9 +95,7 @@ def shape(say, spread: float, seeds: tuple[int, ...]) -> None:
         exact, within = exact + good, within + (good and z.max() <= 2)
         errors.append(nrmse(values @ torch.from_numpy(found.coefficients)))
         floors.append(nrmse(values[:, pair] @ best))
-        say(
-            f"seed {seed}: {found.formula}; standard errors {se[found.support].round(2)}; z {z.round(2)}; NRMSE {errors[-1]:.2f}"
-        )
+        say(f"seed {seed}: {found.formula}; errors {se[found.support].round(2)}; z {z.round(2)}; NRMSE {errors[-1]:.2f}")
     print(
         f"F1, spread {spread:g}: exact support {exact}/{len(seeds)} (bar 4/5); within 2 SE {within}/{len(seeds)}; "
         f"NRMSE {np.median(errors):.2f} (bar .30), of which the library's own shapes cost {np.median(floors):.2f}"

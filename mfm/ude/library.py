@@ -98,7 +98,7 @@ class Library:
             for variable, power in zip(powers, term, strict=True):
                 for _ in range(power):
                     column = variable if column is None else column * variable
-            columns.append(torch.ones_like(values[..., 0]) if column is None else column)
+            columns.append(values.new_ones(values.shape[:-1]) if column is None else column)
         return torch.stack(columns, dim=-1)
 
     def select(self, keep: Sequence[int]) -> Library:

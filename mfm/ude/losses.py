@@ -202,9 +202,10 @@ class PathProblem(Problem):
 class LatentSDE:
     """Evidence lower bound for stochastic dynamics that are observed with noise or in part.
 
-    The posterior path follows the model's drift plus a free control at every step, with the model's noise (Archambeau et al.
-    2007; Li et al. 2020, with a control per step instead of an encoder): by Girsanov its divergence from the prior is half the
-    integral of the squared control, in units of sigma. Series are cut into segments as for shooting, whose gaps are penalised.
+    The posterior path follows the model's drift plus a control that is linear in each state, free at every sample, with the
+    model's noise (Archambeau et al. 2007; Li et al. 2020, without an encoder): by Girsanov its divergence from the prior is
+    half the integral of the squared control, in units of sigma. Series are cut into segments as for shooting, whose gaps are
+    penalised. The bound is tight for linear dynamics and small steps (``substeps`` of the hybrid).
 
     Parameters
     ----------
@@ -240,13 +241,15 @@ class LatentSDE:
 
 
 class LatentSDEProblem(Problem):
-    """Controls of the posterior path and its noise; see `LatentSDE`."""
+    """Controls of the posterior path and its spread; see `LatentSDE`."""
 
     def __init__(self, choice: LatentSDE, sigma: Tensor, segments: Segments):
         super().__init__()
         self.choice, self.sigma, self.segments = choice, sigma, segments
         E, M, _, N, D = segments.values.shape
         self.controls = nn.Parameter(torch.zeros(E, M, segments.length, N, D, dtype=torch.float64))
+        # How the control answers to where the path is, relative to the data: without it the posterior is as wide as the prior.
+        self.feedback = nn.Parameter(torch.zeros_like(self.controls))
         # Spread of a segment's first state under the posterior.
         self.log_spread = nn.Parameter(torch.full((E, M, N, D), -2.0, dtype=torch.float64))
         self._generator = torch.Generator().manual_seed(choice.seed)
@@ -269,10 +272,11 @@ class LatentSDEProblem(Problem):
             (s.length * model.substeps + 1, *s.offsets.shape[1:]), generator=self._generator, dtype=torch.float64
         )
         start = s.states + s.tolerance * self.log_spread.exp() * draw[0]
-        x, path = start, []
+        x, path, divergence = start, [], torch.zeros(1, dtype=torch.float64)
         for k in range(s.length):
-            control = self.controls[:, :, k]
             for j in range(model.substeps):
+                control = self.controls[:, :, k] + self.feedback[:, :, k] * (x - s.values[:, :, k])
+                divergence = divergence + 0.5 * h * control.square().sum(dim=(1, 2, 3))
                 drift = model.drift(x, s.covariates) + self.sigma * control
                 x = x + h * drift + math.sqrt(h) * self.sigma * draw[1 + k * model.substeps + j]
             path.append(x)
@@ -281,8 +285,6 @@ class LatentSDEProblem(Problem):
         counted = s.weights > 0
         constant = torch.where(counted, (s.weights.clamp(min=1e-300) / math.sqrt(2 * math.pi)).log(), torch.zeros_like(errors))
         log_likelihood = (constant - 0.5 * errors.square()).sum(dim=(1, 2, 3, 4))
-        # Steps beyond the last sample of a segment are free: their controls stay at 0.
-        divergence = 0.5 * s.dt * self.controls.square().sum(dim=(1, 2, 3, 4))
         gaps = s._gaps(s.states, path[-1]).square().sum(dim=(1, 2, 3))
         entropy = self.log_spread.sum(dim=(1, 2, 3))
         return log_likelihood - divergence + entropy - 0.5 * self.choice.shooting.continuity * gaps

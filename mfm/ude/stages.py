@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from mfm.errors import InputError
 from mfm.ude.hybrid import Hybrid
 from mfm.ude.losses import Loss, PredictionError
 from mfm.ude.series import TimeSeries
@@ -48,7 +51,11 @@ def curriculum(
 
 
 def fit_stages(
-    model: Hybrid, series: TimeSeries, stages: Sequence[Stage], on_progress: Callable[[int, Progress], None] | None = None
+    model: Hybrid,
+    series: TimeSeries,
+    stages: Sequence[Stage],
+    on_progress: Callable[[int, Progress, Callable[[], list[dict]]], None] | None = None,
+    resume: Sequence[dict] = (),
 ) -> UDEFit:
     """Train stage by stage, each from where the last one ended.
 
@@ -58,19 +65,35 @@ def fit_stages(
     series : TimeSeries
     stages : sequence of Stage
     on_progress : callable, optional
-        Called with the stage's number and its `Progress`.
+        Called after each iteration with the stage's number, its `Progress`, and a function that returns the states of all
+        stages so far (`Training.state`).
+    resume : sequence of dict, optional
+        States that such a function returned, for the same model, data and stages: the training goes on from there.
+
+    Returns
+    -------
+    UDEFit
+        Its trace and seconds are those of all stages.
 
     Examples
     --------
     See `curriculum`.
     """
     found: UDEFit | None = None
+    states: list[dict] = []
+    traces, seconds = [], 0.0
     for number, stage in enumerate(stages):
         training = Training(model, series, stage.loss, stage.optimizer, found)
+        if number < len(resume):
+            training.load(resume[number])
         while not training.done:
             training.step()
             if on_progress is not None:
-                on_progress(number, training.progress)
+                on_progress(number, training.progress, lambda training=training: [*states, training.state()])
+        states.append(training.state())
         found = training.result()
-    assert found is not None
-    return found
+        traces.append(found.trace)
+        seconds += found.seconds
+    if found is None:
+        raise InputError("A training has at least one stage.")
+    return replace(found, trace=np.concatenate(traces), seconds=seconds)

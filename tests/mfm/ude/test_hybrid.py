@@ -57,8 +57,8 @@ def test_solver_in_the_loop_corrects_the_coarse_step():
     residual = ResidualBasis("x", ("x",), library=Library.of(("x",), ["x"]), coefficients=[-1.0])
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     inside = Hybrid(NoMechanism(("x",)), residual, scheme="rk4", in_solver=True).advance(x, 0.1)
-    assert float(inside) == pytest.approx(0.9)
-    assert float(Hybrid(NoMechanism(("x",)), residual).advance(x, 0.1)) == pytest.approx(2.718281828**-0.1, rel=1e-6)
+    assert inside.item() == pytest.approx(0.9)
+    assert Hybrid(NoMechanism(("x",)), residual).advance(x, 0.1).item() == pytest.approx(2.718281828**-0.1, rel=1e-6)
 
 
 def test_covariates_reach_residuals():

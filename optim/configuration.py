@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mfm.errors import ConfigError
 from optim.config import FitConfig
+from optim.ude.config import UDEConfig
 
 
 def config_folder() -> Path:
@@ -24,19 +25,28 @@ def compose(overrides: Sequence[str] = ()) -> FitConfig:
     ConfigError
         For an unknown group, an unknown key or a value of the wrong type.
     """
+    return _checked(FitConfig, _composed(config_folder(), overrides))
+
+
+def compose_ude(overrides: Sequence[str] = ()) -> UDEConfig:
+    """The configuration ``conf/ude/fit.yaml`` with overrides, checked; a `ConfigError` as for `compose`."""
+    return _checked(UDEConfig, _composed(config_folder() / "ude", overrides))
+
+
+def _composed(folder: Path, overrides: Sequence[str]):
+    """Hydra's values of ``fit.yaml`` in a folder."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-            values = hydra_compose("fit", overrides=[_as_text(override) for override in overrides])
+        with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+            return hydra_compose("fit", overrides=[_as_text(override) for override in overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
             "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
         ) from error
-    return from_values(values)
 
 
 def _as_text(override: str) -> str:
@@ -46,13 +56,22 @@ def _as_text(override: str) -> str:
 
 def from_values(values) -> FitConfig:
     """A `FitConfig` from Hydra's values; unknown keys and wrong types are errors."""
+    return _checked(FitConfig, values)
+
+
+def ude_from_values(values) -> UDEConfig:
+    """A `UDEConfig` from Hydra's values; unknown keys and wrong types are errors."""
+    return _checked(UDEConfig, values)
+
+
+def _checked(kind: type, values):
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    schema = OmegaConf.structured(FitConfig)
+    schema = OmegaConf.structured(kind)
     _make_writable(schema)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(schema, values))  # type: ignore[return-value]
+        return OmegaConf.to_object(OmegaConf.merge(schema, values))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None

@@ -86,10 +86,14 @@ def fit_stages(
         training = Training(model, series, stage.loss, stage.optimizer, found)
         if number < len(resume):
             training.load(resume[number])
+
+        def so_far(training: Training = training) -> list[dict]:
+            return [*states, training.state()]
+
         while not training.done:
             training.step()
             if on_progress is not None:
-                on_progress(number, training.progress, lambda training=training: [*states, training.state()])
+                on_progress(number, training.progress, so_far)
         states.append(training.state())
         found = training.result()
         traces.append(found.trace)

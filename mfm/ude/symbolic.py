@@ -16,7 +16,7 @@ from mfm.ude.least_squares import LeastSquaresFit, least_squares
 from mfm.ude.library import CONDITION_LIMIT, Library
 from mfm.ude.losses import LatentSDEProblem, PathProblem, PredictionErrorProblem
 from mfm.ude.regression import Blocks, SparseRule, genetic_support, inclusion_frequencies, joined
-from mfm.ude.residuals import ResidualBasis
+from mfm.ude.residuals import Residual, ResidualBasis
 from mfm.ude.series import TimeSeries
 from mfm.ude.training import FitStatus, UDEFit
 
@@ -315,7 +315,7 @@ class _Competition:
             centre=learned.centre,
         )
         formula.maps, formula.map_names = learned.maps, learned.map_names
-        others = [_member(r, self.member) for r in fit.model.residuals]
+        others = [single_member(r, self.member) for r in fit.model.residuals]
         others[self.residual] = formula
         m = fit.model
         return Hybrid(m.mechanism, others, m.mode, covariates=m.covariates, scheme=m.scheme, substeps=2 * m.substeps)
@@ -328,7 +328,7 @@ class _Competition:
         return tuple(sorted(found, key=lambda item: item[1]))
 
 
-def _member(residual, member: int):
+def single_member(residual: Residual, member: int) -> Residual:
     """One member of a residual, as a residual of one."""
     single = copy.deepcopy(residual)
     single.members = 1

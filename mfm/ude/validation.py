@@ -13,6 +13,7 @@ from mfm.errors import InputError
 from mfm.ude.hybrid import Hybrid
 from mfm.ude.losses import PathLikelihood, PathProblem
 from mfm.ude.series import TimeSeries
+from mfm.ude.shooting import LOW_SIGNAL_TO_NOISE
 from mfm.ude.training import FitStatus, UDEFit
 
 
@@ -183,11 +184,26 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
         raise InputError(
             "A path likelihood has no trajectory to run on from.", fix="one_step_score compares predictions instead"
         )
+    return forecast(found.model, path[:, :, -1], found.series, held_out, horizon)
+
+
+def forecast(model: Hybrid, state: Tensor, trained: TimeSeries, held_out: TimeSeries, horizon: int | None = None) -> FreeRun:
+    """Run freely from `state` (E, K, N, D), one step before `held_out`; otherwise as `free_run_beyond`.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, forecast
+    >>> flat = TimeSeries(np.ones((9, 1)), 1.0, ["x"], noise_std=[0.1])
+    >>> run = forecast(Hybrid(NoMechanism(("x",))), torch.ones(1, 1, 1, 1, dtype=torch.float64), flat, flat)
+    >>> run.misfit.item()
+    0.0
+    """
     T = held_out.n_samples
     horizon = T if horizon is None else min(horizon, T)
-    states = [found.model.mechanism.states.index(name) for name in held_out.names]
+    states = [model.mechanism.states.index(name) for name in held_out.names]
     with torch.no_grad():
-        run = found.model.free_run(path[:, :, -1], held_out.dt, T, held_out.covariates)[:, :, 1:, :, states]
+        run = model.free_run(state, held_out.dt, T, held_out.covariates)[:, :, 1:, :, states]
     noise = held_out.noise_std[:, None, None, None, :]
     there = held_out.observed[:, :, :horizon]
     n = there.sum(dim=(1, 2, 3, 4))
@@ -196,14 +212,40 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
         error = torch.where(there, (prediction - held_out.values[:, :, :horizon]) / noise, 0.0)
         return (error.square().sum(dim=(1, 2, 3, 4)) / n).sqrt()
 
-    trained = found.series.values
-    mean = trained.nanmean(dim=(1, 2, 3), keepdim=True)
-    low, high = (getattr(trained.nan_to_num(), name)(dim=(1, 2, 3), keepdim=True) for name in ("amin", "amax"))
+    mean = trained.values.nanmean(dim=(1, 2, 3), keepdim=True)
+    low, high = (getattr(trained.values.nan_to_num(), name)(dim=(1, 2, 3), keepdim=True) for name in ("amin", "amax"))
     inside = ((run - mean).abs() <= 10 * (high - low)).all(dim=(1, 2, 3, 4)) & torch.isfinite(run).all(dim=(1, 2, 3, 4))
     score = misfit(run[:, :, :horizon]).nan_to_num(nan=float("inf"), posinf=float("inf"))
     times = held_out.dt * np.arange(1, T + 1)
     baseline = float(misfit(mean.expand_as(run[:, :, :horizon])).mean())
     return FreeRun(times, run.numpy(), score.numpy(), baseline, horizon, inside.numpy())
+
+
+def carried_through(model: Hybrid, state: Tensor, series: TimeSeries, gain: float = 0.3) -> Tensor:
+    """The state at the last sample of `series`, from `state` (E, K, N, D) one step before its first: causal innovation.
+
+    For a forecast that starts later than the training data end: the state knows what was observed before, and nothing after.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, carried_through
+    >>> flat = TimeSeries(np.ones((40, 1)) + 0.1 * np.arange(40)[:, None], 1.0, ["x"], noise_std=[0.1])
+    >>> start = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    >>> carried_through(Hybrid(NoMechanism(("x",))), start, flat, gain=1.0).item() > 4.8
+    True
+    """
+    states = model.mechanism.states
+    known = [states.index(name) for name in series.names]
+    snr = series.signal_to_noise
+    share = torch.where(snr > LOW_SIGNAL_TO_NOISE, gain * snr / (1 + snr), 0.0)[:, None, None, :]
+    x = state
+    with torch.no_grad():
+        for k in range(series.n_samples):
+            x = model.advance(x, series.dt, series.covariates).clone()
+            y = series.values[:, :, k]
+            x[..., known] += torch.where(torch.isfinite(y), share * (y - x[..., known]), 0.0)
+    return x
 
 
 def one_step_score(model: Hybrid, series: TimeSeries) -> Tensor:

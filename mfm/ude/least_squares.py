@@ -213,13 +213,13 @@ class _Search:
         keep = self.rows.numpy()
         per_start, n_gap_rows = N * D, g.numel()
         J = np.zeros((int(keep.sum()) + n_gap_rows, self.P + M * per_start))
-        J[: keep.sum(), : self.P] = de[: self.P].reshape(self.P, -1).numpy().T[keep]
+        J[: keep.sum(), : self.P] = de[: self.P].flatten(1).numpy().T[keep]
         data = de[self.P :].reshape(per_start, M, -1).numpy()  # direction, segment, rows of that segment
         rows_of = np.cumsum(np.concatenate([[0], keep.reshape(M, -1).sum(axis=1)]))
         for m in range(M):
             columns = slice(self.P + m * per_start, self.P + (m + 1) * per_start)
             J[rows_of[m] : rows_of[m + 1], columns] = data[:, m][:, keep.reshape(M, -1)[m]].T
-        J[keep.sum() :, : self.P] = self._weight * dg[: self.P].reshape(self.P, -1).numpy().T
+        J[keep.sum() :, : self.P] = self._weight * dg[: self.P].flatten(1).numpy().T
         self._assemble_gaps(J[keep.sum() :, self.P :], dg[self.P :].numpy())
         vector = np.concatenate([e.flatten().numpy()[keep], self._weight * g.flatten().numpy()])
         return vector, J

@@ -99,7 +99,7 @@ class Library:
                 for _ in range(power):
                     column = variable if column is None else column * variable
             columns.append(values.new_ones(values.shape[:-1]) if column is None else column)
-        return torch.stack(columns, dim=-1)
+        return torch.stack(columns, dim=-1) if columns else values.new_zeros((*values.shape[:-1], 0))
 
     def select(self, keep: Sequence[int]) -> Library:
         """The terms at the positions `keep`."""

@@ -24,7 +24,7 @@ class SeriesConfig:
         Of the output folder.
     files : list of paths
         One table per trajectory of a system of one unit: a column per observed state, named so, and perhaps ``time``.
-    channels : mapping of state to list of paths
+    channels : mapping of state to list of paths, optional
         For many units instead: per observed state one table (samples x units) for each trajectory.
     dt : float, optional
         Sampling interval, in `time_unit`; told by a ``time`` column where there is one.
@@ -36,7 +36,7 @@ class SeriesConfig:
 
     name: str = "series"
     files: list[str] = field(default_factory=list)
-    channels: dict[str, list[str]] = field(default_factory=dict)
+    channels: dict[str, list[str]] | None = None
     dt: float | None = None
     time_unit: str | None = None
     noise_std: list[float] | None = None
@@ -58,7 +58,7 @@ class MechanismConfig:
         Of a model without mechanism.
     parameters, G, sc, sc_transform : optional
         Of the FIC model: a fit's ``regional.tsv`` (or any table with w_EE, w_EI and sigma), coupling, connectome.
-    maps : mapping of name to path
+    maps : mapping of name to path, optional
         Regional maps that residuals may use.
     mode, scheme, substeps, in_solver
         As for `mfm.ude.Hybrid`.
@@ -70,7 +70,7 @@ class MechanismConfig:
     G: float | None = None
     sc: str | None = None
     sc_transform: str = "log"
-    maps: dict[str, str] = field(default_factory=dict)
+    maps: dict[str, str] | None = None
     mode: str = "parallel"
     scheme: str = "rk4"
     substeps: int = 1

@@ -88,10 +88,11 @@ def _phase(result: UDEResult) -> Figure | None:
         return None
     pairs = [(0, 1), (0, 2), (1, 2)][: 1 if len(names) == 2 else 3]
     figure = Figure(figsize=(3.6 * len(pairs), 3.4), layout="constrained")
-    both, held = np.concatenate(runs), np.concatenate(data[1:])
+    held = np.concatenate(data[1:])
     for axes, (a, b) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
         axes.plot(held[:, 0, a], held[:, 0, b], ".", color=_GREY, markersize=2, label="held-out data")
-        axes.plot(both[:, 0, a], both[:, 0, b], color=_BLUE, linewidth=0.8, label="free runs")
+        for run, colour, label in zip(runs, (_BLUE, _VERMILION), ("validation", "test"), strict=True):
+            axes.plot(run[:, 0, a], run[:, 0, b], color=colour, linewidth=0.8, label=f"free run, {label}")
         for axis, k in (("x", a), ("y", b)):
             low, high = np.nanpercentile(held[:, 0, k], [0.5, 99.5])
             axes.set(**{f"{axis}lim": (low - 0.3 * (high - low), high + 0.3 * (high - low))})

@@ -21,7 +21,6 @@ from mfm.ude import (
     FitStatus,
     FreeRun,
     Hybrid,
-    Library,
     Progress,
     ResidualBasis,
     SparseRule,
@@ -44,7 +43,7 @@ from mfm.ude.losses import PredictionErrorProblem
 from mfm.ude.symbolic import single_member
 from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.ude.config import UDEConfig
-from optim.ude.inputs import Problem, files_of, prepare
+from optim.ude.inputs import Problem, extraction_library, extracts, files_of, prepare
 
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
@@ -249,10 +248,9 @@ def _formula(found: UDEFit, best: int, config: UDEConfig):
         return _of_bases(found, best, config)
     choice = config.extraction
     learned = model.residuals[0]
-    if choice.method == "none" or config.residual.kind != "mlp" or len(model.residuals) > 1:
+    if not extracts(config):
         return None, (), "none asked for, or more than one network: their parts cannot be told apart one by one", None, None
-    variables = learned.variables
-    library = Library.polynomial(variables, choice.degree) if choice.terms is None else Library.of(variables, choice.terms)
+    library = extraction_library(config, learned.variables)
     rule = SparseRule(choice.share, choice.t, choice.inclusion)
     usable = [e for e in range(model.members) if found.status[e] != FitStatus.DIVERGED]
     one = extract(found, library, rule=rule, method=choice.method)[usable.index(best)]

@@ -35,6 +35,7 @@ from mfm.ude import (
     ResidualEdge,
     ResidualMLP,
     Roessler,
+    SparseRule,
     Stage,
     TimeSeries,
     curriculum,
@@ -64,13 +65,35 @@ def prepare(config: UDEConfig) -> Problem:
     residuals = [_residual(one, config.training, train, maps) for one in chosen]
     m = config.model
     model = Hybrid(mechanism, residuals, m.mode, scheme=m.scheme, substeps=m.substeps, in_solver=m.in_solver)
+    if extracts(config):
+        extraction_library(config, residuals[0].variables)
     return Problem(series, model, _stages(config.loss, config.training))
+
+
+def extracts(config: UDEConfig) -> bool:
+    """Whether a formula is drawn from a network."""
+    return config.extraction.method != "none" and config.residual.kind == "mlp" and config.second is None
+
+
+def extraction_library(config: UDEConfig, variables: Sequence[str]) -> Library:
+    """The candidate terms of the formula."""
+    choice = config.extraction
+    library = Library.polynomial(variables, choice.degree) if choice.terms is None else Library.of(variables, choice.terms)
+    if len(library) >= SparseRule().blocks:
+        raise InputError(
+            "The library has more terms than the data can carry.",
+            expected=f"fewer than {SparseRule().blocks} terms",
+            found=f"{len(library)}: all monomials of {len(variables)} variables up to degree {choice.degree}",
+            fix="a lower extraction.degree, or extraction.terms=[...]",
+        )
+    return library
 
 
 def files_of(config: UDEConfig) -> list[str]:
     """The files that decide the fit."""
     data, model = config.data, config.model
-    named = [*data.files, *(file for files in data.channels.values() for file in files), *model.maps.values()]
+    channels = (data.channels or {}).values()
+    named = [*data.files, *(file for files in channels for file in files), *(model.maps or {}).values()]
     return [str(file) for file in [*named, model.parameters, model.sc] if file is not None]
 
 
@@ -90,8 +113,9 @@ def read_series(data: SeriesConfig, mechanism: Mechanism, regions: Sequence[str]
             raise InputError("The trajectories have different columns or sampling intervals.", found=", ".join(data.files))
         arrays = [t[1][:, None, :] for t in tables]
     else:
-        names, dt = tuple(data.channels), data.dt
-        arrays = _channels(data.channels, regions)
+        channels = data.channels or {}
+        names, dt = tuple(channels), data.dt
+        arrays = _channels(channels, regions)
     if dt is None:
         raise ConfigError("The sampling interval is not known.", fix="data.dt=..., or a column called time")
     longest = max(len(a) for a in arrays)

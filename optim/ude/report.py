@@ -121,7 +121,7 @@ def _page(result: UDEResult, figures: list[str]) -> str:
     parts = [
         f"<h1>{html.escape(result.config.data.name)}</h1>",
         f"<p><code>{html.escape(repr(result.found.model))}</code><br><code>{html.escape(repr(result.split.train))}</code></p>",
-        f"<p>On the test data the chosen start is <b>{'better' if better else 'NOT better'}</b> than the mechanism alone. "
+        f"<p>On the test data the chosen start is <b>{'better' if better else 'NOT better'}</b> than the mechanism alone; "
         f"{html.escape(agreement)}.</p>",
         "<h2>Formula</h2>",
         f"<p><code>{html.escape(result.formula)}</code></p>",

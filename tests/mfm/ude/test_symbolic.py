@@ -112,15 +112,15 @@ def test_a_collinear_library_gives_no_formula(learned):
 
 
 def test_refit_closes_the_gaps_and_gives_errors_that_hold():
-    """A known formula: 25 data sets, errors in units of their standard errors have a spread of 1 (+- 0.14 by chance)."""
+    """A known formula: 16 data sets, errors in units of their standard errors have a spread of 1 (+- 0.18 by chance)."""
     z = []
-    for seed in range(25):
+    for seed in range(16):
         model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), library=Library.of(("x",), ["x"]), coefficients=[-0.8]))
         found = least_squares(model, decay_series(50, 0.02, seed), PredictionError(None, MultipleShooting(16)))
         assert found.converged
         z.append((found.coefficients[0] + 1) / found.errors[0])
-    assert 0.55 < np.std(z) < 1.45
-    assert abs(np.mean(z)) < 3.5 / 25**0.5
+    assert 0.45 < np.std(z) < 1.6
+    assert abs(np.mean(z)) < 3.5 / 16**0.5
 
 
 def test_path_regression_finds_the_rate_within_its_error():
@@ -198,3 +198,13 @@ def test_roessler_from_data_to_formula():
     assert set(final.terms) == set(system.coefficients)
     for name, value in zip(final.terms, final.found.coefficients, strict=True):
         assert value == pytest.approx(system.coefficients[name], rel=0.03)
+
+
+def test_no_term_at_all_is_one_of_the_candidates():
+    """Nothing moves: the best formula is empty."""
+    noise = np.random.default_rng(0).normal(size=(60, 1))
+    series = TimeSeries(1 + 0.01 * noise, 0.1, ["x"], noise_std=[0.01])
+    empty = ResidualBasis("x", ("x",), library=Library(("x",), ()))
+    found = least_squares(Hybrid(NoMechanism(("x",)), empty), series, PredictionError(None, MultipleShooting(10)))
+    assert found.formula == "x: 0"
+    assert found.misfit == pytest.approx(noise.std(), rel=0.02)

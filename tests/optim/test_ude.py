@@ -126,7 +126,7 @@ def test_neural_series_of_many_regions(folder):
     (folder / "h.csv").write_text("\n".join(["-1.5", "0.2", "0.4", "0.9"]))
     maps = mfm.RegionalMaps([[-1.5, 0.2, 0.4, 0.9]], ("h",))
     term = ResidualBasis("I_E", ("S_E",), maps=maps, library=Library.of(("S_E", "h"), ["S_E h"]), coefficients=[0.3])
-    paths = simulate_paths(Hybrid(FICMechanism(p, sc), term), 0.001, 4000, n_repeats=2, warm_up_s=0.2)[0].numpy()
+    paths = simulate_paths(Hybrid(FICMechanism(p, sc), term), 0.001, 2500, n_repeats=2, warm_up_s=0.2)[0].numpy()
     for k in range(2):
         for c, state in enumerate(("S_E", "S_I")):
             order = [2, 0, 3, 1]  # joined by name

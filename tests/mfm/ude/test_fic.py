@@ -99,7 +99,7 @@ def test_one_candidate_is_one_mechanism(fic):
 
 @pytest.mark.parametrize(("truth", "fitted"), [("parallel", "parallel"), ("series", "series")])
 def test_terms_in_a_current_or_a_parameter_are_found_within_their_errors(fic, maps, truth, fitted):
-    """Four regions, 20 s: coefficients within 4 standard errors of the truth, and standard errors small enough to tell."""
+    """Four regions, 10 s: coefficients within 4 standard errors of the truth, and standard errors small enough to tell."""
 
     def part(kind, coefficients):
         if kind == "parallel":
@@ -108,7 +108,7 @@ def test_terms_in_a_current_or_a_parameter_are_found_within_their_errors(fic, ma
 
     true = {"parallel": [-2.0, 0.3], "series": [0.5]}[truth]
     settled = resolve_feedback(Hybrid(fic, part(truth, true), truth)).model
-    paths = simulate_paths(settled, 0.001, 4000, n_repeats=5, seed=3, warm_up_s=0.5)
+    paths = simulate_paths(settled, 0.001, 2500, n_repeats=4, seed=3, warm_up_s=0.3)
     series = TimeSeries(paths, 0.001, ["S_E", "S_I"], time_unit="s", noise_std=[1e-9, 1e-9])
     found = path_fit(Hybrid(settled.mechanism, part(fitted, None), fitted), series)
     assert found.converged

@@ -42,7 +42,7 @@ def learned():
     noise = 0.003 * np.random.default_rng(0).normal(size=120)
     series = TimeSeries((x + noise)[:, None], 0.05, ["x"], noise_std=[0.003])
     network = ResidualMLP("x", ("x",), hidden=(8,), members=2)
-    return fit(Hybrid(NoMechanism(("x",)), network), series, PredictionError(None, MultipleShooting(4)), Adam(250))
+    return fit(Hybrid(NoMechanism(("x",)), network), series, PredictionError(None, MultipleShooting(4)), Adam(200))
 
 
 def samples(n: int = 600, noise: float = 0.1):
@@ -111,16 +111,17 @@ def test_a_collinear_library_gives_no_formula(learned):
         refit(learned, found)
 
 
+@pytest.mark.slow
 def test_refit_closes_the_gaps_and_gives_errors_that_hold():
-    """A known formula: 16 data sets, errors in units of their standard errors have a spread of 1 (+- 0.18 by chance)."""
+    """A known formula: 40 data sets, errors in units of their standard errors have a spread of 1 (+- 0.11 by chance)."""
     z = []
-    for seed in range(16):
+    for seed in range(40):
         model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), library=Library.of(("x",), ["x"]), coefficients=[-0.8]))
         found = least_squares(model, decay_series(50, 0.02, seed), PredictionError(None, MultipleShooting(16)))
         assert found.converged
         z.append((found.coefficients[0] + 1) / found.errors[0])
-    assert 0.45 < np.std(z) < 1.6
-    assert abs(np.mean(z)) < 3.5 / 16**0.5
+    assert 0.65 < np.std(z) < 1.35
+    assert abs(np.mean(z)) < 3.5 / 40**0.5
 
 
 def test_path_regression_finds_the_rate_within_its_error():
@@ -161,6 +162,7 @@ def test_extraction_from_a_path_likelihood():
     assert extract(found, Library.polynomial(("x",), 2))[0].nrmse < 0.1
 
 
+@pytest.mark.slow
 def test_direct_sparse_identification_fails_at_five_times_the_noise():
     """The control of the circuit benchmark: pysindy on the raw series, one data set."""
     ps = pytest.importorskip("pysindy", reason="pysindy is an optional control")

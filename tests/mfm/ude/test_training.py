@@ -37,7 +37,7 @@ def linear(members: int = 1) -> Hybrid:
 
 @pytest.mark.parametrize("observer", [None, Innovation(0.3), Nudging(2.0)])
 def test_rate_of_decay_is_found_with_any_observer(observer):
-    found = fit(linear(), decay_series(), PredictionError(observer, MultipleShooting(10)), Adam(100, step=0.05))
+    found = fit(linear(), decay_series(), PredictionError(observer, MultipleShooting(10)), Adam(80, step=0.05))
     assert found.model.residuals[0].coefficients.item() == pytest.approx(-1.0, abs=0.03)
     assert found.loss.item() < 1.0
     assert found.status.tolist() == [FitStatus.OK]

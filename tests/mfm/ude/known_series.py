@@ -1,8 +1,26 @@
-"""Series of small systems with known answers."""
+"""Small systems with known answers, and series of them."""
+
+from functools import cache
 
 import numpy as np
 
-from mfm.ude import TimeSeries
+import mfm
+from mfm.ude import FICMechanism, TimeSeries
+
+
+@cache
+def four_regions() -> FICMechanism:
+    """The FIC model at its working point."""
+    weights = np.random.default_rng(0).random((4, 4))
+    weights = 0.02 * (weights + weights.T) / 2
+    np.fill_diagonal(weights, 0)
+    p = mfm.FICParameters(np.full((1, 4), 3.0), np.full((1, 4), 2.5), np.full((1, 4), 0.01), [1.0])
+    return FICMechanism(p, mfm.Connectome(weights))
+
+
+@cache
+def one_map() -> mfm.RegionalMaps:
+    return mfm.RegionalMaps([[-1.5, 0.2, 0.4, 0.9]], ("h",))
 
 
 def decay_series(n: int = 80, noise: float = 0.01, seed: int = 0, dt: float = 0.1) -> TimeSeries:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from known_series import four_regions, one_map
 
 import mfm
 from mfm.dynamics import neural_drift
@@ -20,6 +21,16 @@ from mfm.ude import (
     resolve_feedback,
     simulate_paths,
 )
+
+
+@pytest.fixture
+def fic() -> FICMechanism:
+    return four_regions()
+
+
+@pytest.fixture
+def maps() -> mfm.RegionalMaps:
+    return one_map()
 
 
 def current(fic, maps, coefficients, **options) -> ResidualBasis:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from known_series import one_map
 
 from mfm.errors import InputError
 from mfm.ude import Hybrid, Library, NoMechanism, ResidualBasis, ResidualEdge, ResidualMLP, Roessler
@@ -100,9 +101,9 @@ def test_what_is_refused(make, message):
         make()
 
 
-def test_maps_of_other_regions_are_refused(maps):
+def test_maps_of_other_regions_are_refused():
     with pytest.raises(InputError, match="other units"):
-        ResidualBasis("x", ("x",), maps=maps)(states(1, 2, 3, 1))
+        ResidualBasis("x", ("x",), maps=one_map())(states(1, 2, 3, 1))
 
 
 def test_repr_tells_what_is_learned():

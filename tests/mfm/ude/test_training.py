@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from known_series import decay_series, ou_series
+from known_series import decay_series, four_regions, ou_series
 
 from mfm.errors import InputError, InputNote
 from mfm.ude import (
     Adam,
-    FICMechanism,
     FitStatus,
     GainSchedule,
     Hybrid,
@@ -233,7 +232,8 @@ def test_model_and_data_that_do_not_fit(model, series, message):
         fit(model, series, PredictionError(), Adam(1))
 
 
-def test_milliseconds_given_as_seconds_are_noted(fic: FICMechanism):
+def test_milliseconds_given_as_seconds_are_noted():
+    fic = four_regions()
     wander = 0.02 * np.cumsum(np.random.default_rng(0).normal(size=(1, 400, 4, 2)), axis=1) / 20 + fic.rest.numpy()
     edge = ResidualBasis("I_E", ("S_E",), degree=1)
     with pytest.warns(InputNote, match=r"times as fast as the mechanism: is dt = 1e-06"):

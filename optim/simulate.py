@@ -40,7 +40,7 @@ def simulate_to_folder(
     sc : path
         Structural connectome; joined with the parameters by name where both have names.
     """
-    fit = _fit_record(parameters)
+    fit = fit_record(parameters)
     data = fit.get("config", {}).get("data", {})
     transform = sc_transform or data.get("sc_transform", "log")
     p, names = read_parameters(parameters, fit.get("G") if G is None else G)
@@ -79,7 +79,7 @@ def simulate_to_folder(
     return files
 
 
-def _fit_record(parameters: Path) -> dict:
+def fit_record(parameters: Path) -> dict:
     """The JSON of the fit that wrote the table, or nothing."""
     beside = parameters.with_suffix(".json")
     if not beside.is_file():

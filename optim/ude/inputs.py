@@ -40,7 +40,7 @@ from mfm.ude import (
     TimeSeries,
     curriculum,
 )
-from optim.simulate import read_parameters
+from optim.simulate import fit_record, read_parameters
 from optim.ude.config import LossConfig, MechanismConfig, ResidualConfig, SeriesConfig, TrainingConfig, UDEConfig
 
 _TIME = "time"
@@ -177,7 +177,11 @@ def _mechanism(config: MechanismConfig) -> tuple[Mechanism, tuple[str, ...] | No
     if config.name == "fic":
         if config.parameters is None or config.sc is None:
             raise ConfigError("The FIC model needs model.parameters (a fit's regional.tsv) and model.sc.")
-        p, names = read_parameters(Path(config.parameters), config.G)
+        table = Path(config.parameters)
+        G = fit_record(table).get("G") if config.G is None else config.G
+        if G is None:
+            raise ConfigError("The global coupling is not known.", found=f"no fit's JSON beside {table.name}", fix="model.G=VALUE")
+        p, names = read_parameters(table, G)
         sc = load_connectome(config.sc, config.sc_transform, regions=names)
         return FICMechanism(mfm.FICParameters(p.w_EE, p.w_EI, p.sigma, p.G), sc), names or sc.labels
     module, _, name = config.name.partition(":")

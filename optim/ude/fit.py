@@ -40,7 +40,7 @@ from mfm.ude import (
 )
 from mfm.ude.least_squares import bases
 from mfm.ude.losses import PredictionErrorProblem
-from mfm.ude.symbolic import single_member
+from mfm.ude.symbolic import learned_samples, single_member
 from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.ude.config import UDEConfig
 from optim.ude.inputs import Problem, extraction_library, extracts, files_of, prepare
@@ -252,7 +252,9 @@ def _formula(found: UDEFit, best: int, config: UDEConfig):
         return None, (), "none asked for, or more than one network: their parts cannot be told apart one by one", None, None
     library = extraction_library(config, learned.variables)
     rule = SparseRule(choice.share, choice.t, choice.inclusion)
-    usable = [e for e in range(model.members) if found.status[e] != FitStatus.DIVERGED]
+    # The members that `extract` gives a formula for, in its order.
+    values = learned_samples(found)[1]
+    usable = [e for e in range(model.members) if found.status[e] != FitStatus.DIVERGED and torch.isfinite(values[e]).all()]
     one = extract(found, library, rule=rule, method=choice.method)[usable.index(best)]
     kept = np.flatnonzero(one.support)
     if not one.identifiable or not len(kept):

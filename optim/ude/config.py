@@ -53,7 +53,7 @@ class MechanismConfig:
     ----------
     name : str
         ``fic``, ``none`` (a neural ODE), ``roessler``, ``circuit``, or ``module:object``: a `mfm.ude.Mechanism` of yours, or
-        what makes one when called, in a Python module that can be imported.
+        what makes one when called, in a Python module that can be imported or lies in the current folder.
     states : list of str
         Of a model without mechanism.
     parameters, G, sc, sc_transform : optional

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -189,11 +190,15 @@ def _mechanism(config: MechanismConfig) -> tuple[Mechanism, tuple[str, ...] | No
         raise ConfigError(
             "model.name is unknown.", expected="fic | none | roessler | circuit | module:object", found=repr(config.name)
         )
+    # An installed command does not look for modules in the current folder by itself.
+    sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(import_module(module), name)
         mechanism = found if isinstance(found, Mechanism) and not isinstance(found, type) else found()
     except (ImportError, AttributeError, TypeError) as error:
         raise ConfigError(f"The mechanism {config.name} cannot be had.", found=repr(error)) from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
     if not isinstance(mechanism, Mechanism):
         raise ConfigError(
             f"{config.name} is no mechanism.", expected="states, currents, parameters, time_unit, drift: see mfm.ude.Mechanism"

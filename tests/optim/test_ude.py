@@ -26,7 +26,6 @@ DECAY = [
 def folder(tmp_path, monkeypatch):
     """``dx/dt = -x`` with a column of times, one of which is missing."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     t = 0.1 * np.arange(120)
     x = np.exp(-0.2 * t) + 0.01 * np.random.default_rng(0).normal(size=120)
     np.savetxt("decay.tsv", np.delete(np.c_[t, x], 17, axis=0), header="time\tx", comments="", delimiter="\t")

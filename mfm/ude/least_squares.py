@@ -150,7 +150,10 @@ class _Search:
         self.shape = segments.start.shape[1:]  # M, N, D
         self.n_each = [len(residual.library) for residual in bases(model)]
         self.P = sum(self.n_each)
-        self.rows = (segments.weights[0] > 0).flatten()
+        there = segments.weights[0] > 0
+        # A sample that ends a segment and starts the next one is one sample.
+        there[torch.arange(len(there)) % segments.per_trajectory > 0, 0] = False
+        self.rows = there.flatten()
 
     def run(self, gap_weights: Sequence[float]) -> LeastSquaresFit:
         from scipy.optimize import least_squares as solve

@@ -110,7 +110,7 @@ def least_squares(
     >>> decay = TimeSeries((np.exp(-0.1 * np.arange(60)) + noise)[:, None], 0.1, ["x"])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> least_squares(model, decay).formula
-    'x: +0.00418(+-0.0019) -1.022(+-0.01) x'
+    'x: +0.00418(+-0.002) -1.022(+-0.011) x'
     """
     check_fit(model, series)
     if series.members != 1 or model.members != 1 or len(bases(model)) != len(model.residuals):

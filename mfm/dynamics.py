@@ -65,8 +65,13 @@ def neural_drift(
     r_E : tensor, (..., N)
         Excitatory firing rate, Hz.
     """
-    c = NEURAL
     I_E, I_I = input_currents(S_E, S_I, coupling, w_EE, w_EI, w_IE, G)
+    return gating_drift(S_E, S_I, I_E, I_I)
+
+
+def gating_drift(S_E: Tensor, S_I: Tensor, I_E: Tensor, I_I: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """dS_E, dS_I (per second) and r_E (Hz) at given input currents (nA)."""
+    c = NEURAL
     r_E = excitatory_rate(I_E)
     dS_E = -S_E / c.tau_E + (1 - S_E) * c.gamma * r_E
     dS_I = -S_I / c.tau_I + inhibitory_rate(I_I)

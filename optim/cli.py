@@ -1,4 +1,4 @@
-"""The command line: ``mfmfit fit``, ``inspect``, ``simulate``, ``corpus``, ``train``, ``evaluate-surrogate``, ``demo``."""
+"""The command line: one function per ``mfmfit`` command."""
 
 from __future__ import annotations
 
@@ -113,6 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--record", action="store_true", help="put the figures into the surrogate's card")
     evaluate.add_argument("--figure", metavar="FILE", help="also draw it (png)")
     evaluate.set_defaults(run=_evaluate)
+
+    ude = commands.add_parser(
+        "ude",
+        help="learn missing dynamics from time series",
+        description="Learn what known equations miss, and turn it into a formula. Settings are Hydra overrides, such as mfmfit "
+        "ude model=roessler 'data.files=[run.tsv]' data.dt=0.1 residual.target=z 'residual.inputs=[x,y,z]' residual.gain=10",
+    )
+    ude.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/ude/fit.yaml")
+    ude.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
+    ude.set_defaults(run=_ude)
 
     demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
     demo.add_argument("--out", default="demo-output", metavar="FOLDER")
@@ -354,6 +364,63 @@ def _evaluate(args) -> int:
         write_surrogate_figure(Path(args.figure), report)
     print(summary_table(report))
     return 0
+
+
+def _ude(args) -> int:
+    from optim.configuration import compose
+    from optim.ude.config import UDEConfig
+
+    return run_ude(compose(args.overrides, "ude/fit", UDEConfig), check_only=args.check)
+
+
+def run_ude(config, check_only: bool = False) -> int:
+    """Learn missing dynamics as `config` (a `UDEConfig`) says, write, and print what came out; returns the exit code."""
+    from mfm.ude import FitStatus, split_by_time
+    from mfm.ude.checks import check_fit
+    from optim.ude.fit import fingerprint, fit_ude
+    from optim.ude.inputs import prepare
+    from optim.ude.report import UDEFolder, write_report
+
+    problem = prepare(config)
+    parts = split_by_time(problem.series, config.split.train, config.split.validation)
+    check_fit(problem.model, parts.train)
+    _say(f"{problem.series!r}\n{problem.model!r}")
+    folder, digest = UDEFolder(config), fingerprint(config)
+    done = folder.is_done(digest, config.output.overwrite)
+    if check_only or done:
+        _say("everything needed is there, and nothing contradicts" if not done else f"this fit is already done: {folder.path}")
+        return 0
+    folder.begin(digest)
+    result = fit_ude(config, folder.work, _UDEProgress())
+    write_report(result, folder)
+    lost = [k + 1 for k, status in enumerate(result.found.status.tolist()) if status != FitStatus.OK]
+    if lost:
+        _say(f"note: starts {lost} left the finite numbers; their best states were kept (see scores.tsv)")
+    print(f"{'model':<12}{'validation':>12}{'test':>12}")
+    for score in result.scores:
+        print(f"{score.model:<12}{score.validation:>12.4g}{score.test:>12.4g}{'   chosen' if score.chosen else ''}")
+    print(result.formula)
+    _say(f"report: {folder.path / 'report.html'}")
+    return 0
+
+
+class _UDEProgress:
+    """One line every few seconds; on a terminal it is rewritten."""
+
+    def __init__(self):
+        self._said = 0.0
+
+    def __call__(self, number: int, stages: int, progress) -> None:
+        last = progress.iteration == progress.iterations
+        if time.monotonic() - self._said < (0.5 if sys.stderr.isatty() else 10) and not last:
+            return
+        self._said = time.monotonic()
+        losses = ", ".join(f"{loss:.3g}" for loss in progress.losses)
+        text = f"stage {number + 1} of {stages}, iteration {progress.iteration}/{progress.iterations}: losses {losses}"
+        if sys.stderr.isatty():
+            print(f"\r{text[:120]:<120}", end="\n" if last else "", file=sys.stderr, flush=True)
+        else:
+            _say(f"{text} ({progress.seconds:.0f} s)")
 
 
 def _demo(args) -> int:

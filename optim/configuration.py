@@ -29,9 +29,10 @@ def compose(overrides: Sequence[str] = (), name: str = "fit", kind: type = FitCo
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    path = (config_folder() / name).resolve()
     try:
-        with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-            values = hydra_compose(name, overrides=[_as_text(override) for override in overrides])
+        with initialize_config_dir(str(path.parent), version_base="1.3"):
+            values = hydra_compose(path.name, overrides=[_as_text(override) for override in overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
             "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"

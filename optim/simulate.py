@@ -40,10 +40,10 @@ def simulate_to_folder(
     sc : path
         Structural connectome; joined with the parameters by name where both have names.
     """
-    fit = _fit_record(parameters)
+    fit = fit_record(parameters)
     data = fit.get("config", {}).get("data", {})
     transform = sc_transform or data.get("sc_transform", "log")
-    p, names = _read_parameters(parameters, fit.get("G") if G is None else G)
+    p, names = read_parameters(parameters, fit.get("G") if G is None else G)
     connectome = load_connectome(
         sc,
         transform,
@@ -79,7 +79,7 @@ def simulate_to_folder(
     return files
 
 
-def _fit_record(parameters: Path) -> dict:
+def fit_record(parameters: Path) -> dict:
     """The JSON of the fit that wrote the table, or nothing."""
     beside = parameters.with_suffix(".json")
     if not beside.is_file():
@@ -104,7 +104,7 @@ def _protocol(of_fit: dict, tr_s: float | None, n_frames: int | None, dt_s: floa
     return replace(plain, hemo_dt_s=coarse_hemodynamic_dt(tr, plain.dt_s))
 
 
-def _read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tuple[str, ...] | None]:
+def read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tuple[str, ...] | None]:
     """One parameter set, and the names of its regions, from a table with the columns w_EE, w_EI, sigma (and region)."""
     header, *rows = _cells(path)
     missing = [name for name in ("w_EE", "w_EI", "sigma") if name not in header]

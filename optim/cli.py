@@ -261,6 +261,12 @@ def _table(result) -> str:
     lines.append(f"the test with other noise: {c.test_mean:.3f} +- {c.test_std:.3f}")
     if c.run_to_run is not None:
         lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
+    if (s := result.prediction) is not None:
+        lines.append(
+            f"surrogate: predicted {s.total:.3f}, simulated {s.simulated_total:.3f}; regret {s.regret:.3f}; {len(s.audits)} "
+            f"audits, rank correlation {s.rank_correlation:.2f}, offset {s.offset:+.3f}"
+            + ("; given up, the rest was simulated" if s.given_up else "")
+        )
     lines.append(f"G = {float(result.parameters.G[0]):.3f}; mean E/I ratio = {float(result.ei_ratio.mean()):.3f}")
     return "\n".join(lines)
 

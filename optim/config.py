@@ -135,8 +135,8 @@ class ObjectiveConfig:
     search: str = "simulation"
     surrogate: str = "fic"
     gate: str = "classifier"
-    audit_every: int = 10
-    audit_candidates: int = 4
+    audit_every: int = 8
+    audit_candidates: int = 6
     least_rank: float = 0.6
     validated: int | None = None
     backend: str = "auto"

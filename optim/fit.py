@@ -80,7 +80,7 @@ class PredictionRecord:
     Attributes
     ----------
     corr, mean_diff, ks, total : float
-        Predicted cost of the winner against the search's data; of the map fit, before regions were freed.
+        Predicted cost, corrected by audits, of the winner against the search's data; of the map fit, before regions were freed.
     simulated_total : float
         Its simulated cost against the same data, with other noise than the search's.
     regret : float
@@ -314,7 +314,7 @@ def fit_subject(
     began = time.perf_counter()
     predicted = None
     if config.objective.search == "surrogate":
-        winners, predicted = _shortlist(winners, space, subject, config)
+        winners, predicted = _shortlist(winners, space, subject, config, audits)
     choice = _choose(winners, space, objectives["validation"], stage_keys(subject, config, "validation")[0])
     seconds["validation"] = time.perf_counter() - began
     n_validated = len(winners)
@@ -371,12 +371,16 @@ def fit_subject(
 
 
 def _shortlist(
-    winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig
+    winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig, audits: list[AuditLog]
 ) -> tuple[np.ndarray, Evaluation]:
-    """The winners of the lowest predicted cost, without repetitions, and what is predicted of them, the best first."""
+    """The winners of the lowest predicted cost, corrected by all audits, and what is predicted of them, the best first."""
     winners = np.unique(winners, axis=0)
     candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
-    predicted = surrogate_objective(subject.search, config).evaluate(candidates, 0)
+    log = AuditLog()
+    for one in audits:
+        log.places += one.places
+        log.errors += one.errors
+    predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, log)
     order = predicted.loss.argsort(stable=True)[: config.objective.validated].tolist()
     return winners[order], predicted[order]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from scipy.stats import spearmanr
+from torch import Tensor
 
 import mfm
 from mfm import Cost, FICParameters, Scan
@@ -21,8 +22,88 @@ from surrogate.bundle import Surrogate, attenuated
 # Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
 
+_TERMS = ("corr", "mean_diff", "ks")
+
+# Audits correct predictions within that distance (root mean square over summary features, in standard deviations of the
+# training data), against so many audits of no error. A search's last populations span a tenth of it.
+_REACH, _PRIOR = 0.25, 0.5
+
+# What leaving the range counts as an error of the FCD term.
+_LEFT_ERROR = 1.0
+
 # Audited candidates that a rank correlation needs to be worth anything.
 _LEAST_AUDITED = 12
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A candidate of a search that was simulated too.
+
+    Attributes
+    ----------
+    call : int
+        Which population it was of, from 0.
+    predicted, simulated : float
+        Total cost; NaN where simulation left the range.
+    """
+
+    call: int
+    predicted: float
+    simulated: float
+
+    @property
+    def stayed(self) -> bool:
+        """Whether simulation stayed within range."""
+        return self.simulated == self.simulated
+
+
+@dataclass
+class AuditLog:
+    """What audits of a search have shown so far; a search keeps it with its checkpoint.
+
+    Attributes
+    ----------
+    calls : int
+        Populations scored.
+    simulated : int
+        Candidates simulated, by audits and since they failed.
+    audits : list of Audit
+    given_up : bool
+        Whether populations are simulated from now on.
+    places, errors : list of tensors
+        Where the audited candidates lie, and simulated minus predicted terms of their costs, before any correction.
+    """
+
+    calls: int = 0
+    simulated: int = 0
+    audits: list[Audit] = field(default_factory=list)
+    given_up: bool = False
+    places: list[Tensor] = field(default_factory=list)
+    errors: list[Tensor] = field(default_factory=list)
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
+        return _rank_correlation(self.audits)
+
+    def corrected(self, cost: Cost, place: Tensor) -> Cost:
+        """Costs plus what audits nearby were wrong by: their mean, weighted by distance, and drawn to 0 far from any."""
+        if not self.places:
+            return cost
+        distance = (place[:, None] - torch.stack(self.places)).square().mean(dim=2)
+        weight = torch.exp(-distance / (2 * _REACH**2)).double()
+        error = weight @ torch.stack(self.errors) / (weight.sum(dim=1, keepdim=True) + _PRIOR)
+        return Cost(*(getattr(cost, term) + error[:, k] for k, term in enumerate(_TERMS)))
+
+    def offset(self, last: int) -> float:
+        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
+        found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
+        return sum(found) / len(found) if found else 0.0
+
+
+def _rank_correlation(audits: Sequence[Audit]) -> float:
+    pairs = [(audit.predicted, audit.simulated) for audit in audits if audit.stayed]
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +160,10 @@ class SurrogateObjective:
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
+        return self.evaluate_at(p)[0]
+
+    def evaluate_at(self, p: FICParameters, log: AuditLog | None = None) -> tuple[Evaluation, Tensor]:
+        """Score B candidates, corrected by the audits of `log`; and where they lie (``Prediction.place``)."""
         target = self.scan.target
         found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
         within = found.stable
@@ -89,12 +174,14 @@ class SurrogateObjective:
         fc = found.fc.double().masked_fill(~within[:, None, None], float("nan"))
         cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
         cost = attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
+        if log is not None:
+            cost = log.corrected(cost, found.place)
         rest = resting_state(p.w_EI)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
         rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
-        return Evaluation(
+        evaluation = Evaluation(
             cost=cost,
             within_range=within & torch.isfinite(cost.total),
             status=torch.zeros((B, 1), dtype=torch.int64),
@@ -103,66 +190,9 @@ class SurrogateObjective:
             S_I=rest.S_I[:, None],
             fc=fc,
             fcd_cdf=cdf,
-            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks"))),
+            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in _TERMS)),
         )
-
-
-@dataclass(frozen=True)
-class Audit:
-    """A candidate of a search that was simulated too.
-
-    Attributes
-    ----------
-    call : int
-        Which population it was of, from 0.
-    predicted, simulated : float
-        Total cost; NaN where simulation left the range.
-    """
-
-    call: int
-    predicted: float
-    simulated: float
-
-    @property
-    def stayed(self) -> bool:
-        """Whether simulation stayed within range."""
-        return self.simulated == self.simulated
-
-
-@dataclass
-class AuditLog:
-    """What audits of a search have shown so far; a search keeps it with its checkpoint.
-
-    Attributes
-    ----------
-    calls : int
-        Populations scored.
-    simulated : int
-        Candidates simulated, by audits and since they failed.
-    audits : list of Audit
-    given_up : bool
-        Whether populations are simulated from now on.
-    """
-
-    calls: int = 0
-    simulated: int = 0
-    audits: list[Audit] = field(default_factory=list)
-    given_up: bool = False
-
-    @property
-    def rank_correlation(self) -> float:
-        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
-        return _rank_correlation(self.audits)
-
-    def offset(self, last: int) -> float:
-        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
-        found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
-        return sum(found) / len(found) if found else 0.0
-
-
-def _rank_correlation(audits: Sequence[Audit]) -> float:
-    pairs = [(audit.predicted, audit.simulated) for audit in audits if audit.stayed]
-    return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
+        return evaluation, found.place
 
 
 @dataclass(eq=False)
@@ -173,7 +203,8 @@ class AuditedObjective:
     within range, are simulated with the population's noise. Where the rank correlation over all audits falls below
     `least_rank`, or more than half of the last ones leave the range, every later population is simulated.
 
-    Predictions are not shifted by what audits show: a common offset moves no rank. `AuditLog.offset` tells it.
+    What audits find wrong corrects the predictions nearby from then on (`AuditLog.corrected`): a search drifts to where a
+    prediction is too good, and comes back from there.
 
     Parameters
     ----------
@@ -189,8 +220,8 @@ class AuditedObjective:
 
     predicted: SurrogateObjective
     simulated: SimulationObjective
-    every: int = 10
-    candidates: int = 4
+    every: int = 8
+    candidates: int = 6
     least_rank: float = 0.6
     report: Callable[[str], None] | None = None
     log: AuditLog = field(default_factory=AuditLog)
@@ -200,9 +231,9 @@ class AuditedObjective:
         call, self.log.calls = self.log.calls, self.log.calls + 1
         if self.log.given_up:
             return self._simulate(p, seed)
-        evaluation = self.predicted.evaluate(p, seed)
+        evaluation, place = self.predicted.evaluate_at(p, self.log)
         if call % self.every == 0:
-            self._audit(p, seed, evaluation, call)
+            self._audit(p, seed, evaluation, place, call)
             if self.log.given_up:
                 return self._simulate(p, seed)
         return evaluation
@@ -211,7 +242,7 @@ class AuditedObjective:
         self.log.simulated += p.n_candidates
         return self.simulated.evaluate(p, seed)
 
-    def _audit(self, p: FICParameters, seed: int | Sequence[int], evaluation: Evaluation, call: int) -> None:
+    def _audit(self, p: FICParameters, seed: int | Sequence[int], evaluation: Evaluation, place: Tensor, call: int) -> None:
         inside = torch.nonzero(evaluation.within_range)[:, 0]
         if not len(inside):
             return
@@ -220,6 +251,12 @@ class AuditedObjective:
         seeds = seed if isinstance(seed, int) else [seed[k] for k in chosen.tolist()]
         truth = self._simulate(p[chosen], seeds)
         log = self.log
+        # The surrogate's own error: what was corrected already must not count twice.
+        raw = self.predicted.evaluate_at(p[chosen])[0].cost
+        error = torch.stack([getattr(truth.cost, term) - getattr(raw, term) for term in _TERMS], dim=1)
+        left_range = torch.tensor([0.0, 0.0, _LEFT_ERROR], dtype=error.dtype)
+        log.errors += list(torch.where(truth.within_range[:, None], error, left_range))
+        log.places += list(place[chosen])
         for k, true, ok in zip(chosen.tolist(), truth.cost.total.tolist(), truth.within_range.tolist(), strict=True):
             log.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
         last = log.audits[-max(_LEAST_AUDITED, 3 * self.candidates) :]

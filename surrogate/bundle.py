@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import mfm
 from mfm import FICParameters, Protocol
@@ -21,8 +21,8 @@ from mfm.protocol import FCD_WINDOW_S
 from surrogate.calibration import Calibration
 from surrogate.corpus.store import file_digest, grid_digest
 from surrogate.fcd_grid import from_grid
-from surrogate.features import RECIPE, features
-from surrogate.networks import NetworkConfig, build_network
+from surrogate.features import GLOBAL_FEATURES, RECIPE, features
+from surrogate.networks import NetworkConfig, PooledNetwork, TokenNetwork, build_network
 
 SCHEMA = "mfmfit-surrogate/1"
 WEIGHTS, CARD = "model.safetensors", "card.json"
@@ -52,6 +52,8 @@ class Prediction:
         Whether it is; FC, FCD and r_E are NaN where it is not.
     fc_sampling_variance : tensor, (B,)
         `LinearResponse.fc_sampling_variance`: how FC varies from scan to scan.
+    place : tensor, (B, H)
+        Summary features in standard deviations of the training data: where candidates lie, for corrections by own simulations.
 
     Examples
     --------
@@ -64,6 +66,7 @@ class Prediction:
     p_within_range: Tensor
     stable: Tensor
     fc_sampling_variance: Tensor
+    place: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ class Surrogate:
 
     Parameters
     ----------
-    network : torch.nn.Module
+    network : TokenNetwork or PooledNetwork
     config : NetworkConfig
     calibration : Calibration
         Of the within-range head.
@@ -84,7 +87,7 @@ class Surrogate:
         What else its maker says: corpus, held-out figures, licence.
     """
 
-    network: nn.Module
+    network: TokenNetwork | PooledNetwork
     config: NetworkConfig
     calibration: Calibration
     envelope: dict[str, tuple[float, float]]
@@ -152,6 +155,7 @@ class Surrogate:
         fc, cdf = torch.full((B, N, N), nan), torch.full((B, n_bins), nan)
         rate, probability = torch.full((B, N), nan), torch.zeros(B)
         stable, variance = torch.zeros(B, dtype=torch.bool), torch.full((B,), nan)
+        place = torch.full((B, len(GLOBAL_FEATURES)), nan)
         self.network.eval()
         with torch.inference_mode():
             for index in torch.arange(B).split(_TOGETHER):
@@ -165,10 +169,11 @@ class Surrogate:
                 found = features(p[keep], sc, lin)
                 bands = torch.tensor(band_hz, dtype=torch.float32).expand(1, len(keep), 2)
                 output = self.network(found, bands)
+                place[keep] = self.network.summary(found.summary)
                 fc[keep], rate[keep] = output.fc, output.rate_E
                 cdf[keep] = from_grid(output.fcd_cdf, n_bins)
                 probability[keep] = self.calibration.probability(output.logit[0])
-        return Prediction(fc, cdf, rate, probability, stable, variance)
+        return Prediction(fc, cdf, rate, probability, stable, variance, place)
 
     def check_protocol(self, protocol: Protocol) -> None:
         """Raise an InputError if simulations under `protocol` are not those that were learned from."""

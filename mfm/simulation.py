@@ -19,7 +19,7 @@ from mfm.feedback import check_same_regions, feedback_weights, resting_state
 from mfm.parameters import FICParameters, as_float_tensor
 from mfm.protocol import Protocol
 
-BACKENDS = ("auto", "reference", "numba")
+BACKENDS = ("auto", "reference", "numba", "triton")
 
 
 class SimStatus(IntEnum):
@@ -61,7 +61,7 @@ class Simulation:
     protocol : Protocol
     seed : int or tuple of B ints
         As given to `simulate`.
-    backend : {"reference", "numba"}
+    backend : {"reference", "numba", "triton"}
         The one that was used.
 
     Examples
@@ -126,8 +126,10 @@ def simulate(
         One seed gives every candidate the same noise (common random numbers: differences between candidates are
         parameters, not luck); a sequence gives each its own. Realisation r of a seed is the same noise on every backend, in
         every batch and for every R.
-    backend : {"auto", "reference", "numba"}
-        ``auto`` takes ``reference`` where gradients are asked for, else ``numba``. ``numba`` computes in float32.
+    backend : {"auto", "reference", "numba", "triton"}
+        ``auto`` takes ``reference`` where gradients are asked for, else ``triton`` where torch sees a CUDA GPU (compute
+        capability 8.0 or later; at most 512 regions), else ``numba``. The latter two compute in float32. Results of
+        ``triton`` are on the device of the parameters: parameters on the GPU keep BOLD there, for FC and FCD.
     initial : (S_E, S_I), optional
         Initial state, each broadcastable to (B, R, N); default the fixed point at 3 Hz.
     n_threads : int, optional
@@ -163,19 +165,38 @@ def simulate(
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
     n_repeats = int(n_repeats)
-    if backend == "auto":
-        backend = "reference" if p.requires_grad else "numba"
-    if backend == "numba" and p.requires_grad:
-        raise BackendError("The numba backend has no gradients.", fix='backend="reference", or detach the parameters')
+    backend = _resolve(backend, p)
     keys = _noise_keys(seed, p.n_candidates)
     w_IE = feedback_weights(p, sc)
     S_E, S_I = _initial_state(p, initial, n_repeats)
-    run = _simulate_reference if backend == "reference" else _simulate_numba
+    run = {"reference": _simulate_reference, "numba": _simulate_numba, "triton": _simulate_triton}[backend]
     trajectory = run(p, w_IE, sc, protocol, (S_E, S_I), keys, n_repeats, n_threads or available_cores())
     status = _status(trajectory, check_range=p.w_IE is None)
     bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
     recorded_seed = int(keys[0]) if np.ndim(seed) == 0 else tuple(int(key) for key in keys)
     return Simulation(bold, rate_E, S_E, S_I, status, protocol, recorded_seed, backend)
+
+
+def _resolve(backend: str, p: FICParameters) -> str:
+    """The backend that ``auto`` stands for; a BackendError where the named one cannot do what is asked."""
+    from mfm.backends.gpu import MAX_REGIONS, why_not
+
+    if backend == "auto" and p.requires_grad:
+        return "reference"
+    if backend in ("auto", "triton"):
+        obstacle = why_not(p.n_regions)
+        if backend == "auto":
+            return "numba" if obstacle else "triton"
+        if obstacle:
+            raise BackendError(
+                "The triton backend cannot be used here.",
+                expected=f"a CUDA GPU, torch built for it with triton, and at most {MAX_REGIONS} regions",
+                found=obstacle,
+                fix='backend="numba" computes the same on the processor; "auto" takes what there is',
+            )
+    if backend in ("numba", "triton") and p.requires_grad:
+        raise BackendError(f"The {backend} backend has no gradients.", fix='backend="reference", or detach the parameters')
+    return backend
 
 
 def available_cores() -> int:
@@ -250,6 +271,12 @@ def _simulate_numba(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
     bold, means = simulate_lanes(parameters, sc.weights, protocol, np.repeat(keys, R), realisations, n_threads)
     averages = torch.from_numpy(means).reshape(3, B, R, N)
     return torch.from_numpy(bold).reshape(B, R, -1, N), *averages
+
+
+def _simulate_triton(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+    from mfm.backends.gpu import simulate_on_gpu
+
+    return simulate_on_gpu(p, w_IE, sc, protocol, initial, keys, n_repeats)
 
 
 def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:

@@ -63,7 +63,7 @@ def _half_precision(e_0, e_1, HALF: tl.constexpr, LANES: tl.constexpr):
     low_0 = (e_0 - high_0.to(tl.float32)).to(tl.float16)
     low_1 = (e_1 - high_1.to(tl.float32)).to(tl.float16)
     x = tl.join(tl.join(high_0, high_1), tl.join(low_0, low_1)).reshape(HALF // 8, 8, LANES, 2, 2)
-    return x.permute(0, 4, 1, 3, 2).reshape(2 * HALF, 2 * LANES)
+    return x.permute(0, 3, 1, 4, 2).reshape(2 * HALF, 2 * LANES)
 
 
 @triton.jit

@@ -177,16 +177,23 @@ def simulate(
     return Simulation(bold, rate_E, S_E, S_I, status, protocol, recorded_seed, backend)
 
 
+def compute_device(p: FICParameters, backend: str = "auto") -> torch.device:
+    """Where `simulate` computes for `p`: parameters put there keep BOLD, and then FC and FCD, on a GPU that is used."""
+    from mfm.backends.gpu import gpu_device
+
+    return gpu_device(p.w_EE.device) if _resolve(backend, p) == "triton" else p.w_EE.device
+
+
 def _resolve(backend: str, p: FICParameters) -> str:
     """The backend that ``auto`` stands for; a BackendError where the named one cannot do what is asked."""
-    from mfm.backends.gpu import MAX_REGIONS, why_not
+    from mfm.backends.gpu import MAX_REGIONS, interpreting, why_not
 
     if backend == "auto" and p.requires_grad:
         return "reference"
     if backend in ("auto", "triton"):
         obstacle = why_not(p.n_regions)
         if backend == "auto":
-            return "numba" if obstacle else "triton"
+            return "numba" if obstacle or interpreting() else "triton"
         if obstacle:
             raise BackendError(
                 "The triton backend cannot be used here.",

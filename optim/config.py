@@ -98,7 +98,7 @@ class ObjectiveConfig:
     search : {"simulation", "linear"}
         What scores candidates in the search: simulation, or linear response gated by a displaced start
         (`LinearObjective`). Validation and test are always simulated.
-    backend : {"auto", "reference", "numba"}
+    backend : {"auto", "reference", "numba", "triton"}
     n_repeats : int
         Noise realisations per candidate in search, validation and test.
     noise : {"shared", "independent"}
@@ -130,7 +130,7 @@ class ObjectiveConfig:
 
     def __post_init__(self):
         _one_of("objective.scheme", self.scheme, SCHEMES)
-        _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
+        _one_of("objective.backend", self.backend, ("auto", "reference", "numba", "triton"))
         _one_of("objective.noise", self.noise, NOISE)
         _one_of("objective.search", self.search, ("simulation", "linear"))
         _at_least("objective.n_repeats", self.n_repeats, 1)

@@ -20,6 +20,8 @@ class Connectome:
         Non-negative and finite, already transformed and scaled; see `load_connectome` for raw streamline counts.
     labels : sequence of str, optional
         Names of the N regions, each once.
+    steps : tuple of str, optional
+        What was done to the matrix that a file or a tool gave, in order; for people and for records.
 
     Raises
     ------
@@ -35,11 +37,14 @@ class Connectome:
 
     weights: np.ndarray
     labels: tuple[str, ...] | None = None
+    steps: tuple[str, ...] = ()
 
     def __post_init__(self):
         weights = check_square(self.weights, "The connectome")
-        # A frozen private copy: inputs are never shared with, or changed by, the caller.
-        weights = np.array(weights, dtype=np.float64, order="C")
+        # A frozen private copy: inputs are never shared with, or changed by, the caller. What is already frozen, as the
+        # weights of another connectome, is shared: a cohort holds its one connectome once.
+        if not _is_frozen(weights):
+            weights = np.array(weights, dtype=np.float64, order="C")
         if (weights < 0).any():
             raise InputError(
                 "The connectome has negative entries.",
@@ -53,6 +58,7 @@ class Connectome:
         weights.setflags(write=False)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "labels", check_labels(self.labels, len(weights), "the connectome"))
+        object.__setattr__(self, "steps", tuple(self.steps))
 
     @property
     def n_regions(self) -> int:
@@ -67,6 +73,11 @@ class Connectome:
         density = (self.weights > 0).mean()
         named = "named" if self.labels else "unnamed"
         return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
+
+
+def _is_frozen(array: np.ndarray) -> bool:
+    plain = type(array) is np.ndarray and array.dtype == np.float64 and array.flags.c_contiguous
+    return plain and array.base is None and not array.flags.writeable
 
 
 def check_square(matrix, what: str) -> np.ndarray:

@@ -31,6 +31,8 @@ class RegionalMaps:
         One name per map.
     labels : sequence of str, optional
         Names of the regions.
+    steps : tuple of str, optional
+        What was done to the maps after they were read; for people and for records.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class RegionalMaps:
     values: np.ndarray
     names: tuple[str, ...]
     labels: tuple[str, ...] | None = None
+    steps: tuple[str, ...] = ()
 
     def __post_init__(self):
         try:
@@ -70,11 +73,20 @@ class RegionalMaps:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "labels", check_labels(self.labels, values.shape[1], "the maps"))
+        object.__setattr__(self, "steps", tuple(self.steps))
 
     @classmethod
     def none(cls, n_regions: int, labels: Sequence[str] | None = None) -> RegionalMaps:
         """No maps: every parameter is the same in all regions."""
         return cls(np.empty((0, n_regions)), (), None if labels is None else tuple(labels))
+
+    def zscored(self) -> RegionalMaps:
+        """Every map with mean 0 and standard deviation 1 (over N regions, not N - 1), so that coefficients compare."""
+        mean, std = self.values.mean(axis=1, keepdims=True), self.values.std(axis=1, keepdims=True)
+        told = [
+            f"{name} z-scored (mean {m:.6g}, SD {s:.6g})" for name, m, s in zip(self.names, mean[:, 0], std[:, 0], strict=True)
+        ]
+        return RegionalMaps((self.values - mean) / std, self.names, self.labels, (*self.steps, *told))
 
     @property
     def n_regions(self) -> int:

@@ -14,10 +14,11 @@ from mfm.maps import RegionalMaps
 from mfm.parameters import as_float_tensor
 from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.cost import Target
-from mfm.statistics.fc import functional_connectivity
+from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
 
 STAGES = ("search", "validation", "test")
+SPLITS = ("by_run", "pooled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +166,28 @@ class SubjectData:
         lines = [f"SubjectData {self.subject_id}: {self.n_regions} regions, maps: {', '.join(self.maps.names) or 'none'}"]
         for stage in STAGES:
             scan = getattr(self, stage)
-            mean_fc = scan.target.fc[np.triu_indices(self.n_regions, 1)].mean()
             lines.append(
-                f"  {stage}: {scan.source or 'scan'}, {scan.n_frames} frames, TR {scan.tr_s:g} s, mean FC {mean_fc:.3f}"
+                f"  {stage}: {scan.source or 'scan'}, {scan.n_frames} frames, TR {scan.tr_s:g} s, "
+                f"mean FC {_mean_fc(scan.target):.3f}"
             )
+        weights = self.search.sc.weights
+        between = ~np.eye(len(weights), dtype=bool)
+        lines.append(
+            f"  connectome: density {(weights[between] > 0).mean():.2f}, maximum {weights.max():g}, "
+            f"{'symmetric' if np.allclose(weights, weights.T) else 'not symmetric'}"
+            + ("" if all(getattr(self, stage).sc is self.search.sc for stage in STAGES) else "; other stages have their own")
+        )
+        if self.runs:
+            lines.append(f"  runs: {len(self.runs)}, mean FC {', '.join(f'{_mean_fc(run):.3f}' for run in self.runs)}")
+        lines += [f"  {source.role}: {source.path} ({source.sha256[:12]})" for source in self.sources]
+        lines += [
+            f"  {what}: {step}" for what, owner in (("connectome", self.search.sc), ("maps", self.maps)) for step in owner.steps
+        ]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+def _mean_fc(target: Target) -> float:
+    return float(upper_triangle(target.fc).mean())
 
 
 def subject_from_runs(
@@ -180,12 +198,9 @@ def subject_from_runs(
     maps: RegionalMaps | None = None,
     labels: Sequence[str] | None = None,
     sources: Sequence[Source] = (),
+    split: str = "by_run",
 ) -> SubjectData:
-    """A subject from the time series of its runs, with the runs shared out over the stages of a fit.
-
-    Three runs or more: the first is searched on, the second chosen on, the third reported on. Two: the second serves for
-    both validation and test. One: its first half is searched on, its second half serves for both. Statistics are
-    those of each run (or half) by itself; runs are never joined.
+    """A subject from the time series of its runs. Statistics are those of each run (or half) by itself; runs are never joined.
 
     Parameters
     ----------
@@ -201,6 +216,11 @@ def subject_from_runs(
         Region names; default those of the connectome or the maps, else numbers.
     sources : sequence of Source, optional
         Files that the data were read from.
+    split : {"by_run", "pooled"}
+        ``by_run`` shares the runs out over the stages of a fit. Three or more: the first is searched on, the second chosen on,
+        the third reported on. Two: the second serves for both validation and test. One: its first half is searched on, its
+        second half serves for both. ``pooled``: every stage has all runs, FC averaged as Fisher z and FCD CDFs averaged;
+        simulated scans last as long as the runs do on average.
 
     Returns
     -------
@@ -221,6 +241,8 @@ def subject_from_runs(
     ('run 1', 'run 2', 'run 2')
     """
     check_timing(tr_s)
+    if split not in SPLITS:
+        raise InputError(f"Unknown split {split!r}.", expected=" | ".join(SPLITS))
     series = [as_float_tensor(run, f"run {k + 1}").double().numpy() for k, run in enumerate(runs)]
     if not series:
         raise InputError("A subject needs at least one run.")
@@ -234,41 +256,58 @@ def subject_from_runs(
                 found=f"shape {run.shape}",
                 cause="regions x time instead of time x regions, or another parcellation",
             )
-    notes = []
     parts = [(f"run {k + 1}", run) for k, run in enumerate(series)]
-    if len(parts) == 1:
+    if split == "by_run" and len(parts) == 1:
         half = len(parts[0][1]) // 2
         parts = [("run 1, first half", parts[0][1][:half]), ("run 1, second half", parts[0][1][half : 2 * half])]
-        notes.append("One run: its halves serve for search, and for validation and test. The test is not independent.")
-    elif len(parts) == 2:
-        notes.append("Two runs: the second serves for validation and test. The test is not independent of the choice.")
-    elif len(parts) > 3:
-        notes.append(f"Of {len(parts)} runs the first three are used; the others only tell how runs differ.")
-    window = fcd_window_frames(tr_s)
-    scans = []
-    for source, run in parts:
-        if run.shape[0] < 2 * window:
-            raise InputError(
-                f"{source[0].upper()}{source[1:]} is too short for functional connectivity dynamics.",
-                expected=f"at least two windows of 60 s: {2 * window} frames at TR {tr_s:g} s",
-                found=f"{run.shape[0]} frames",
-                cause="a short scan, a wrong TR, or regions x time instead of time x regions",
-            )
-        bold = torch.as_tensor(run, dtype=torch.float64)
-        check_timeseries(run, names, source)
-        target = Target(functional_connectivity(bold), fcd_cdf(bold, window), names)
-        scans.append(Scan(target, sc, tr_s, len(run), source))
+    scans = [_scan_of_run(source, run, sc, tr_s, names) for source, run in parts]
+    statistics = tuple(scan.target for scan in scans) if len(series) > 1 else ()
+    if split == "pooled":
+        stages, note = (_pooled(scans),) * 3, "All runs serve for search, validation and test. The test is not independent."
+    else:
+        stages, note = (scans[0], scans[1], scans[2] if len(scans) > 2 else scans[1]), _by_run_note(len(series))
     return SubjectData(
         str(subject_id),
-        search=scans[0],
-        validation=scans[1],
-        test=scans[2] if len(scans) > 2 else scans[1],
+        *stages,
         maps=RegionalMaps.none(sc.n_regions) if maps is None else maps,
         labels=names,
-        runs=tuple(scan.target for scan in scans) if len(series) > 1 else (),
+        runs=statistics,
         sources=tuple(sources),
-        notes=tuple(notes),
+        notes=(note,) if note else (),
     )
+
+
+def _by_run_note(n_runs: int) -> str:
+    if n_runs == 1:
+        return "One run: its halves serve for search, and for validation and test. The test is not independent."
+    if n_runs == 2:
+        return "Two runs: the second serves for validation and test. The test is not independent of the choice."
+    return f"Of {n_runs} runs the first three are used; the others only tell how runs differ." if n_runs > 3 else ""
+
+
+def _scan_of_run(source: str, run: np.ndarray, sc: Connectome, tr_s: float, names: tuple[str, ...]) -> Scan:
+    window = fcd_window_frames(tr_s)
+    if run.shape[0] < 2 * window:
+        raise InputError(
+            f"{source[0].upper()}{source[1:]} is too short for functional connectivity dynamics.",
+            expected=f"at least two windows of 60 s: {2 * window} frames at TR {tr_s:g} s",
+            found=f"{run.shape[0]} frames",
+            cause="a short scan, a wrong TR, or regions x time instead of time x regions",
+        )
+    check_timeseries(run, names, source)
+    bold = torch.as_tensor(run, dtype=torch.float64)
+    return Scan(Target(functional_connectivity(bold), fcd_cdf(bold, window), names), sc, tr_s, len(run), source)
+
+
+def _pooled(scans: Sequence[Scan]) -> Scan:
+    """One scan that stands for all: Fisher mean of FC, mean of the FCD CDFs, mean length."""
+    if len(scans) == 1:
+        return scans[0]
+    fc = fisher_mean(torch.stack([scan.target.fc for scan in scans]))
+    cdf = torch.stack([scan.target.fcd_cdf for scan in scans]).mean(dim=0)
+    n_frames = round(sum(scan.n_frames for scan in scans) / len(scans))
+    first = scans[0]
+    return Scan(Target(fc, cdf, first.target.labels), first.sc, first.tr_s, n_frames, f"runs 1 to {len(scans)}, pooled")
 
 
 def check_timeseries(values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
@@ -283,5 +322,6 @@ def check_timeseries(values: np.ndarray, names: Sequence[str] | None, what: str)
                 f"Regions of {what} are {problem}.",
                 found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
                 cause="regions outside the field of view, or dropped for low coverage",
-                fix="remove them from time series, connectome and maps alike",
+                fix="remove them from time series, connectome and maps alike"
+                + (f": data.exclude_regions=[{','.join(regions)}]" if names else ""),
             )

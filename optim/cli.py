@@ -1,4 +1,4 @@
-"""The command line: ``mfmfit fit``, ``mfmfit simulate``, ``mfmfit demo``."""
+"""The command line: ``mfmfit fit``, ``inspect``, ``simulate``, ``demo``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mfm.errors import ConfigError, InputNote, MfmfitError
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
     fit.set_defaults(run=_fit)
 
+    _add_inspect(commands)
+
     simulate = commands.add_parser(
         "simulate",
         help="simulate fitted or given parameters, and write BOLD, FC and FCD",
@@ -87,6 +90,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_inspect(commands) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="find subjects and runs in a folder, and write a manifest that a fit takes",
+        description="Find subjects, runs and connectomes in HCP, XCP-D, fMRIPrep, micapipe and QSIRecon folders, and in trees "
+        "of tables; print what was found, what is missing and what is suspicious. Only names and headers are read.",
+    )
+    inspect.add_argument("folder")
+    inspect.add_argument("--write", metavar="MANIFEST", help="write what can be fitted as a table (tsv)")
+    inspect.add_argument("--overwrite", action="store_true", help="replace a manifest that is already there")
+    inspect.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    inspect.add_argument("--atlas", metavar="NAME", help="of several parcellations, this one")
+    inspect.add_argument("--session", metavar="NAME", help="of several sessions, this one; all: as runs of one subject")
+    inspect.add_argument("--task", metavar="NAME", default="rest")
+    inspect.add_argument("--sc", metavar="FILE", help="connectome for all subjects; or a pattern that picks one of each's own")
+    inspect.add_argument("--tr", metavar="SECONDS", type=float, help="repetition time of files that do not tell it")
+    inspect.add_argument("--orientation", choices=("frames_by_regions", "regions_by_frames"), help="of tables without names")
+    inspect.set_defaults(run=_inspect)
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -107,10 +130,14 @@ def _fit(args) -> int:
 def run_fit(config, check_only: bool = False) -> int:
     """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out; returns the exit code."""
     from mfm.io import load_subject
-    from optim.fit import check_config
+    from optim.locate import locate
 
-    check_config(config)
-    subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # the subject's own lines tell them
+        located = locate(config)
+        config = located.config
+        subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
+    subject = replace(subject, notes=(*located.notes, *subject.notes))
     _say(repr(subject))
     if check_only:
         _prepared_folder(subject, config)
@@ -126,9 +153,10 @@ def run_fit(config, check_only: bool = False) -> int:
 def _prepared_folder(subject, config):
     """The output folder, the fit's fingerprint, and whether it is done; every error that can be told before work is."""
     from optim.fit import fingerprint, prepare
-    from optim.outputs import FitFolder
+    from optim.outputs import FitFolder, output_space
 
     prepare(subject, config)
+    output_space(subject, config)
     folder, digest = FitFolder(config), fingerprint(subject, config)
     return folder, digest, folder.is_done(digest, config.output.overwrite)
 
@@ -193,6 +221,18 @@ def _table(result) -> str:
         lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
     lines.append(f"G = {float(result.parameters.G[0]):.3f}; mean E/I ratio = {float(result.ei_ratio.mean()):.3f}")
     return "\n".join(lines)
+
+
+def _inspect(args) -> int:
+    from mfm.io import Choices, inspect_folder
+    from optim.inspect import as_json, as_text, check_usable, write_manifest_of
+
+    inventory = inspect_folder(args.folder, Choices(args.atlas, args.session, args.task, args.sc, args.tr, args.orientation))
+    print(as_json(inventory) if args.json else as_text(inventory))
+    check_usable(inventory, writing=args.write is not None)
+    if args.write is not None:
+        _say(write_manifest_of(inventory, Path(args.write), args.overwrite))
+    return 0
 
 
 def _simulate(args) -> int:

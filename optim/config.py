@@ -10,9 +10,14 @@ from mfm import Bounds, MapParameterisation, Plausibility, Protocol, Scan, Subje
 from mfm.errors import ConfigError
 from mfm.io import DataFiles
 from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
+from mfm.subject import STAGES
 
 OPTIMIZERS = ("cmaes", "delssome", "gradient")
 NOISE = ("shared", "independent")
+_DATA_PATHS = (
+    *("folder", "manifest", "session", "sc", "timeseries", "parcellation", "label_table"),
+    *(*STAGES, "maps", "gradient_fc"),
+)
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,25 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class DataConfig(DataFiles):
+    """The subject's files: each by name, or found in a folder or a manifest (`optim.locate`), where names given override.
+
+    Parameters
+    ----------
+    folder : path, optional
+        A subject's folder, or one of several subjects of whom ``subject`` names one (``auto``: the only one).
+    manifest : path, optional
+        Table written by ``mfmfit inspect``.
+    session : str, optional
+        Where a subject has several; ``all`` takes their runs as runs of one subject.
+    """
+
+    folder: str | None = None
+    manifest: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """What is written, and where.
 
@@ -218,7 +242,7 @@ class FitConfig:
     acquisition : AcquisitionConfig
     objective : ObjectiveConfig
     optimizer : OptimizerConfig
-    data : mfm.io.DataFiles
+    data : DataConfig
     output : OutputConfig
 
     Raises
@@ -240,7 +264,7 @@ class FitConfig:
     acquisition: AcquisitionConfig = field(default_factory=AcquisitionConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataFiles = field(default_factory=DataFiles)
+    data: DataConfig = field(default_factory=DataConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self):
@@ -257,11 +281,13 @@ class FitConfig:
         return asdict(self)
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the numbers: all but the output, the threads and the paths (files count by digest)."""
+        """The settings that decide the numbers: all but the output, the threads and the paths, whose content counts instead."""
         settings = asdict(self)
         del settings["output"]
         del settings["objective"]["n_threads"]
-        settings["data"] = {key: settings["data"][key] for key in ("subject", "sc_transform", "sc_scale_max", "orientation")}
+        for name in _DATA_PATHS:
+            del settings["data"][name]
+        del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]
         settings["atlas"] = {"name": settings["atlas"]["name"]}
         return settings
 

@@ -40,8 +40,8 @@ def compose(overrides: Sequence[str] = ()) -> FitConfig:
 
 
 def _as_text(override: str) -> str:
-    """Subject ids and atlas names in quotes: Hydra would read 000123 or 1e5 as a number."""
-    return re.sub(r"^((?:data\.subject|atlas\.name)=)([A-Za-z0-9._-]+)$", r'\1"\2"', override)
+    """Ids of subjects and sessions and atlas names in quotes: Hydra would read 000123 or 1e5 as a number."""
+    return re.sub(r"^((?:data\.subject|data\.session|atlas\.name)=)([A-Za-z0-9._-]+)$", r'\1"\2"', override)
 
 
 def from_values(values) -> FitConfig:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import torch
 
 from mfm.demo import DemoSubject
-from optim.config import AcquisitionConfig, AtlasConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
+from optim.config import AcquisitionConfig, AtlasConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
 from optim.fit import FitResult, objective_for, stage_keys
 
 
 def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | None = None) -> FitConfig:
     """Settings of the demo: a smaller search than a study's, on a shorter scan."""
-    from mfm.io import DataFiles
-
     return FitConfig(
         atlas=AtlasConfig(name="demo68"),
         acquisition=AcquisitionConfig(tr_s=0.72),
@@ -20,7 +18,7 @@ def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | N
         optimizer=OptimizerConfig(
             population=40, generations=30 if generations is None else generations, initial_candidates=120, seed=seed
         ),
-        data=DataFiles(subject="demo"),
+        data=DataConfig(subject="demo"),
         output=OutputConfig(folder=folder),
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, MapParameterisation, Scan, SubjectData
-from mfm.errors import ConfigError, MfmfitError
+from mfm.errors import MfmfitError
 from mfm.subject import STAGES
 from optim.config import FitConfig
 from optim.identifiability import Identifiability, identifiability
@@ -381,13 +381,3 @@ def _noise_ceiling(repeated: Evaluation, subject: SubjectData) -> NoiseCeiling:
         float(single.std()),
         float(np.mean(between)) if between else None,
     )
-
-
-def check_config(config: FitConfig) -> None:
-    """Raise a ConfigError for a setting that has no default and was not given."""
-    if config.acquisition.tr_s is None:
-        raise ConfigError(
-            "The repetition time was not given.",
-            expected="acquisition.tr_s in seconds; it has no default, because a wrong TR is a wrong fit",
-            fix="acquisition.tr_s=0.72, or acquisition=hcp_ya for HCP Young Adult",
-        )

@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import shutil
+import warnings
 from dataclasses import asdict, astuple, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 import mfm
-from mfm.errors import OutputError
-from mfm.io import write_json, write_npy, write_tsv
+from mfm import SubjectData
+from mfm.errors import InputError, InputNote, OutputError
+from mfm.io import CiftiSpace, cifti_space, write_json, write_npy, write_scalars, write_tsv
 from optim.config import FitConfig
 from optim.fit import FitResult, StageScore, objective_for, stage_keys
 from optim.regional import PenaltyPoint
@@ -102,6 +104,7 @@ class FitFolder:
 def write_fit(result: FitResult, folder: FitFolder) -> None:
     """Write tables, JSON and, where asked for, figures; the folder is marked done last."""
     folder.clear()
+    _write_dataset_description(folder.path.parent)
     _write_regional(result, folder)
     write_tsv(folder.file("fit.tsv"), [f.name for f in fields(StageScore)], [astuple(score) for score in result.stages])
     write_tsv(folder.file("trace.tsv"), [f.name for f in fields(Generation)], [astuple(row) for row in result.trace])
@@ -120,12 +123,59 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     shutil.rmtree(folder.work, ignore_errors=True)
 
 
+def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
+    """Where the subject's regions are, if a CIFTI file tells: the parcellation, or a parcellated time series.
+
+    Warns
+    -----
+    InputNote
+        If the file names the regions otherwise, so that no CIFTI files can be written.
+    """
+    given = [config.data.parcellation, *config.data.timeseries[:1]]
+    template = next((path for path in given if path is not None and path.endswith((".dlabel.nii", ".ptseries.nii"))), None)
+    if template is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # of the parcellation, told when it was first read
+        try:
+            return cifti_space(template, subject.labels)
+        except InputError as error:
+            problem = str(error)
+    warnings.warn(InputNote(f"No CIFTI files will be written. {problem}"), stacklevel=2)
+    return None
+
+
 def _write_regional(result: FitResult, folder: FitFolder) -> None:
     p = result.parameters
     columns = (p.w_EE[0], p.w_EI[0], result.w_IE, p.sigma[0], result.S_E, result.S_I, result.rate_E, result.ei_ratio)
     rows = [(k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)]
     write_tsv(folder.file("regional.tsv"), list(_COLUMNS), rows)
     write_json(folder.file("regional.json"), _record(result))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # told before work started
+        space = output_space(result.subject, result.config)
+    if space is not None:
+        write_scalars(folder.file("regional"), list(_COLUMNS)[2:], np.stack([np.asarray(column) for column in columns]), space)
+
+
+def _write_dataset_description(folder: Path) -> None:
+    """What BIDS asks of a folder of derivatives; one that is there and tells of other software stays."""
+    path = folder / "dataset_description.json"
+    made_by = {"Name": "mfmfit", "Version": mfm.__version__}
+    if path.exists():
+        try:
+            others = json.loads(path.read_text(encoding="utf-8"))["GeneratedBy"]
+            if [one.get("Name") for one in others] != [made_by["Name"]]:
+                return
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+    description = {
+        "Name": "Mean-field model fits",
+        "BIDSVersion": "1.11.1",
+        "DatasetType": "derivative",
+        "GeneratedBy": [made_by],
+    }
+    write_json(path, description)
 
 
 def _penalty_row(point: PenaltyPoint) -> tuple:
@@ -199,6 +249,8 @@ def _record(result: FitResult) -> dict:
             purpose: stage_keys(subject, result.config, purpose)[0] for purpose in ("rescore", "validation", "test")
         },
         "notes": list(subject.notes),
+        "connectome_steps": list(subject.search.sc.steps),
+        "map_steps": list(subject.maps.steps),
         "inputs": [asdict(source) for source in subject.sources],
         "config": result.config.as_dict(),
         "fingerprint": result.fingerprint,

@@ -9,7 +9,7 @@ from pathlib import Path
 import mfm
 from mfm.errors import ConfigError, InputError
 from mfm.io import load_connectome, write_json, write_npy, write_tsv
-from mfm.io.tables import existing_file, order_by_name
+from mfm.io.tables import existing_file
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
 from optim.config import ObjectiveConfig
 
@@ -43,14 +43,15 @@ def simulate_to_folder(
     fit = _fit_record(parameters)
     data = fit.get("config", {}).get("data", {})
     transform = sc_transform or data.get("sc_transform", "log")
-    connectome = load_connectome(sc, transform, data.get("sc_scale_max", 0.02))
     p, names = _read_parameters(parameters, fit.get("G") if G is None else G)
-    if names is not None and len(names) == connectome.n_regions:
-        if connectome.labels is not None:
-            order = order_by_name(names, connectome.labels, f"the parameters {parameters}")
-            p = mfm.FICParameters(p.w_EE[:, order], p.w_EI[:, order], p.sigma[:, order], p.G)
-        else:
-            connectome = mfm.Connectome(connectome.weights, names)
+    connectome = load_connectome(
+        sc,
+        transform,
+        data.get("sc_scale_max", 0.02),
+        scale_mean=data.get("sc_scale_mean"),
+        regions=names,
+        **data.get("sc_file", {}),
+    )
     protocol = _protocol(fit.get("protocols", {}).get("test", {}), tr_s, n_frames, dt_s)
     sim = mfm.simulate(p, connectome, protocol, n_repeats, seed, backend)
     averages = [x[0].mean(dim=0).tolist() for x in (sim.rate_E, sim.S_E, sim.S_I)]

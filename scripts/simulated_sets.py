@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import mfm
-from mfm.io import load_connectome, read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries, write_atomic
+from mfm.io import load_connectome, load_timeseries, read_fcd_cdf, read_labels, read_map, read_matrix, write_atomic
 from mfm.protocol import fcd_window_frames
 from optim.config import ObjectiveConfig, OptimizerConfig
 from optim.linear_objective import LinearObjective
@@ -71,7 +71,7 @@ def group_case(data: Path, name: str, atlas: str) -> Case:
 def person_case(data: Path, name: str, subject: str, maps: str | None) -> Case:
     """One person's connectome and run; maps of the atlas `maps`, or none."""
     sc = load_connectome(data / subject / "SC.csv")
-    run = read_timeseries(data / subject / "task-rest_run-1_timeseries.tsv", n_regions=sc.n_regions)[0]
+    run = load_timeseries(data / subject / "task-rest_run-1_timeseries.tsv", n_regions=sc.n_regions).values
     fc = mfm.functional_connectivity(run)
     target = mfm.Target(fc, mfm.fcd_cdf(run, fcd_window_frames(TR_S)))
     found = mfm.RegionalMaps.none(sc.n_regions) if maps is None else two_maps(data / maps, sc.n_regions)

@@ -1,22 +1,49 @@
 """Reading and writing of data."""
 
+from mfm.io.cifti_write import CiftiSpace, cifti_space, write_scalars
+from mfm.io.cleaning import Cleaning
 from mfm.io.connectomes import load_connectome
+from mfm.io.fcd_file import read_fcd_cdf
+from mfm.io.folders import Choices, Inventory, inspect_folder
+from mfm.io.found import SubjectFiles, rows_of, subject_files
+from mfm.io.group_connectome import group_connectome
+from mfm.io.manifest import ManifestRow, read_manifest, write_manifest
+from mfm.io.maps import load_maps, read_map
+from mfm.io.matrix_file import MatrixOptions, read_matrix
+from mfm.io.region_names import read_labels
 from mfm.io.subject import DataFiles, StageFiles, load_subject
-from mfm.io.tables import read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries
+from mfm.io.timeseries import TimeSeries, load_timeseries
 from mfm.io.write import write_atomic, write_json, write_npy, write_tsv
 
 __all__ = [
+    "Choices",
+    "CiftiSpace",
+    "Cleaning",
     "DataFiles",
+    "Inventory",
+    "ManifestRow",
+    "MatrixOptions",
     "StageFiles",
+    "SubjectFiles",
+    "TimeSeries",
+    "cifti_space",
+    "group_connectome",
+    "inspect_folder",
     "load_connectome",
+    "load_maps",
     "load_subject",
+    "load_timeseries",
     "read_fcd_cdf",
     "read_labels",
+    "read_manifest",
     "read_map",
     "read_matrix",
-    "read_timeseries",
+    "rows_of",
+    "subject_files",
     "write_atomic",
     "write_json",
+    "write_manifest",
     "write_npy",
+    "write_scalars",
     "write_tsv",
 ]

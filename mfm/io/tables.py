@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mfm.errors import InputError, InputNote, MissingInputError
-from mfm.statistics.cost import check_fcd_cdf
-from mfm.subject import check_timeseries
+from mfm.errors import InputError, MissingInputError
 
-ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
 _MISSING = {"", "n/a", "na", "nan"}
 
 
@@ -39,6 +35,15 @@ def existing_file(path: str | Path, what: str) -> Path:
         raise MissingInputError(
             f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder"
         )
+    with open(path, "rb") as handle:
+        start = handle.read(200)
+    if start.startswith((b"/annex/objects/", b"version https://git-lfs")):
+        annex = start.startswith(b"/annex")
+        raise MissingInputError(
+            f"The content of the {what} file was not fetched: {path}",
+            found=f"a pointer of {'git-annex' if annex else 'Git LFS'}",
+            fix=f"datalad get {path}" if annex else f"git lfs pull --include={path.name}",
+        )
     return path
 
 
@@ -55,7 +60,12 @@ def read_table(path: str | Path, what: str = "input") -> Table:
         return Table(_read_npy(path), None, None)
     if path.suffix not in (".csv", ".tsv", ".txt"):
         raise InputError(f"The {what} file has an unknown type: {path.name}", expected=".csv, .tsv, .txt or .npy")
-    rows = _split(_read_text(path))
+    return table_of(_read_text(path), path)
+
+
+def table_of(text: str, path: Path) -> Table:
+    """The table that the text of a file holds."""
+    rows = _split(text)
     if not rows:
         raise InputError(f"{path} is empty.")
     lengths = {len(row) for row in rows}
@@ -145,112 +155,9 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """A square matrix and the names of its regions, if the file has any."""
-    values, row_names, column_names = read_table(path, what)
-    if row_names and column_names and row_names != column_names:
+def names_of(table: Table, path: str | Path) -> tuple[str, ...] | None:
+    """Names of the regions of a square matrix, if rows or columns have any."""
+    rows, columns = table.row_names, table.column_names
+    if rows and columns and rows != columns:
         raise InputError(f"Rows and columns of {path} have different names.", fix="save the matrix with one order of regions")
-    return values, column_names or row_names
-
-
-def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Names of regions, one a line."""
-    lines = _read_text(existing_file(path, "region names")).splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
-
-
-def read_map(path: str | Path, n_regions: int, labels: tuple[str, ...] | None = None) -> np.ndarray:
-    """One value per region, (N,); joined by name where both the file and `labels` have names."""
-    values, row_names, column_names = read_table(path, "map")
-    if values.shape[0] == 1 and values.shape[1] > 1:
-        values, row_names = values.T, column_names
-    if values.shape[1] != 1:
-        raise InputError(f"{path} is not a map.", expected="one column", found=f"{values.shape[1]} columns")
-    if len(values) != n_regions:
-        raise InputError(
-            f"The map {path} has another number of regions.",
-            expected=f"{n_regions} values, as in the connectome",
-            found=f"{len(values)}",
-            cause="maps of another parcellation, or with subcortical or medial-wall entries",
-        )
-    if row_names and labels:
-        order = order_by_name(row_names, labels, str(path))
-        return values[order, 0]
-    return values[:, 0]
-
-
-def read_map_names(path: str | Path) -> tuple[str, ...] | None:
-    """Names of the regions of a map, if the file has any."""
-    values, row_names, column_names = read_table(path, "map")
-    return column_names if len(values) == 1 and values.shape[1] > 1 else row_names
-
-
-def order_by_name(names: tuple[str, ...], wanted: tuple[str, ...], what: str) -> list[int]:
-    """Positions in `names` of the regions `wanted`; an InputError if the two are not the same set."""
-    missing = [name for name in wanted if name not in names]
-    if missing or len(names) != len(wanted) or len(set(names)) != len(names):
-        raise InputError(
-            f"The regions of {what} are not those of the other inputs.",
-            expected=f"the {len(wanted)} names {', '.join(wanted[:3])}, ...",
-            found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {', '.join(missing[:5]) or 'none'}",
-            cause="another parcellation or another naming of its regions",
-        )
-    return [names.index(name) for name in wanted]
-
-
-def read_timeseries(
-    path: str | Path, orientation: str = "frames_by_regions", n_regions: int | None = None
-) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Parcellated time series of one run.
-
-    Parameters
-    ----------
-    path : path
-        csv, tsv, txt or npy.
-    orientation : {"frames_by_regions", "regions_by_frames"}
-        How the file is laid out; never guessed.
-    n_regions : int, optional
-        Regions to expect, as in the connectome.
-
-    Returns
-    -------
-    values : array, (T, N)
-    names : tuple of str, or None
-
-    Raises
-    ------
-    InputError
-        If the other orientation fits, or regions are constant or not finite (they are named).
-    """
-    if orientation not in ORIENTATIONS:
-        raise InputError(f"Unknown orientation {orientation!r}.", expected=" | ".join(ORIENTATIONS))
-    values, row_names, column_names = read_table(path, "time series")
-    names = column_names
-    if orientation == "regions_by_frames":
-        values, names = values.T, row_names
-    if n_regions is not None and values.shape[1] != n_regions:
-        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
-        transposed = values.shape[0] == n_regions
-        raise InputError(
-            f"The time series {path} do not have the connectome's regions.",
-            expected=f"frames x {n_regions} regions",
-            found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
-            cause="regions x time instead of time x regions" if transposed else "another parcellation, or an index column",
-            fix=f"data.orientation={other}" if transposed else "use time series and connectome of the same regions",
-        )
-    check_timeseries(values, names, str(path))
-    return values, names
-
-
-def read_fcd_cdf(path: str | Path) -> np.ndarray:
-    """FCD CDF, (K,), from one column or row; cumulative counts are normalised, with an `InputNote` that says so."""
-    values = read_table(path, "FCD CDF").values
-    if min(values.shape) != 1:
-        raise InputError(f"{path} is not an FCD CDF.", expected="one column", found=f"{values.shape[1]} columns")
-    values = values.reshape(-1)
-    if len(values) and np.isfinite(values).all() and values[-1] > 1 + 1e-6 and (np.diff(values) >= 0).all():
-        warnings.warn(
-            InputNote(f"{path} holds cumulative counts (last value {values[-1]:g}); they were divided by it."), stacklevel=2
-        )
-        values = values / values[-1]
-    return check_fcd_cdf(values).numpy()
+    return columns or rows

@@ -11,20 +11,42 @@ from torch import Tensor
 from mfm.linear.hemodynamics import transfer
 from mfm.linear.system import LinearSystem
 
-# Nodes of the frequency quadrature, and the frequency (rad/s) around which they gather: FC is converged to 1e-6 at 32.
-_NODES = 32
-_CENTRE_RAD_S = 0.5
+# The scan's mean takes ``sinc^2`` out of the spectrum: that many of its lobes one by one, then the lobes' average.
+_LOBES = 5
+
+# Quadrature nodes in a lobe, from there to the slowest feature of hemodynamics, and around hemodynamics (rad/s).
+_NODES = (7, 24, 32)
+_SLOW_RAD_S, _CENTRE_RAD_S = 0.1, 0.5
 
 # Matrices (candidates x frequencies) that are inverted at a time: bounds memory, not the result.
 _MATRICES = 2048
 
 
 @cache
-def _quadrature(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (rad/s) and weights of the integral over frequencies from 0: Gauss-Legendre in the angle of w = c tan(angle)."""
+def _quadrature(duration_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (rad/s) and weights of the integral over all frequencies / 2 pi of what a scan's mean leaves of a spectrum."""
+    lobe = 2 * np.pi / duration_s
+    # A mode that outlasts the scan leaves a dip near 0.
+    ends = lobe * np.array([0, 1 / 8, *range(1, _LOBES + 1)])
+    x, weight = _gauss(_NODES[0])
+    width = np.diff(ends)[:, None]
+    low, low_weight = (ends[:-1, None] + width * x).ravel(), (width * weight).ravel()
+    first = max(_SLOW_RAD_S, ends[-1])
+    x, weight = _gauss(_NODES[1])
+    slow = ends[-1] * (first / ends[-1]) ** x
+    slow_weight = weight * np.log(first / ends[-1]) * slow
+    x, weight = _gauss(_NODES[2])
+    fast = first + _CENTRE_RAD_S * np.tan(np.pi / 2 * x)
+    fast_weight = weight * np.pi / 2 * _CENTRE_RAD_S / np.cos(np.pi / 2 * x) ** 2
+    high = np.append(slow, fast)
+    left = 1 - np.sinc(low / lobe) ** 2, 1 - 2 / (high * duration_s) ** 2
+    return np.append(low, high), np.append(low_weight * left[0], np.append(slow_weight, fast_weight) * left[1]) / np.pi
+
+
+def _gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes and weights on [0, 1]."""
     x, weight = np.polynomial.legendre.leggauss(n)
-    angle = np.pi / 4 * (x + 1)
-    return _CENTRE_RAD_S * np.tan(angle), weight * np.pi / 4 * _CENTRE_RAD_S / np.cos(angle) ** 2
+    return (x + 1) / 2, weight / 2
 
 
 def cross_spectrum(system: LinearSystem, w: Tensor) -> Tensor:
@@ -36,10 +58,7 @@ def cross_spectrum(system: LinearSystem, w: Tensor) -> Tensor:
 
 def covariance(system: LinearSystem, duration_s: float) -> Tensor:
     """Expected covariance of BOLD over a scan, its own mean removed: (B, N, N), percent squared."""
-    nodes, weights = _quadrature(_NODES)
-    # The mean of a scan takes power out of a band around 0 much narrower than any feature of the spectrum: S(0) / duration.
-    w = torch.tensor(np.append(nodes, 0.0)).to(system.leak)
-    measure = torch.tensor(np.append(weights / np.pi, -1 / duration_s)).to(system.leak)
+    w, measure = (torch.tensor(x).to(system.leak) for x in _quadrature(duration_s))
     size = max(1, _MATRICES // len(w))
     starts = range(0, len(system.leak), size)
     return torch.cat([_integral(system[slice(k, k + size)], w, measure) for k in starts])

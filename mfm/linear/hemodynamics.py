@@ -39,10 +39,18 @@ def transfer(s: Tensor, S_E: Tensor | float) -> Tensor:
     return 100 / c.rho * c.V_0 * (-c.k_1 * dq - c.k_2 * (dq / v - q * dv / v**2) - c.k_3 * dv)
 
 
+# Closer than this, relative to their size, a divided difference is the slope half-way.
+_NEAR = 1e-4
+
+# Below this the triangle's transform is taken by its series, of so many terms.
+_SHORT, _TERMS = 0.1, 8
+
+
 class RestingFilter(NamedTuple):
     """The filter at the 3 Hz state, the same in every region, by its poles.
 
-    The autocovariance of BOLD under white S_E is ``sum_p weight_p exp(-pole_p |t|)``.
+    The autocovariance of BOLD under white S_E is ``sum_p weight_p exp(-pole_p |t|)``. A scan of T seconds loses its mean,
+    which takes the triangle ``at_zero^2 / T (1 - |t| / T)`` away: slow activity, unlike the filter, may outlast the scan.
     """
 
     pole: Tensor
@@ -50,14 +58,16 @@ class RestingFilter(NamedTuple):
     #: Response to a constant.
     at_zero: float
 
-    def laplace(self, rate: Tensor) -> Tensor:
-        """Laplace transform of the autocovariance, ``sum_p weight_p / (pole_p + rate)``, at rates per second."""
-        return self._real_for_real(rate, (self._weight(rate) / (self._pole(rate) + rate[..., None])).sum(dim=-1))
+    def laplace(self, rate: Tensor, scan_s: float) -> Tensor:
+        """Laplace transform of the autocovariance over a scan, at rates per second whose real part is positive."""
+        poles = (self._weight(rate) / (self._pole(rate) + rate[..., None])).sum(dim=-1)
+        return self._real_for_real(rate, poles) - self.at_zero**2 * _triangle(rate * scan_s)
 
-    def divided_difference(self, a: Tensor, b: Tensor) -> Tensor:
+    def divided_difference(self, a: Tensor, b: Tensor, scan_s: float) -> Tensor:
         """``(laplace(b) - laplace(a)) / (a - b)`` without cancellation."""
         pole = self._pole(a)
-        return self._real_for_real(a, (self._weight(a) / ((pole + a[..., None]) * (pole + b[..., None]))).sum(dim=-1))
+        poles = (self._weight(a) / ((pole + a[..., None]) * (pole + b[..., None]))).sum(dim=-1)
+        return self._real_for_real(a, poles) - self.at_zero**2 * scan_s * _triangle_difference(a * scan_s, b * scan_s)
 
     def _pole(self, like: Tensor) -> Tensor:
         return self.pole.to(like.device, _complex(like))
@@ -68,6 +78,24 @@ class RestingFilter(NamedTuple):
     @staticmethod
     def _real_for_real(rate: Tensor, value: Tensor) -> Tensor:
         return value if rate.is_complex() else value.real
+
+
+def _triangle(x: Tensor) -> Tensor:
+    """``(x - 1 + exp(-x)) / x^2``, the Laplace transform of the triangle ``1 - t`` on [0, 1], where Re x > 0."""
+    series = sum((-1) ** k / math.factorial(k + 2) * x**k for k in range(_TERMS))
+    return torch.where(x.abs() < _SHORT, series, (x - 1 + torch.exp(-x)) / x**2)
+
+
+def _triangle_slope(x: Tensor) -> Tensor:
+    series = sum((-1) ** k * k / math.factorial(k + 2) * x ** (k - 1) for k in range(1, _TERMS))
+    return torch.where(x.abs() < _SHORT, series, (2 - x - (x + 2) * torch.exp(-x)) / x**3)
+
+
+def _triangle_difference(x: Tensor, y: Tensor) -> Tensor:
+    """``(_triangle(y) - _triangle(x)) / (x - y)``."""
+    near = (x - y).abs() <= _NEAR * (x + y).abs()
+    distance = torch.where(near, torch.ones_like(x * y), x - y)
+    return torch.where(near, -_triangle_slope((x + y) / 2), (_triangle(y) - _triangle(x)) / distance)
 
 
 def _complex(like: Tensor) -> torch.dtype:

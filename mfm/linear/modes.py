@@ -119,14 +119,20 @@ def _conj_sum(rate: Tensor) -> Tensor:
     return rate[:, :, None] + rate.conj()[:, None, :]
 
 
-def _pair_kernel(rate: Tensor) -> Tensor:
-    """Integral of |H|^2 / ((iw + rate_i)(iw + rate_j)*) over all frequencies / 2 pi, (B, N, N)."""
-    transform = resting_filter().laplace(rate)
+def _pair_kernel(rate: Tensor, duration_s: float) -> Tensor:
+    """Covariance over a scan of BOLD of two modes that the same white noise drives, (B, N, N): the integral of
+    ``|H|^2 / ((iw + rate_i)(iw + rate_j)*)`` over all frequencies / 2 pi, without the scan's mean."""
+    transform = resting_filter().laplace(rate, duration_s)
     return _conj_sum(transform) / _conj_sum(rate)
 
 
+def _growing_replaced(rate: Tensor) -> Tensor:
+    """Rates with a stand-in where a mode grows: such candidates have no covariance, but must not spoil others' gradients."""
+    return torch.where(rate.real > 0, rate, torch.ones_like(rate))
+
+
 class _FilteredCovariance(torch.autograd.Function):
-    """``integral |H|^2 R Q R* dw / 2 pi - H(0)^2 R(0) Q R(0)* / duration``, ``R = (iw + operator)^-1``, ``Q = diag(power)``.
+    """Covariance over a scan: ``V (noise * _pair_kernel) V*`` in the modes' coordinates, with noise ``V^-1 diag(power) V^-*``.
 
     Products of three resolvents, which its derivative needs, integrate to closed forms too: with
     ``1 / ((a + iw)(b - iw)) = (1 / (a + iw) + 1 / (b - iw)) / (a + b)`` every integral is one of `_pair_kernel` or a divided
@@ -136,56 +142,44 @@ class _FilteredCovariance(torch.autograd.Function):
     @staticmethod
     def forward(operator, power, duration_s, rate, vectors, inverse):
         noise = (inverse * power[:, None, :]) @ inverse.mH
-        weight = _pair_kernel(rate) - _mean_weight(duration_s) / (rate[:, :, None] * rate.conj()[:, None, :])
+        weight = _pair_kernel(_growing_replaced(rate), duration_s)
         return (vectors @ (noise * weight) @ vectors.mH).real
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         _, power, ctx.duration_s, rate, vectors, inverse = inputs
-        ctx.save_for_backward(power, rate, vectors, inverse)
-        ctx.save_for_forward(power, rate, vectors, inverse)
+        saved = (power, _growing_replaced(rate), vectors, inverse)
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         power, rate, vectors, inverse = ctx.saved_tensors
-        pair, mean = _pair_kernel(rate), _mean_weight(ctx.duration_s)
+        pair = _pair_kernel(rate, ctx.duration_s).mT
         noise = (inverse * power[:, None, :]) @ inverse.mH
         L = vectors.mH @ (0.5 * (grad + grad.mT)).to(vectors.dtype) @ vectors
-        inverse_rate = 1 / rate
         Z = noise / _conj_sum(rate)
-        G = resting_filter().divided_difference(rate[:, :, None], rate[:, None, :])
-        M = (Z @ L) * G + Z @ (pair.mT * L)
-        # The scan's mean: the same product of resolvents, at zero frequency only.
-        M = M - mean * inverse_rate[:, :, None] * ((noise * inverse_rate.conj()[:, None, :]) @ L) * inverse_rate[:, None, :]
+        G = resting_filter().divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
+        M = (Z @ L) * G + Z @ (pair * L)
         grad_operator = -2 * (vectors @ M @ inverse).real.mT
-        weight = pair.mT - mean * inverse_rate.conj()[:, :, None] * inverse_rate[:, None, :]
-        grad_power = ((inverse.mH @ (L * weight)) * inverse.mT).sum(dim=2).real
+        grad_power = ((inverse.mH @ (L * pair)) * inverse.mT).sum(dim=2).real
         return grad_operator, grad_power, None, None, None, None
 
     @staticmethod
     def jvp(ctx, d_operator, d_power, *_):
         power, rate, vectors, inverse = ctx.saved_tensors
-        pair, mean = _pair_kernel(rate), _mean_weight(ctx.duration_s)
-        inverse_rate = 1 / rate
+        pair = _pair_kernel(rate, ctx.duration_s)
         change = torch.zeros_like(vectors)
         if d_power is not None:
-            weight = pair - mean * inverse_rate[:, :, None] * inverse_rate.conj()[:, None, :]
-            change = change + ((inverse * d_power[:, None, :]) @ inverse.mH) * weight
+            change = change + ((inverse * d_power[:, None, :]) @ inverse.mH) * pair
         if d_operator is not None:
             noise = (inverse * power[:, None, :]) @ inverse.mH
             D = inverse @ d_operator.to(vectors.dtype) @ vectors
-            G = resting_filter().divided_difference(rate[:, :, None], rate[:, None, :])
+            G = resting_filter().divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
             half = ((D * G) @ noise + D @ (pair * noise)) / _conj_sum(rate)
-            still = (inverse_rate[:, :, None] * D * inverse_rate[:, None, :]) @ noise * inverse_rate.conj()[:, None, :]
-            half = half - mean * still
             change = change - half - half.mH
         return (vectors @ change @ vectors.mH).real
-
-
-def _mean_weight(duration_s: float) -> float:
-    """The mean of a scan takes out a band around 0 much narrower than any feature of the spectrum: S(0) / duration."""
-    return resting_filter().at_zero ** 2 / duration_s
 
 
 class _Resolvent(torch.autograd.Function):

@@ -25,6 +25,9 @@ METHODS = ("auto", "modes", "exact")
 # Candidates whose BOLD is sampled at a time: their lines stay near the processor.
 _SAMPLED_TOGETHER = 8
 
+# A scan so long that its mean takes nothing away.
+_ENDLESS_S = 1e7
+
 
 class LinearStatus(IntEnum):
     """What the theory can say of a candidate.
@@ -150,8 +153,7 @@ class LinearResponse:
         """(B, N) integral of BOLD's autocorrelation over all lags, in seconds: a scan of T seconds holds T over it
         independent samples of a region."""
         at_zero = self.cross_spectrum([0.0])[:, 0].real.diagonal(dim1=1, dim2=2)
-        # The covariance over a scan lacks the scan's mean.
-        variance = self.bold_covariance.diagonal(dim1=1, dim2=2) + at_zero / self.protocol.scan_s
+        variance = exact.covariance(self._system, _ENDLESS_S).diagonal(dim1=1, dim2=2)
         return at_zero / variance
 
     @property
@@ -187,7 +189,7 @@ def linear_response(
     at : FixedPoint, optional
         Where to expand; default the 3 Hz state of feedback inhibition. `mfm.fixed_point` finds others (``.point``).
     method : {"auto", "modes", "exact"}
-        ``exact`` solves the linear system at each frequency of a quadrature: 1e-6 of the Lyapunov solution, some 20 ms per
+        ``exact`` solves the linear system at each frequency of a quadrature: 1e-6 of the Lyapunov solution, some 60 ms per
         candidate and core at 68 regions. ``modes`` solves it once for all frequencies (`mfm.linear.modes`): at the 3 Hz
         state only, within 2e-5 of ``exact``, and some fifty times faster. ``auto`` takes ``modes`` where it can.
 

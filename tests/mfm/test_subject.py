@@ -12,7 +12,7 @@ import torch
 
 from mfm import RegionalMaps, Scan, SubjectData, Target, fcd_cdf, functional_connectivity, subject_from_runs
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
-from mfm.io import DataFiles, StageFiles, load_subject, read_fcd_cdf, read_labels, read_map, read_matrix, read_timeseries
+from mfm.io import DataFiles, StageFiles, load_subject, load_timeseries, read_fcd_cdf, read_labels, read_map, read_matrix
 from mfm.io.connectomes import transform_connectome
 
 NAMES = ("lh-bankssts", "lh-cuneus", "lh-insula", "rh-bankssts", "rh-cuneus")
@@ -40,6 +40,12 @@ def connectome(labels=None, n_regions=5, seed=0):
 def target_of(run, labels=None, window_frames=WINDOW):
     bold = torch.as_tensor(run)
     return Target(functional_connectivity(bold), fcd_cdf(bold, window_frames), labels)
+
+
+def cumulative_counts(window_frames=WINDOW):
+    """FCD of the first run as published code saves it: pairs of windows up to each bin."""
+    n_windows = 100 - window_frames + 1
+    return np.round(target_of(recorded(0), window_frames=window_frames).fcd_cdf.numpy() * n_windows * (n_windows - 1) / 2)
 
 
 def assert_same_target(target, expected):
@@ -391,7 +397,9 @@ def test_one_missing_frame_is_enough():
 def test_time_series_from_files(folder, n_runs):
     data = load_subject(series(folder, n_runs, subject="000123"), TR_S)
     expected = subject_from_runs("000123", [recorded(k) for k in range(n_runs)], connectome(), TR_S)
-    assert repr(data) == repr(expected)
+    short = ["Search data of 150 s, shorter than 5 minutes: the FCD of so few windows says little."] if n_runs == 1 else []
+    assert data.notes == (*expected.notes, "No input names its regions: all are taken to be in one order.", *short)
+    assert repr(replace(data, sources=(), notes=expected.notes)) == repr(expected)
     for name in ("search", "validation", "test"):
         assert_same_target(getattr(data, name).target, getattr(expected, name).target)
     np.testing.assert_array_equal(data.search.sc.weights, connectome().weights)
@@ -405,7 +413,7 @@ def test_statistics_from_files(folder):
         assert one.source.endswith(f"fc-{k + 1}.tsv")
         assert (one.tr_s, one.n_frames) == (TR_S, 100)
     assert data.labels == tuple(f"region-00{k}" for k in range(1, 6))
-    assert data.runs == data.notes == ()
+    assert (data.runs, data.notes) == ((), ("No input names its regions: all are taken to be in one order.",))
 
 
 @pytest.mark.parametrize(
@@ -419,7 +427,7 @@ def test_a_stage_without_files_takes_those_of_the_stage_before(folder, n_stages,
     data = load_subject(statistics(folder, n_stages), TR_S, n_frames=100)
     assert data.test is data.validation
     assert (data.validation is data.search) == (n_stages == 1)
-    assert all(found.startswith(note) for found, note in zip(data.notes, notes, strict=True))
+    assert all(found.startswith(note) for found, note in zip(data.notes, [*notes, "No input names"], strict=True))
 
 
 def test_a_stage_may_have_a_connectome_of_its_own(folder):
@@ -440,7 +448,11 @@ def test_regions_by_frames(folder):
     data = load_subject(series(folder, orientation="regions_by_frames"), TR_S)
     assert_same_target(data.test.target, target_of(recorded(1)))
     with pytest.raises(InputError, match=r"fix: data\.orientation=regions_by_frames"):
-        load_subject(series(folder), TR_S)
+        load_subject(series(folder, orientation="frames_by_regions"), TR_S)
+    with pytest.warns(InputNote, match=r"run-[12]\.tsv was read as regions x frames, because it has 5 rows"):
+        told = load_subject(series(folder), TR_S)
+    assert_same_target(told.test.target, data.test.target)
+    assert len([note for note in told.notes if "regions x frames" in note]) == 2
 
 
 @pytest.mark.parametrize("frames_are_named", [True, False])
@@ -450,7 +462,14 @@ def test_named_regions_by_frames(folder, frames_are_named):
         write(folder / f"run-{k + 1}.tsv", recorded(k).T, columns, NAMES)
     assert load_subject(series(folder, orientation="regions_by_frames"), TR_S).labels == NAMES
     with pytest.raises(InputError, match=r"(?s)run-1\.tsv do not have.*fix: data\.orientation=regions_by_frames"):
-        load_subject(series(folder), TR_S)
+        load_subject(series(folder, orientation="frames_by_regions"), TR_S)
+    if frames_are_named:
+        with pytest.warns(InputNote, match="was read as regions x frames"):
+            data = load_subject(series(folder), TR_S)
+    else:
+        data = load_subject(series(folder), TR_S)  # names of rows alone are those of regions
+    assert data.labels == NAMES
+    assert_same_target(data.test.target, target_of(recorded(1)))
 
 
 def maps_of(folder):
@@ -593,11 +612,20 @@ def test_sources_are_listed_with_their_digests(folder):
 
 
 def test_cumulative_counts_are_accepted_with_a_note(folder):
-    counts = np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)
-    write(folder / "cdf-1.tsv", counts[:, None])
+    write(folder / "cdf-1.tsv", cumulative_counts()[:, None])
     with pytest.warns(InputNote, match="cumulative counts"):
         data = load_subject(statistics(folder), TR_S, 100)
     torch.testing.assert_close(data.search.target.fcd_cdf, target_of(recorded(0)).fcd_cdf, rtol=0, atol=2e-3)
+
+
+def test_counts_over_windows_of_another_length_are_refused(folder):
+    write(folder / "cdf-1.tsv", cumulative_counts(window_frames=28)[:, None])
+    message = (
+        r"(?s)cdf-1\.tsv was counted over another number of sliding windows.*expected: 81 windows of 60 s, and so 3240 pairs"
+        r".*found: 2628 pairs, those of 73 windows.*fix: compute the FCD again with windows of 60 s"
+    )
+    with pytest.raises(InputError, match=message):
+        load_subject(statistics(folder), TR_S, 100)
 
 
 @pytest.mark.parametrize("n_stages", [1, 3])
@@ -605,14 +633,17 @@ def test_notes_of_reading_are_kept(folder, n_stages):
     counts = streamline_counts()
     counts[0, 1] = counts[1, 0] = 1
     write(folder / "sc.tsv", counts)
-    write(folder / "cdf-1.tsv", np.round(target_of(recorded(0)).fcd_cdf.numpy() * 624403)[:, None])
+    write(folder / "cdf-1.tsv", cumulative_counts()[:, None])
     with pytest.warns(InputNote) as caught:
         data = load_subject(statistics(folder, n_stages), TR_S, 100)
     assert [note.filename for note in caught] == [__file__] * 2
     assert data.notes[-2:] == tuple(str(note.message) for note in caught)
     assert "sc.tsv: 2 entries of 1 vanish" in data.notes[-2]
-    assert "cdf-1.tsv holds cumulative counts (last value 624403)" in data.notes[-1]
-    assert [note.split(":")[0] for note in data.notes[:-2]] == ["No validation data", "No test data"][: 3 - n_stages]
+    assert "cdf-1.tsv holds cumulative counts (last value 3240)" in data.notes[-1]
+    assert [note.split(":")[0] for note in data.notes[:-2]] == [
+        *["No validation data", "No test data"][: 3 - n_stages],
+        "No input names its regions",
+    ]
     assert "  note: " + data.notes[-1] in repr(data)
 
 
@@ -622,8 +653,8 @@ def test_notes_of_time_series_are_kept(folder):
     write(folder / "sc.tsv", counts)
     with pytest.warns(InputNote, match="2 entries of 1 vanish"):
         data = load_subject(series(folder), TR_S)
-    assert len(data.notes) == 2
-    assert data.notes[0].startswith("Two runs")
+    assert [note.split(":")[0] for note in data.notes[:2]] == ["Two runs", "No input names its regions"]
+    assert len(data.notes) == 3
     assert data.search.sc.weights[0, 1] == 0
 
 
@@ -675,7 +706,6 @@ def test_there_must_be_data_to_search_on(folder, names):
         (720, 100, r"(?s)milliseconds.*fix: tr_s = 0\.72"),
         (-3.0, 100, "tr_s must be a positive duration"),
         (0, 100, "tr_s must be a positive duration"),
-        (None, 100, "tr_s must be a positive duration"),
         (TR_S, 0, "n_frames must be a positive whole number"),
         (TR_S, -100, "n_frames must be a positive whole number"),
         (TR_S, 100.0, "n_frames must be a positive whole number"),
@@ -686,6 +716,12 @@ def test_timing_is_checked_before_reading(tmp_path, files, tr_s, n_frames, messa
     with pytest.raises(InputError, match=message) as error:
         load_subject(files(tmp_path), tr_s, n_frames)
     assert not isinstance(error.value, MissingInputError)
+
+
+@pytest.mark.parametrize("files", [series, statistics])
+def test_the_tr_has_no_default(folder, files):
+    with pytest.raises(ConfigError, match=r"(?s)repetition time was not given.*a wrong TR is a wrong fit.*tr_s=0\.72"):
+        load_subject(files(folder), None, 100)
 
 
 def test_another_length_of_a_run_is_refused(folder):
@@ -700,10 +736,10 @@ def test_another_length_of_a_run_is_refused(folder):
     ("files", "missing", "role"),
     [
         (series, "sc.tsv", "connectome"),
-        (series, "run-2.tsv", "timeseries"),
+        (series, "run-2.tsv", "time series"),
         (series, "myelin.tsv", "map"),
         (series, "regions.txt", "region names"),
-        (statistics, "fc-2.tsv", "validation fc"),
+        (statistics, "fc-2.tsv", "validation FC"),
         (statistics, "cdf-3.tsv", "test fcd_cdf"),
     ],
 )
@@ -715,7 +751,7 @@ def test_a_missing_file_is_told(folder, files, missing, role):
 
 def test_labels_of_another_parcellation_are_refused(folder):
     (folder / "regions.txt").write_text("\n".join(NAMES[:3]))
-    with pytest.raises(InputError, match=r"(?s)names do not fit the connectome.*expected: 5 names.*found: 3"):
+    with pytest.raises(InputError, match=r"(?s)another number of regions than are named.*expected: 3 rows.*found: 5"):
         load_subject(series(folder), TR_S, labels=folder / "regions.txt")
 
 
@@ -771,7 +807,7 @@ def test_a_recorded_subject_of_one_run(shared):
     with pytest.warns(InputNote, match=r"SC\.csv: \d+ entries of 1 vanish"):
         data = load_subject(files, 0.72, labels=dk68 / "regions.txt")
     assert (data.n_regions, data.search.n_frames, data.test.n_frames, len(data.runs)) == (68, 600, 600, 0)
-    values, _ = read_timeseries(run)
+    values = load_timeseries(run).values
     np.testing.assert_allclose(data.test.target.fc.numpy(), np.corrcoef(values[600:].T), atol=1e-9)
     pairs = np.triu_indices(68, 1)
     halves = [one.target.fc.numpy()[pairs] for one in (data.search, data.test)]
@@ -789,7 +825,7 @@ def test_a_recorded_subject_of_two_runs(shared, tmp_path):
     assert (data.subject_id, data.n_regions, data.labels[99]) == ("100206", 100, "schaefer100-7n-099")
     assert data.test is data.validation
     assert data.search.target.labels == data.labels
-    np.testing.assert_allclose(data.test.target.fc.numpy(), np.corrcoef(read_timeseries(paths[1])[0].T), atol=1e-9)
+    np.testing.assert_allclose(data.test.target.fc.numpy(), np.corrcoef(load_timeseries(paths[1]).values.T), atol=1e-9)
 
 
 def test_orders_of_networks_are_not_mixed(shared):

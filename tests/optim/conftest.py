@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import mfm
-from mfm.io import DataFiles
-from optim.config import AcquisitionConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
+from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
 from optim.search_space import SearchSpace
 
 N = 8
@@ -41,7 +40,7 @@ def config(tmp_path):
         acquisition=AcquisitionConfig(tr_s=2.0),
         objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.005),
         optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
-        data=DataFiles(subject="tiny"),
+        data=DataConfig(subject="tiny"),
         output=OutputConfig(folder=str(tmp_path / "out"), figures=False),
     )
 

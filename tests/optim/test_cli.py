@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from cifti_files import write_ptseries
 
 import mfm
 from optim.cli import main
@@ -134,11 +136,11 @@ def write_histogram():
 @pytest.mark.parametrize(
     ("spoil", "overrides", "code", "message"),
     [
-        (write_regions_by_frames, (), 65, "data.orientation=regions_by_frames"),
-        (write_constant_region, (), 65, "region 3"),
+        (write_regions_by_frames, ("data.orientation=frames_by_regions",), 65, "data.orientation=regions_by_frames"),
+        (write_constant_region, (), 65, "region-003"),
         (write_nan_connectome, (), 65, "not finite"),
         (write_negative_connectome, (), 65, "negative entries"),
-        (write_small_connectome, (), 65, "6 values, as in the connectome"),
+        (write_small_connectome, (), 65, "frames x 6 regions"),
         (write_short_map, (), 65, "another number of regions"),
         (write_flipped_gradient, (), 65, "multiply the map 'gradient' by -1"),
         (write_short_runs, (), 65, "60 frames"),
@@ -174,6 +176,63 @@ def test_bad_input_is_told_before_work_starts(files, capsys, spoil, overrides, c
     assert fit(*overrides) == code
     assert message in capsys.readouterr().err
     assert not (files / "outputs").exists()
+
+
+def write_old_cifti():
+    write_ptseries("run-1.ptseries.nii", np.random.default_rng(0).normal(size=(70, 8)), [f"r{k}" for k in range(8)], 2.0)
+    path = Path("run-1.ptseries.nii")
+    path.write_bytes(path.read_bytes().replace(b'CIFTI Version="2.0"', b'CIFTI Version="1.0"'))
+
+
+def write_truncated():
+    write_ptseries("run-1.ptseries.nii", np.random.default_rng(0).normal(size=(70, 8)), [f"r{k}" for k in range(8)], 2.0)
+    path = Path("run-1.ptseries.nii")
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def write_swapped():
+    np.save("run-1.npy", np.random.default_rng(0).normal(1e4, 9, (70, 8)).astype(np.float32).byteswap())
+
+
+def write_pointer():
+    Path("run-1.ptseries.nii").write_text("/annex/objects/MD5E-s1--x.nii")
+
+
+def write_truncated_gz():
+    nib.Nifti1Image(np.random.default_rng(0).normal(size=(5, 5, 5, 70)), np.eye(4)).to_filename("run-1.nii.gz")
+    Path("run-1.nii.gz").write_bytes(Path("run-1.nii.gz").read_bytes()[:-500])
+    nib.Nifti1Image(np.ones((5, 5, 5), np.int16), np.eye(4)).to_filename("labels.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "run", "code", "message"),
+    [
+        (write_old_cifti, "run-1.ptseries.nii", 65, "wb_command -file-convert -cifti-version-convert run-1.ptseries.nii 2"),
+        (write_truncated, "run-1.ptseries.nii", 65, "ends too early"),
+        (write_truncated_gz, "run-1.nii.gz", 65, "Cannot read run-1.nii.gz"),
+        (write_swapped, "run-1.npy", 65, "wrong order"),
+        (write_pointer, "run-1.ptseries.nii", 66, "datalad get run-1.ptseries.nii"),
+        (lambda: Path("run-1.ptseries.nii").symlink_to("gone"), "run-1.ptseries.nii", 66, "git-annex"),
+    ],
+)
+def test_damaged_files_have_the_documented_exit_codes(files, capsys, spoil, run, code, message):
+    spoil()
+    assert main(["fit", "--check", *DATA, f"data.timeseries=[{run}]", "data.parcellation=labels.nii.gz"]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_cifti_needs_no_repetition_time(files, subject, capsys):
+    for k in (1, 2):
+        write_ptseries(f"run-{k}.ptseries.nii", np.loadtxt(f"run-{k}.tsv", skiprows=1), subject.labels, 2.0)
+    overrides = [
+        "data.timeseries=[run-1.ptseries.nii,run-2.ptseries.nii]",
+        "acquisition.tr_s=null",
+        "data.cleaning.detrend=true",
+    ]
+    assert main(["fit", "--check", *DATA, *overrides]) == 0
+    err = capsys.readouterr().err
+    assert "search: run 1, 70 frames, TR 2 s" in err
+    assert "timeseries: run-2.ptseries.nii (" in err
 
 
 def test_cumulative_counts_are_accepted_and_said(files, capsys):

@@ -5,27 +5,29 @@ import json
 from dataclasses import replace
 from importlib.metadata import version
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from cifti_files import LEFT, surface, write_dlabel, write_ptseries
 
 import mfm
-from mfm.errors import InputError, OutputError
+from mfm.errors import InputError, InputNote, OutputError
+from mfm.io import Cleaning, MatrixOptions
 from optim.cli import fit_and_write
 from optim.fit import NoFitError, fingerprint, fit_subject, objective_for, stage_keys
-from optim.outputs import FitFolder, write_fit
+from optim.outputs import FitFolder, output_space, write_fit
 
 
 @pytest.fixture(scope="module")
 def fitted(subject):
-    from mfm.io import DataFiles
-    from optim.config import AcquisitionConfig, FitConfig, ObjectiveConfig, OptimizerConfig
+    from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),
         objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.0025),
         optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
-        data=DataFiles(subject="tiny"),
+        data=DataConfig(subject="tiny"),
     )
     return fit_subject(subject, config)
 
@@ -75,6 +77,26 @@ def test_same_seed_same_fit_whatever_the_threads(subject, config):
     assert fits[0].fingerprint == fits[1].fingerprint
 
 
+def test_settings_of_the_data_are_part_of_a_fits_identity_but_not_where_they_lie(subject, config):
+    def identity(**data):
+        return fingerprint(subject, replace(config, data=replace(config.data, **data)))
+
+    elsewhere = {"folder": "a", "manifest": "b", "sc": "c", "timeseries": ["d"], "maps": {"myelin": "e"}, "session": "1"}
+    assert identity(**elsewhere, sc_file=MatrixOptions(labels="f"), cleaning=Cleaning(confounds=["g"])) == identity()
+    changes = (
+        {"sc_transform": "log1p"},
+        {"sc_scale_mean": 0.01},
+        {"sc_file": MatrixOptions(symmetrise=True)},
+        {"cleaning": Cleaning(detrend=True)},
+        {"exclude_regions": ["lh-insula"]},
+        {"split": "pooled"},
+        {"run_frames": [80, 80]},
+        {"allow_censored": True},
+        {"maps_zscore": True},
+    )
+    assert len({identity(), *(identity(**change) for change in changes)}) == len(changes) + 1
+
+
 def test_files_of_a_fit(subject, config):
     config = replace(config, output=replace(config.output, timeseries=True, figures=True))
     result = fit_and_write(subject, config)
@@ -104,6 +126,69 @@ def test_files_of_a_fit(subject, config):
     fc = mfm.functional_connectivity(torch.as_tensor(bold)).mean(dim=0)
     assert torch.allclose(fc, torch.as_tensor(np.load(folder.file("fc.npy"))))
     assert not folder.work.exists()
+
+
+def cifti_fit(fitted, tmp_path, **data):
+    output = replace(fitted.config.output, folder=str(tmp_path / "out"), figures=False)
+    config = replace(fitted.config, output=output, data=replace(fitted.config.data, **data))
+    folder = FitFolder(config)
+    folder.begin(fitted.fingerprint)
+    write_fit(replace(fitted, config=config), folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["dlabel", "ptseries"])
+def test_regional_values_open_in_workbench(fitted, tmp_path, kind):
+    labels = fitted.subject.labels[::-1]
+    if kind == "dlabel":
+        path = write_dlabel(tmp_path / "a.dlabel.nii", range(len(labels) + 1), labels, surface(LEFT, range(len(labels) + 1)))
+        folder = cifti_fit(fitted, tmp_path, parcellation=str(path))
+    else:
+        path = write_ptseries(tmp_path / "a.ptseries.nii", np.zeros((3, len(labels))), labels)
+        folder = cifti_fit(fitted, tmp_path, timeseries=[str(path)])
+    regional = read_tsv(folder.file("regional.tsv"))
+    image = nib.load(folder.file("regional.pscalar.nii"))
+    maps, parcels = (image.header.get_axis(k) for k in (0, 1))
+    assert list(parcels.name) == [row["region"] for row in regional]
+    for name, values in zip(maps.name, np.asarray(image.dataobj), strict=True):
+        np.testing.assert_allclose(values, [float(row[name]) for row in regional], rtol=1e-6)
+    assert list(maps.name) == list(regional[0])[2:]
+    assert folder.file("regional.dscalar.nii").exists() == (kind == "dlabel")
+    if kind == "dlabel":
+        dense = nib.load(folder.file("regional.dscalar.nii"))
+        assert list(dense.header.get_axis(1).vertex) == list(range(1, len(labels) + 1))
+        np.testing.assert_array_equal(np.asarray(dense.dataobj), np.asarray(image.dataobj)[:, ::-1])
+
+
+def test_a_parcellation_of_other_names_is_told_before_work(subject, fitted, tmp_path):
+    path = write_dlabel(tmp_path / "a.dlabel.nii", [1, 2], ("L_a", "L_b"), surface(LEFT, [0, 1]))
+    config = replace(fitted.config, data=replace(fitted.config.data, parcellation=str(path)))
+    with pytest.warns(InputNote, match=r"(?s)No CIFTI files will be written.*are not those of the other inputs"):
+        assert output_space(subject, config) is None
+    folder = cifti_fit(fitted, tmp_path, parcellation=str(path))
+    assert not list(folder.path.glob("*.nii"))
+
+
+@pytest.mark.parametrize(
+    ("there", "stays"),
+    [
+        (None, False),
+        ({"Name": "x", "GeneratedBy": [{"Name": "mfmfit", "Version": "0.0.1"}]}, False),
+        ({"Name": "x", "GeneratedBy": [{"Name": "XCP-D"}]}, True),
+        ({"Name": "raw data"}, True),
+    ],
+)
+def test_the_output_folder_is_described(fitted, tmp_path, there, stays):
+    path = tmp_path / "out/dataset_description.json"
+    if there is not None:
+        path.parent.mkdir()
+        path.write_text(json.dumps(there))
+    cifti_fit(fitted, tmp_path)
+    found = json.loads(path.read_text())
+    if stays:
+        assert found == there
+    else:
+        assert (found["DatasetType"], found["GeneratedBy"]) == ("derivative", [{"Name": "mfmfit", "Version": mfm.__version__}])
 
 
 def test_a_finished_fit_is_not_repeated(subject, config, capsys):

@@ -72,10 +72,32 @@ def test_filter_by_its_poles_is_the_transfer_function():
     assert torch.allclose(power.real, transfer(1j * w, S_E).abs() ** 2, rtol=1e-10)
 
 
-def test_closed_form_of_the_frequency_integral():
-    nodes, weights = exact._quadrature(400)
-    w, S_E = torch.tensor(nodes), float(designed_point(draws(1)).S_E[0, 0])
-    measure = torch.tensor(weights / np.pi) * transfer(1j * w, S_E).abs() ** 2
-    rate = torch.tensor([[0.4, 3.0, 25.0]], dtype=torch.float64)
+@pytest.mark.parametrize("scan_s", [600.0, 1e6])
+def test_closed_form_of_the_frequency_integral(scan_s):
+    w, measure = (torch.tensor(x) for x in exact._quadrature(scan_s))
+    gain = transfer(1j * w, float(designed_point(draws(1)).S_E[0, 0])).abs() ** 2
+    # From modes that outlast the scan to modes faster than the hemodynamics.
+    rate = torch.tensor([[0.001, 0.02, 0.4, 3.0, 25.0]], dtype=torch.float64)
     integrand = 1 / ((1j * w + rate[0][:, None, None]) * (-1j * w + rate[0][None, :, None]))
-    assert torch.allclose(_pair_kernel(rate)[0], (integrand.real * measure).sum(dim=-1), rtol=1e-9)
+    assert torch.allclose(_pair_kernel(rate, scan_s)[0], (integrand.real * measure * gain).sum(dim=-1), rtol=2e-4)
+
+
+@pytest.mark.parametrize("scan_s", [1.0, 864.0])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_divided_differences_are_those_of_the_transform(scan_s, dtype):
+    rate = torch.tensor([1e-4, 0.01, 0.0100001, 0.3, 2.0, 2.00001, 40.0], dtype=dtype)
+    if dtype.is_complex:
+        rate = rate * np.exp(0.4j)
+    a, b = rate[:, None], rate[None, :]
+    found = resting_filter().divided_difference(a, b, scan_s)
+    # The mean slope between the two, by a quadrature of the derivative.
+    node, weight = np.polynomial.legendre.leggauss(200)
+    # In the logarithm of the rate: it covers decades.
+    path = (a.log()[..., None] + (b / a).log()[..., None] * torch.tensor((node + 1) / 2)).exp().requires_grad_()
+    value = resting_filter().laplace(path, scan_s)
+    (slope,) = torch.autograd.grad(value.sum() if not dtype.is_complex else value.real.sum(), path)
+    slope = slope.conj() if dtype.is_complex else slope
+    apart = a != b
+    reference = (slope * path * torch.tensor(weight) / 2).sum(dim=-1) * (b / a).log() / (a - b)
+    assert torch.allclose(found[apart], reference[apart], rtol=1e-6)
+    assert torch.allclose(found.diagonal(), -slope[..., 0].diagonal(), rtol=1e-6)

@@ -324,7 +324,9 @@ def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, T
 
 def _status(trajectory, check_range: bool) -> Tensor:
     bold, rate_E, S_E, S_I = (x.detach() for x in trajectory)
-    finite = torch.isfinite(bold).all(dim=-1).all(dim=-1)
+    # Extremes, which NaN carries through: a mask of the size of BOLD would be the largest array on a GPU.
+    low, high = bold.flatten(-2).aminmax(dim=-1)
+    finite = torch.isfinite(low) & torch.isfinite(high)
     for average in (rate_E, S_E, S_I):
         finite = finite & torch.isfinite(average).all(dim=-1)
     status = torch.full(finite.shape, SimStatus.OK, dtype=torch.int64, device=finite.device)
@@ -339,4 +341,9 @@ def _nan_where_diverged(trajectory, status: Tensor) -> tuple[Tensor, ...]:
     diverged = status == SimStatus.DIVERGED
     if not diverged.any():
         return tuple(trajectory)
-    return tuple(x.masked_fill(diverged.reshape(diverged.shape + (1,) * (x.ndim - 2)), float("nan")) for x in trajectory)
+    # In place where no gradient forbids it: BOLD is large.
+    masks = (diverged.reshape(diverged.shape + (1,) * (x.ndim - 2)) for x in trajectory)
+    nan = float("nan")
+    return tuple(
+        x.masked_fill(m, nan) if x.requires_grad else x.masked_fill_(m, nan) for x, m in zip(trajectory, masks, strict=True)
+    )

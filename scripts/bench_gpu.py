@@ -171,7 +171,9 @@ def check_paths(bench: Bench, N: int, timing: dict) -> None:
     protocol = mfm.Protocol(0.72, 5, burn_in_s=1.8, warm_up_s=0.6, **timing)
     sc = network(N)
     p = candidates(3, sc, "cpu")
-    runs = {name: mfm.simulate(p, sc, protocol, 2, seed=[1, 2**40, 3], backend=name) for name in ("triton", "numba", "reference")}
+    runs = {
+        name: mfm.simulate(p, sc, protocol, 2, seed=[1, 2**40, 3], backend=name) for name in ("triton", "numba", "reference")
+    }
     for name in ("numba", "reference"):
         a, b = runs["triton"], runs[name]
         bold, rate = (a.bold - b.bold).abs().max().item(), (a.rate_E / b.rate_E - 1).abs().max().item()
@@ -207,7 +209,9 @@ def check_repetition(bench: Bench) -> None:
     for tile in (gpu.Tile(1, 8), gpu.Tile(2, 4), gpu.Tile(4, 4), gpu.Tile(8, 4, max_registers=168)):
         bold = simulate_tile(p, sc, protocol, tile, seed=4)[0]
         difference = ((bold - first.bold).abs().max() / first.bold.std()).item()
-        bench.add("check", what="tile changes nothing", tile=str(asdict(tile)), bold_over_std=difference, passed=difference < 1e-3)
+        bench.add(
+            "check", what="tile changes nothing", tile=str(asdict(tile)), bold_over_std=difference, passed=difference < 1e-3
+        )
 
 
 def check_statistics(bench: Bench) -> None:
@@ -231,8 +235,7 @@ def check_realisations(bench: Bench, R: int = 64) -> None:
         other = mfm.simulate(p, sc, protocol, R, seed=13, backend="numba")
         samples = [(s.rate_E[0].double(), mfm.upper_triangle(mfm.functional_connectivity(s.bold[0]))) for s in (a, b)]
         z = [
-            (x.mean(dim=0) - y.mean(dim=0)) / ((x.var(dim=0) + y.var(dim=0)) / R).sqrt()
-            for x, y in zip(*samples, strict=True)
+            (x.mean(dim=0) - y.mean(dim=0)) / ((x.var(dim=0) + y.var(dim=0)) / R).sqrt() for x, y in zip(*samples, strict=True)
         ]
         cdf = [mfm.fcd_cdf(s.bold[0], protocol.window_frames).mean(dim=0) for s in (a, b, other)]
         ks, by_chance = ((cdf[0] - cdf[1]).abs().max().item(), (cdf[1] - cdf[2]).abs().max().item())
@@ -308,7 +311,15 @@ def tune(bench: Bench) -> None:
             fastest = min(seconds, key=seconds.get)
             best[f"{N} {B}"] = asdict(fastest)
             ns = {tile: s * 1e9 / (B * N * protocol.n_steps) for tile, s in seconds.items()}
-            bench.add("tune", N=N, B=B, best=str(asdict(fastest)), ns=ns[fastest], default=str(asdict(default)), ns_default=ns[default])
+            bench.add(
+                "tune",
+                N=N,
+                B=B,
+                best=str(asdict(fastest)),
+                ns=ns[fastest],
+                default=str(asdict(default)),
+                ns_default=ns[default],
+            )
             print("   ", {f"{t.lanes}/{t.warps}/{t.stages}/{t.max_registers}": round(v, 4) for t, v in ns.items()}, flush=True)
             write_json(bench.out / "tiles.json", best)
 
@@ -389,7 +400,9 @@ def peer(bench: Bench) -> None:
         if bench.has(90):
             p, tile = candidates(B, sc), tuned_tile(bench, 100, B)
             seconds = timed(lambda p=p, t=tile: simulate_tile(p, sc, protocol, t), turns=1)
-            bench.add("peer", B=B, seconds=seconds, simulations_per_s=B / seconds, times_cubnm_a100=B / seconds / CUBNM_PER_SECOND)
+            bench.add(
+                "peer", B=B, seconds=seconds, simulations_per_s=B / seconds, times_cubnm_a100=B / seconds / CUBNM_PER_SECOND
+            )
 
 
 def main() -> None:

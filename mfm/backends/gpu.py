@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -25,6 +27,9 @@ from mfm.protocol import Protocol
 
 #: Most regions that the kernel takes.
 MAX_REGIONS = 512
+
+#: Earlier versions of Triton multiply no narrow matrices, or were never tried.
+OLDEST_TRITON = (3, 7)
 
 # Regions up to which the connectome stays in shared memory.
 _RESIDENT_REGIONS = 128
@@ -82,7 +87,29 @@ def why_not(n_regions: int = 2) -> str | None:
     capability = torch.cuda.get_device_capability()
     if capability < (8, 0):
         return f"the GPU has compute capability {capability[0]}.{capability[1]}; 8.0 (A100, RTX 30) or later is needed"
+    return _triton_obstacle()
+
+
+@cache
+def _triton_obstacle() -> str | None:
+    """What keeps the installed Triton from launching kernels; asked once, for this builds its launcher."""
+    import triton
+
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < OLDEST_TRITON:
+        return (
+            f"triton {triton.__version__}; {OLDEST_TRITON[0]}.{OLDEST_TRITON[1]} or later is needed (it comes with torch 2.13)"
+        )
+    try:
+        triton.runtime.driver.active.get_current_device()
+    except Exception as error:  # of many kinds: the reason is what the user needs
+        reason = str(error).strip().partition("\n")[0]
+        return f"Triton cannot start ({reason}); it needs a C compiler (gcc or clang) and Python's headers, once"
     return None
+
+
+def on(device: torch.device) -> AbstractContextManager:
+    """Kernels launched within go to `device`: Triton takes torch's current GPU, not that of its arguments."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def gpu_device(like: torch.device) -> torch.device:
@@ -151,7 +178,8 @@ def simulate_on_gpu(
         state = _initial_rows(S_E[lanes].to(device).double(), S_I[lanes].to(device).double(), tile.lanes)
         streams = _streams(lane_keys[lanes], realisations[lanes], gain.shape[0], device)
         part = bold[lanes] if home == device else torch.empty((len(of), T, N), dtype=torch.float32, device=device)
-        totals = _run(weights, parameters, gain, streams, state, part, N, protocol, tile)
+        with on(device):
+            totals = _run(weights, parameters, gain, streams, state, part, N, protocol, tile)
         if part.data_ptr() != bold[lanes].data_ptr():
             bold[lanes] = part.to(home)
         n_averaged = protocol.n_steps - protocol.warm_up_steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfm.backends.gpu import free_memory, interpreting
+from mfm.backends.gpu import free_memory, interpreting, on
 from mfm.errors import BackendError
 
 # Windows and region pairs in a tile of products, and regions in a tile of correlations.
@@ -18,7 +18,9 @@ _MEMORY_SHARE = 0.5
 _RUNS = 1024
 
 
-def fcd_cdf_on_device(runs: Tensor, window_frames: int, n_bins: int, step_frames: int, pattern_bytes: int | None = None) -> Tensor:
+def fcd_cdf_on_device(
+    runs: Tensor, window_frames: int, n_bins: int, step_frames: int, pattern_bytes: int | None = None
+) -> Tensor:
     """CDF of the FCD matrix of each run (R, T, N), float64, (R, n_bins); all NaN for a run that has no FCD.
 
     Runs are taken together as far as `pattern_bytes` (default half of the free memory) hold their windows' patterns; where
@@ -41,15 +43,16 @@ def fcd_cdf_on_device(runs: Tensor, window_frames: int, n_bins: int, step_frames
         )
     counts = torch.zeros((R, n_bins), dtype=torch.int32, device=runs.device)
     valid = torch.ones(R, dtype=torch.bool, device=runs.device)
-    for first in range(0, R, max(1, together)):
-        part = slice(first, first + max(1, together))
-        x = runs[part].float().contiguous()
-        for a in range(0, n_windows, block):
-            left, finite = _patterns(x, window_frames, step_frames, a, min(block, n_windows - a))
-            valid[part] &= finite
-            for b in range(a, n_windows, block):
-                right = left if b == a else _patterns(x, window_frames, step_frames, b, min(block, n_windows - b))[0]
-                _count(left, a, right, b, counts[part])
+    with on(runs.device):
+        for first in range(0, R, max(1, together)):
+            part = slice(first, first + max(1, together))
+            x = runs[part].float().contiguous()
+            for a in range(0, n_windows, block):
+                left, finite = _patterns(x, window_frames, step_frames, a, min(block, n_windows - a))
+                valid[part] &= finite
+                for b in range(a, n_windows, block):
+                    right = left if b == a else _patterns(x, window_frames, step_frames, b, min(block, n_windows - b))[0]
+                    _count(left, a, right, b, counts[part])
     cdf = counts.cumsum(dim=1, dtype=torch.float64)
     return (cdf / cdf[:, -1:]).masked_fill(~valid[:, None], float("nan"))
 
@@ -83,7 +86,9 @@ def _patterns(x: Tensor, window: int, step: int, first: int, n_windows: int) -> 
     mean = total / n_pairs
     scaling = torch.stack([mean, (square - total * mean).rsqrt()], dim=-1).float()
     split = torch.empty((2, R, n_windows, _padded(n_pairs)), dtype=torch.float16, device=x.device)
-    split_patterns[(R * n_windows,)](patterns, scaling, split, R * n_windows, n_pairs, _padded(n_pairs), BLOCK=1024, num_warps=4)
+    split_patterns[(R * n_windows,)](
+        patterns, scaling, split, R * n_windows, n_pairs, _padded(n_pairs), BLOCK=1024, num_warps=4
+    )
     return split, torch.isfinite(scaling).all(dim=-1).all(dim=-1)
 
 

@@ -5,17 +5,17 @@ and the odd ones, each padded to `HALF` = a power of two: one Philox call makes 
 and its odd neighbour, and both halves then have the same layout of threads. State stays in registers between the first and the
 last step of a launch; global memory sees BOLD once per TR and the state once per launch.
 
-**Coupling.** The state is e = S_E - S_E*, the deviation from the fixed point, and only e is multiplied by the connectome; what C
-does to S_E* is part of a constant current, computed in float64. Both factors are split into two half-precision numbers
-(value = high + low, 22 bits) and three of the four products go to the tensor cores with float32 sums: the relative error of a
-product is below 2^-21, and e is about a tenth of S_E. Connectomes of more than 128 regions do not fit in shared memory; they are
+**Coupling.** The state is e = S_E - S_E*, the deviation from the fixed point, and only e is multiplied by the connectome; what
+C does to S_E* is part of a constant current, computed in float64. Both factors are split into two half-precision numbers
+(value = high + low, 22 bits) and all four products go to the tensor cores with float32 sums: the relative error of a product
+is below 2^-21, and e is about a tenth of S_E. Connectomes of more than 128 regions do not fit in shared memory; they are
 streamed from the second-level cache at every step.
 
-**What limits it** (one region-step; H200: 132 multiprocessors, 128 lanes, 1.8 GHz; 0.03 ns of the whole chip are 7 cycles of a
-multiprocessor = 900 lane-slots): float32 and integer instructions, about 200 with hemodynamics at every step (Philox 25 of
-them at half rate) = 1.6 to 2 cycles; special functions, 13 at 16 a cycle = 0.8, beside them; tensor cores, 3 x 2 x 128 x 2 flop
-at 4096 a cycle = 0.2; reading C from shared memory, 96 KB per step and tile of 8 or 16 simulations = 0.7 to 1.4. Padding of 68
-regions to 128 doubles all of it. Instruction issue is the limit up to 128 regions, the second-level cache beyond.
+**What should limit it** (counted in machine code for compute capability 9.0, not measured). A row, region or padding, takes
+about 145 instructions of a thread per step, 9 of them special functions, hemodynamics at every step included; 68 regions are
+128 rows. A GPU of 132 multiprocessors, each issuing 128 lanes at 1.75 GHz, would need 0.009 ns per region-step if it issued
+at every cycle. Parameters that do not fit in registers are read again from local memory at every step; nothing is written there.
+Instruction issue is the limit up to 128 regions, the second-level cache beyond.
 """
 
 from __future__ import annotations

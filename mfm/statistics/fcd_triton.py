@@ -10,7 +10,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-
 # Factors are at most 1; scaled, their low parts stay in the normal range of half precision.
 _SCALE, _UNSCALE = tl.constexpr(256.0), tl.constexpr(1.0 / 65536.0)
 
@@ -92,7 +91,7 @@ def window_correlations(
 
 @triton.jit
 def split_patterns(patterns, scaling, split, n_rows, n_pairs, n_padded, BLOCK: tl.constexpr):
-    """Windows as centred vectors of unit length, in high and low parts: ``split`` (2, n_rows, n_padded), zero beyond n_pairs."""
+    """Windows as centred unit vectors, in high and low parts: ``split`` (2, n_rows, n_padded), zero beyond n_pairs."""
     row = tl.program_id(0).to(tl.int64)
     mean = tl.load(scaling + row * 2)
     scale = tl.load(scaling + row * 2 + 1)
@@ -112,7 +111,8 @@ def count_products(
 ):  # fmt: skip
     """Count the products of a tile of left windows and a tile of right ones, of one run, where left comes before right.
 
-    ``left`` (2, left_rows = runs x n_left, n_padded) as `split_patterns` made it, likewise ``right``; ``counts`` (runs, n_bins).
+    ``left`` (2, left_rows = runs x n_left, n_padded) as `split_patterns` made it, likewise ``right``; ``counts``
+    (runs, n_bins).
     """
     run = tl.program_id(0).to(tl.int64)
     i = tl.program_id(1) * TILE + tl.arange(0, TILE)

@@ -142,7 +142,7 @@ def test_launches_cover_the_protocol(substeps, per_frame, warm_up, burn_in, n_fr
 
 
 def test_split_products_are_exact_to_float32():
-    # Three of four partial products and float32 sums: 2^-21 of sum |C e|, against products in float64.
+    # Both factors to 22 bits: 2^-21 of sum |C e|, against products in float64.
     rng = np.random.default_rng(3)
     weights = rng.gamma(0.3, 0.01, (100, 100))
     packed, scale = gpu.packed_connectome(weights, torch.device("cpu"))

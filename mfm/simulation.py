@@ -127,9 +127,9 @@ def simulate(
         parameters, not luck); a sequence gives each its own. Realisation r of a seed is the same noise on every backend, in
         every batch and for every R.
     backend : {"auto", "reference", "numba", "triton"}
-        ``auto`` takes ``reference`` where gradients are asked for, else ``triton`` where torch sees a CUDA GPU (compute
-        capability 8.0 or later; at most 512 regions), else ``numba``. The latter two compute in float32. Results of
-        ``triton`` are on the device of the parameters: parameters on the GPU keep BOLD there, for FC and FCD.
+        ``auto`` takes ``reference`` where gradients are asked for, else ``numba``. ``numba`` and ``triton`` compute in
+        float32. ``triton`` needs a CUDA GPU (compute capability 8.0 or later) and at most 512 regions; its results are on the
+        device of the parameters: parameters on the GPU keep BOLD there, for FC and FCD.
     initial : (S_E, S_I), optional
         Initial state, each broadcastable to (B, R, N); default the fixed point at 3 Hz.
     n_threads : int, optional
@@ -186,21 +186,18 @@ def compute_device(p: FICParameters, backend: str = "auto") -> torch.device:
 
 def _resolve(backend: str, p: FICParameters) -> str:
     """The backend that ``auto`` stands for; a BackendError where the named one cannot do what is asked."""
-    from mfm.backends.gpu import MAX_REGIONS, interpreting, why_not
+    from mfm.backends.gpu import MAX_REGIONS, why_not
 
-    if backend == "auto" and p.requires_grad:
-        return "reference"
-    if backend in ("auto", "triton"):
-        obstacle = why_not(p.n_regions)
-        if backend == "auto":
-            return "numba" if obstacle or interpreting() else "triton"
-        if obstacle:
-            raise BackendError(
-                "The triton backend cannot be used here.",
-                expected=f"a CUDA GPU, torch built for it with triton, and at most {MAX_REGIONS} regions",
-                found=obstacle,
-                fix='backend="numba" computes the same on the processor; "auto" takes what there is',
-            )
+    if backend == "auto":
+        # Not triton: its kernel was never run on a GPU (README, GPU).
+        return "reference" if p.requires_grad else "numba"
+    if backend == "triton" and (obstacle := why_not(p.n_regions)):
+        raise BackendError(
+            "The triton backend cannot be used here.",
+            expected=f"a CUDA GPU, torch built for it with triton, and at most {MAX_REGIONS} regions",
+            found=obstacle,
+            fix='backend="numba" computes the same on the processor',
+        )
     if backend in ("numba", "triton") and p.requires_grad:
         raise BackendError(f"The {backend} backend has no gradients.", fix='backend="reference", or detach the parameters')
     return backend

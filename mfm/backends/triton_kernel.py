@@ -14,8 +14,8 @@ streamed from the second-level cache at every step.
 **What should limit it** (counted in machine code for compute capability 9.0, not measured). A row, region or padding, takes
 about 145 instructions of a thread per step, 9 of them special functions, hemodynamics at every step included; 68 regions are
 128 rows. A GPU of 132 multiprocessors, each issuing 128 lanes at 1.75 GHz, would need 0.009 ns per region-step if it issued
-at every cycle. Parameters that do not fit in registers are read again from local memory at every step; nothing is written there.
-Instruction issue is the limit up to 128 regions, the second-level cache beyond.
+at every cycle. Parameters that do not fit in registers are read again from local memory at every step; nothing is written
+there. Instruction issue is the limit up to 128 regions, the second-level cache beyond.
 """
 
 from __future__ import annotations

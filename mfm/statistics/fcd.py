@@ -83,8 +83,8 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     if N < 3:
         raise InputError("FCD needs at least three regions.", found=f"{N} regions")
     if bold.is_cuda and bold.dtype == torch.float32 and gpu.why_not() is None:
-        cdf = fcd_cdf_on_device(bold.reshape(-1, T, N), window_frames, n_bins, step_frames)
-        return cdf.reshape(*bold.shape[:-2], n_bins)
+        on_device = fcd_cdf_on_device(bold.reshape(-1, T, N), window_frames, n_bins, step_frames)
+        return on_device.reshape(*bold.shape[:-2], n_bins)
     device, bold = bold.device, bold.cpu()
     runs = bold.reshape(-1, T, N).numpy()
     one_run = _cdf_float32 if bold.dtype == torch.float32 else _cdf_float64

@@ -42,17 +42,12 @@ def machine(monkeypatch):
     gpu._triton_obstacle.cache_clear()
 
 
-def test_auto_takes_the_gpu_where_it_can(machine, monkeypatch):
-    from mfm.simulation import _resolve
-
+def test_the_gpu_is_taken_where_it_is_named(machine, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     assert gpu.why_not() is None
-    assert _resolve("auto", candidates()) == "triton"
-    assert _resolve("auto", candidates(gpu.MAX_REGIONS + 1)) == "numba"
-    p = candidates()
-    assert _resolve("auto", mfm.FICParameters(p.w_EE.requires_grad_(), p.w_EI, p.sigma, p.G)) == "reference"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _resolve("auto", candidates()) == "numba"
-    assert compute_device(candidates()) == torch.device("cpu")
+    assert compute_device(candidates(), "triton") == torch.device("cuda", 0)
+    assert compute_device(candidates(), "auto") == torch.device("cpu")
+    assert mfm.simulate(candidates(), network(), PROTOCOL).backend == "numba"
 
 
 def test_neither_import_nor_simulation_on_a_processor_imports_triton():

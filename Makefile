@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow test-kernels check format bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/mfmfit demo
@@ -15,6 +15,11 @@ test: check
 
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not gpu"
+
+# The GPU kernels without a GPU, in Triton's interpreter, and compiled for several GPUs: a download of 200 MB, a minute.
+test-kernels: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[kernels]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -k triton tests/mfm/test_triton.py tests/mfm/test_triton_compiles.py tests/mfm/test_golden.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

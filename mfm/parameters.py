@@ -115,5 +115,10 @@ class FICParameters:
         w_IE = None if self.w_IE is None else self.w_IE[index]
         return FICParameters(self.w_EE[index], self.w_EI[index], self.sigma[index], self.G[index], w_IE)
 
+    def to(self, device) -> FICParameters:
+        """The same candidates on another device, for example ``"cuda"``."""
+        w_IE = None if self.w_IE is None else self.w_IE.to(device)
+        return FICParameters(self.w_EE.to(device), self.w_EI.to(device), self.sigma.to(device), self.G.to(device), w_IE)
+
     def __repr__(self) -> str:
         return f"FICParameters({self.n_candidates} candidates, {self.n_regions} regions)"

@@ -19,7 +19,7 @@ from mfm.feedback import check_same_regions, feedback_weights, resting_state
 from mfm.parameters import FICParameters, as_float_tensor
 from mfm.protocol import Protocol
 
-BACKENDS = ("auto", "reference", "numba")
+BACKENDS = ("auto", "reference", "numba", "triton")
 
 
 class SimStatus(IntEnum):
@@ -61,7 +61,7 @@ class Simulation:
     protocol : Protocol
     seed : int or tuple of B ints
         As given to `simulate`.
-    backend : {"reference", "numba"}
+    backend : {"reference", "numba", "triton"}
         The one that was used.
 
     Examples
@@ -126,8 +126,10 @@ def simulate(
         One seed gives every candidate the same noise (common random numbers: differences between candidates are
         parameters, not luck); a sequence gives each its own. Realisation r of a seed is the same noise on every backend, in
         every batch and for every R.
-    backend : {"auto", "reference", "numba"}
-        ``auto`` takes ``reference`` where gradients are asked for, else ``numba``. ``numba`` computes in float32.
+    backend : {"auto", "reference", "numba", "triton"}
+        ``auto`` takes ``reference`` where gradients are asked for, else ``numba``. ``numba`` and ``triton`` compute in
+        float32. ``triton`` needs a CUDA GPU (compute capability 8.0 or later) and at most 512 regions; its results are on the
+        device of the parameters: parameters on the GPU keep BOLD there, for FC and FCD.
     initial : (S_E, S_I), optional
         Initial state, each broadcastable to (B, R, N); default the fixed point at 3 Hz.
     n_threads : int, optional
@@ -163,19 +165,42 @@ def simulate(
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
     n_repeats = int(n_repeats)
-    if backend == "auto":
-        backend = "reference" if p.requires_grad else "numba"
-    if backend == "numba" and p.requires_grad:
-        raise BackendError("The numba backend has no gradients.", fix='backend="reference", or detach the parameters')
+    backend = _resolve(backend, p)
     keys = _noise_keys(seed, p.n_candidates)
     w_IE = feedback_weights(p, sc)
     S_E, S_I = _initial_state(p, initial, n_repeats)
-    run = _simulate_reference if backend == "reference" else _simulate_numba
+    run = {"reference": _simulate_reference, "numba": _simulate_numba, "triton": _simulate_triton}[backend]
     trajectory = run(p, w_IE, sc, protocol, (S_E, S_I), keys, n_repeats, n_threads or available_cores())
     status = _status(trajectory, check_range=p.w_IE is None)
     bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
     recorded_seed = int(keys[0]) if np.ndim(seed) == 0 else tuple(int(key) for key in keys)
     return Simulation(bold, rate_E, S_E, S_I, status, protocol, recorded_seed, backend)
+
+
+def compute_device(p: FICParameters, backend: str = "auto") -> torch.device:
+    """Where `simulate` computes for `p`: parameters put there keep BOLD, and then FC and FCD, on a GPU that is used."""
+    from mfm.backends.gpu import gpu_device
+
+    return gpu_device(p.w_EE.device) if _resolve(backend, p) == "triton" else p.w_EE.device
+
+
+def _resolve(backend: str, p: FICParameters) -> str:
+    """The backend that ``auto`` stands for; a BackendError where the named one cannot do what is asked."""
+    from mfm.backends.gpu import MAX_REGIONS, why_not
+
+    if backend == "auto":
+        # Not triton: its kernel was never run on a GPU (README, GPU).
+        return "reference" if p.requires_grad else "numba"
+    if backend == "triton" and (obstacle := why_not(p.n_regions)):
+        raise BackendError(
+            "The triton backend cannot be used here.",
+            expected=f"a CUDA GPU, torch built for it with triton, and at most {MAX_REGIONS} regions",
+            found=obstacle,
+            fix='backend="numba" computes the same on the processor',
+        )
+    if backend in ("numba", "triton") and p.requires_grad:
+        raise BackendError(f"The {backend} backend has no gradients.", fix='backend="reference", or detach the parameters')
+    return backend
 
 
 def available_cores() -> int:
@@ -252,6 +277,12 @@ def _simulate_numba(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
     return torch.from_numpy(bold).reshape(B, R, -1, N), *averages
 
 
+def _simulate_triton(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+    from mfm.backends.gpu import simulate_on_gpu
+
+    return simulate_on_gpu(p, w_IE, sc, protocol, initial, keys, n_repeats)
+
+
 def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:
     """One 64-bit noise key per candidate."""
     seeds = np.atleast_1d(np.asarray(seed, dtype=object))
@@ -290,7 +321,9 @@ def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, T
 
 def _status(trajectory, check_range: bool) -> Tensor:
     bold, rate_E, S_E, S_I = (x.detach() for x in trajectory)
-    finite = torch.isfinite(bold).all(dim=-1).all(dim=-1)
+    # Extremes, which NaN carries through: a mask of the size of BOLD would be the largest array on a GPU.
+    low, high = bold.flatten(-2).aminmax(dim=-1)
+    finite = torch.isfinite(low) & torch.isfinite(high)
     for average in (rate_E, S_E, S_I):
         finite = finite & torch.isfinite(average).all(dim=-1)
     status = torch.full(finite.shape, SimStatus.OK, dtype=torch.int64, device=finite.device)
@@ -305,4 +338,9 @@ def _nan_where_diverged(trajectory, status: Tensor) -> tuple[Tensor, ...]:
     diverged = status == SimStatus.DIVERGED
     if not diverged.any():
         return tuple(trajectory)
-    return tuple(x.masked_fill(diverged.reshape(diverged.shape + (1,) * (x.ndim - 2)), float("nan")) for x in trajectory)
+    # In place where no gradient forbids it: BOLD is large.
+    masks = (diverged.reshape(diverged.shape + (1,) * (x.ndim - 2)) for x in trajectory)
+    nan = float("nan")
+    return tuple(
+        x.masked_fill(m, nan) if x.requires_grad else x.masked_fill_(m, nan) for x, m in zip(trajectory, masks, strict=True)
+    )

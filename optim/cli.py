@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--dt", type=float, metavar="SECONDS", help="neural step; default: the valid step nearest to 6 ms")
     simulate.add_argument("--repeats", type=int, default=1, help="noise realisations")
     simulate.add_argument("--seed", type=int, default=0)
-    simulate.add_argument("--backend", default="auto", choices=("auto", "reference", "numba"))
+    simulate.add_argument("--backend", default="auto", choices=("auto", "reference", "numba", "triton"))
     simulate.add_argument("--out", required=True, metavar="FOLDER")
     simulate.set_defaults(run=_simulate)
 

@@ -115,7 +115,7 @@ class ObjectiveConfig:
         Rank correlation of predicted and simulated cost below which the rest of a search is simulated.
     validated : int, optional
         Winners that are simulated on the validation data: those of the lowest predicted cost. Default all.
-    backend : {"auto", "reference", "numba"}
+    backend : {"auto", "reference", "numba", "triton"}
     n_repeats : int
         Noise realisations per candidate in search, validation and test.
     noise : {"shared", "independent"}
@@ -153,7 +153,7 @@ class ObjectiveConfig:
 
     def __post_init__(self):
         _one_of("objective.scheme", self.scheme, SCHEMES)
-        _one_of("objective.backend", self.backend, ("auto", "reference", "numba"))
+        _one_of("objective.backend", self.backend, ("auto", "reference", "numba", "triton"))
         _one_of("objective.noise", self.noise, NOISE)
         _one_of("objective.search", self.search, SEARCHES)
         _one_of("objective.gate", self.gate, GATES)

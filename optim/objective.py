@@ -12,6 +12,7 @@ from torch import Tensor
 import mfm
 from mfm import Cost, FICParameters, Scan, SimStatus
 from mfm.constants import RATE_RANGE_HZ
+from mfm.simulation import compute_device
 
 #: Losses of candidates that cannot be chosen: out of range (plus how far), and never simulated (plus how implausible). Both
 #: lie above the largest possible cost, 2 + 2 + 1.
@@ -140,7 +141,7 @@ class SimulationObjective:
         Of the simulation; TR and frames are the scan's.
     n_repeats : int, default 3
         Noise realisations per candidate, whose FC matrices and FCD distributions are averaged.
-    backend : {"auto", "reference", "numba"}
+    backend : {"auto", "reference", "numba", "triton"}
         As in `mfm.simulate`.
     n_threads : int, optional
         Default: the cores this process may use.
@@ -176,6 +177,8 @@ class SimulationObjective:
         return Evaluation.concatenate([self._evaluate(p[k : k + size], seeds[k : k + size]) for k in starts])
 
     def _evaluate(self, p: FICParameters, seeds: list[int]) -> Evaluation:
+        # On a GPU, BOLD stays where FC and FCD are made of it.
+        p = p.to(compute_device(p, self.backend))
         with torch.no_grad():
             sim = mfm.simulate(
                 p, self.scan.sc, self.protocol, self.n_repeats, seeds, backend=self.backend, n_threads=self.n_threads
@@ -189,18 +192,18 @@ class SimulationObjective:
         cdf = torch.full((B, R, n_bins), float("nan"), dtype=torch.float64)
         if scored.any():
             bold = sim.bold[scored]
-            fc[scored] = mfm.functional_connectivity(bold)
-            cdf[scored] = mfm.fcd_cdf(bold, self.protocol.window_frames, n_bins, self.n_threads)
+            fc[scored.cpu()] = mfm.functional_connectivity(bold).cpu()
+            cdf[scored.cpu()] = mfm.fcd_cdf(bold, self.protocol.window_frames, n_bins, self.n_threads).cpu()
         target = self.scan.target
         each = mfm.cost(fc.reshape(B * R, N, N), cdf.reshape(B * R, n_bins), target)
         mean_fc, mean_cdf = fc.mean(dim=1), cdf.mean(dim=1)
         return Evaluation(
             cost=mfm.cost(mean_fc, mean_cdf, target),
-            within_range=sim.within_range,
-            status=sim.status,
-            rate_E=sim.rate_E,
-            S_E=sim.S_E,
-            S_I=sim.S_I,
+            within_range=sim.within_range.cpu(),
+            status=sim.status.cpu(),
+            rate_E=sim.rate_E.cpu(),
+            S_E=sim.S_E.cpu(),
+            S_I=sim.S_I.cpu(),
             fc=mean_fc,
             fcd_cdf=mean_cdf,
             realisation_cost=Cost(*(getattr(each, term).reshape(B, R) for term in ("corr", "mean_diff", "ks"))),

@@ -8,6 +8,9 @@ from torch import Tensor
 from mfm.errors import InputError
 from mfm.parameters import as_float_tensor
 
+# Runs in one product on a GPU.
+_RUNS_ON_GPU = 32
+
 
 def functional_connectivity(bold) -> Tensor:
     """Pearson correlation of the regions' time series.
@@ -35,8 +38,9 @@ def functional_connectivity(bold) -> Tensor:
     """
     bold = as_bold(bold)
     flat = bold.reshape(-1, *bold.shape[-2:])
-    # Run by run: a batched product rounds differently in batches of different size.
-    fc = torch.stack([_correlation(run.double()) for run in flat])
+    # A fixed number of runs at a time: a batched product rounds differently in batches of different size.
+    at_a_time = _RUNS_ON_GPU if bold.is_cuda else 1
+    fc = torch.cat([_correlation_of(flat[k : k + at_a_time], at_a_time) for k in range(0, len(flat), at_a_time)])
     return fc.reshape(*bold.shape[:-2], bold.shape[-1], bold.shape[-1])
 
 
@@ -107,6 +111,13 @@ def fisher_mean(fc, dim: int = 0) -> Tensor:
     mean = torch.tanh(torch.arctanh(fc.clamp(-largest, largest)).mean(dim=dim))
     exact = (fc.abs() >= largest).all(dim=dim)
     return torch.where(exact, fc.mean(dim=dim).sign(), mean)
+
+
+def _correlation_of(runs: Tensor, at_a_time: int) -> Tensor:
+    """FC of up to `at_a_time` runs, in a batch of exactly that many."""
+    missing = at_a_time - len(runs)
+    padded = torch.cat([runs, runs[-1:].expand(missing, -1, -1)]) if missing else runs
+    return _correlation(padded.double())[: len(runs)]
 
 
 def _correlation(x: Tensor) -> Tensor:

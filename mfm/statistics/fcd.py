@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfm.backends import gpu
 from mfm.errors import InputError
 from mfm.simulation import available_cores
+from mfm.statistics.device import fcd_cdf_on_device
 from mfm.statistics.fc import as_bold
 
 # Windows whose correlations with all others are held at a time, in the float64 path.
@@ -52,7 +54,9 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     float64 input is computed in float64, and its counts are those of `numpy.histogram`. float32 input (what the numba backend
     returns) goes through a compiled kernel in float32, whose CDF differs by less than 1e-5 (at 1200 frames;
     by a count or two in a short run). Memory is one run's
-    windows (10 MB at 1200 frames and 68 regions in float32) per thread, whatever the batch.
+    windows (10 MB at 1200 frames and 68 regions in float32) per thread, whatever the batch. float32 input on a GPU stays
+    there, as does the result: tensor cores on split factors, the same error, as many runs at a time as half of the free memory
+    holds.
 
     Examples
     --------
@@ -60,7 +64,7 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     >>> mfm.fcd_cdf(torch.randn(200, 5), window_frames=50)[-1].item()
     1.0
     """
-    bold = as_bold(bold).detach().cpu()
+    bold = as_bold(bold).detach()
     T, N = bold.shape[-2:]
     if not isinstance(window_frames, int) or window_frames < 3:
         raise InputError("window_frames must be a whole number of at least 3.", found=repr(window_frames))
@@ -78,13 +82,17 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
         )
     if N < 3:
         raise InputError("FCD needs at least three regions.", found=f"{N} regions")
+    if bold.is_cuda and bold.dtype == torch.float32 and gpu.why_not() is None:
+        on_device = fcd_cdf_on_device(bold.reshape(-1, T, N), window_frames, n_bins, step_frames)
+        return on_device.reshape(*bold.shape[:-2], n_bins)
+    device, bold = bold.device, bold.cpu()
     runs = bold.reshape(-1, T, N).numpy()
     one_run = _cdf_float32 if bold.dtype == torch.float32 else _cdf_float64
     cdf = np.empty((len(runs), n_bins))
     with ThreadPoolExecutor(max_workers=n_threads or available_cores()) as pool:
         for k, result in enumerate(pool.map(lambda run: one_run(run, window_frames, n_bins, step_frames), runs)):
             cdf[k] = result
-    return torch.from_numpy(cdf).reshape(*bold.shape[:-2], n_bins)
+    return torch.from_numpy(cdf).reshape(*bold.shape[:-2], n_bins).to(device)
 
 
 def _cdf_float64(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int) -> np.ndarray:

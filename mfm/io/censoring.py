@@ -1,4 +1,4 @@
-"""Whether frames of a run were left out or made up, and whether the global signal was removed."""
+"""Whether frames of a run were left out or made up, whether the global signal was removed, and frequencies filtered."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mfm.io.tables import read_table
 
 _GLOBAL_SIGNAL = re.compile(r"(?<![a-z0-9])(gsr|36p|27p|global[ _-]?signal([ _-]?regression)?)(?![a-z0-9])", re.IGNORECASE)
 _DELETED = re.compile(r"censor|scrub", re.IGNORECASE)
+_FILTER = re.compile(r"band.?pass|low.?pass|freq(uency)?.?band|temporal.?filter|software.?filters", re.IGNORECASE)
 _INTERPOLATED = re.compile(r"interpolated", re.IGNORECASE)
 
 
@@ -87,5 +88,15 @@ def removes_global_signal(path: Path, sidecar: Sidecar) -> str | None:
         if _GLOBAL_SIGNAL.search(key) and value is True:
             return f"{key}: true"
         if any(isinstance(text, str) and _GLOBAL_SIGNAL.search(text.replace("_", " ")) for text in texts):
+            return f"{key}: {value}"
+    return None
+
+
+def filters_frequencies(sidecar: Sidecar) -> str | None:
+    """Where it says that fast fluctuations were filtered out (XCP-D does so by default); None where nothing does."""
+    for key, value in sidecar.values.items():
+        texts = [f"{name}: {inner}" for name, inner in value.items()] if isinstance(value, dict) else [str(value)]
+        said = _FILTER.search(key) or any(_FILTER.search(text) for text in texts if isinstance(value, dict))
+        if said and value and str(value).lower() not in ("false", "none", "no", "n/a"):
             return f"{key}: {value}"
     return None

@@ -13,7 +13,7 @@ from mfm.atlas import Atlas, explain_count
 from mfm.connectome import check_labels
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.bids import read_sidecar
-from mfm.io.censoring import Censoring, find_censoring, removes_global_signal
+from mfm.io.censoring import Censoring, filters_frequencies, find_censoring, removes_global_signal
 from mfm.io.cifti import open_image
 from mfm.io.cleaning import Cleaning, clean
 from mfm.io.containers import check_byte_order, choose_array, read_arrays, read_content
@@ -179,6 +179,11 @@ def load_timeseries(
         _check_censoring(censoring, path, allow_censored)
         if (found := removes_global_signal(path, sidecar)) is not None:
             note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
+            warnings.warn(InputNote(note), stacklevel=2)
+        if (found := filters_frequencies(sidecar)) is not None:
+            note = (
+                f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
+            )
             warnings.warn(InputNote(note), stacklevel=2)
         values = content.values
         confounds: tuple[Path, ...] = ()

@@ -363,7 +363,27 @@ def test_global_signal_regression_is_told(tmp_path, desc, sidecar):
 
 
 @pytest.mark.parametrize(
-    "sidecar", [{"NuisanceParameters": "24P"}, {"GlobalSignalRegression": False}, {"Sources": ["x_gsr.tsv"]}]
+    "sidecar",
+    [
+        {"Freq Band": [0.01, 0.08]},
+        {"SoftwareFilters": {"Bandpass filter": {"Low-pass cutoff (Hz)": 0.08}}},
+        {"LowpassFilter": "0.1 Hz"},
+    ],
+)
+def test_filtered_frequencies_are_told(tmp_path, sidecar):
+    with pytest.warns(InputNote, match="was filtered"):
+        assert "simulated BOLD is not" in load_timeseries(xcpd(tmp_path, sidecar=sidecar)).notes[0]
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [
+        {"NuisanceParameters": "24P"},
+        {"GlobalSignalRegression": False},
+        {"Sources": ["x_gsr.tsv"]},
+        {"BandpassFilter": False},
+        {"SoftwareFilters": "n/a"},
+    ],
 )
 def test_other_cleaning_is_not(tmp_path, sidecar):
     assert load_timeseries(xcpd(tmp_path, sidecar=sidecar)).notes == ()

@@ -215,7 +215,7 @@ def fit_and_write(subject, config):
         return None
     folder.begin(digest)
     progress = Progress(config.optimizer.starts, config.optimizer.generations)
-    result = fit_subject(subject, config, folder.work, progress)
+    result = fit_subject(subject, config, folder.work, progress, progress.note)
     write_fit(result, folder)
     if not result.in_range:
         _say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
@@ -236,6 +236,13 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(total=self._n, unit="generation", file=sys.stderr)
+
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            _say(text)
 
     def __call__(self, row) -> None:
         done = (row.start - 1) * self._n_generations + row.generation

@@ -215,8 +215,8 @@ def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[
     return space, objectives
 
 
-def search_objective(scan: Scan, config: FitConfig) -> Objective:
-    """What scores the candidates of the search."""
+def search_objective(scan: Scan, config: FitConfig, report: Callable[[str], None] | None = None) -> Objective:
+    """What scores the candidates of the search; `report` is told of audits."""
     o = config.objective
     protocol, simulated = o.protocol(scan, "search"), objective_for(scan, "search", config)
     if o.search == "linear":
@@ -225,7 +225,7 @@ def search_objective(scan: Scan, config: FitConfig) -> Objective:
         predicted = surrogate_objective(scan, config)
         if not o.audit_every:
             return predicted
-        return AuditedObjective(predicted, simulated, o.audit_every, o.audit_candidates, o.least_rank)
+        return AuditedObjective(predicted, simulated, o.audit_every, o.audit_candidates, o.least_rank, report)
     return simulated
 
 
@@ -242,6 +242,7 @@ def fit_subject(
     config: FitConfig,
     work: str | Path | None = None,
     progress: Callable[[Generation], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> FitResult:
     """Fit one subject (or group) by simulation.
 
@@ -257,6 +258,8 @@ def fit_subject(
         Folder for checkpoints; an interrupted fit goes on from them, bit-equal.
     progress : callable, optional
         Told of every generation.
+    report : callable, optional
+        Told a line of every audit of a search by a surrogate.
 
     Returns
     -------
@@ -289,7 +292,7 @@ def fit_subject(
     states = [
         run_search(
             space,
-            search_objective(subject.search, config),
+            search_objective(subject.search, config, report),
             config.optimizer,
             config.objective.noise,
             start,

@@ -25,7 +25,7 @@ _LEAST_PROBABILITY = 0.5
 _TERMS = ("corr", "mean_diff", "ks")
 
 # Audits correct predictions within that distance (root mean square over summary features, in standard deviations of the
-# training data), against so many audits of no error. A search's last populations span a tenth of it.
+# training data), against so many audits of no error. Chosen, not tuned.
 _REACH, _PRIOR = 0.25, 0.5
 
 # What leaving the range counts as an error of the FCD term.
@@ -84,7 +84,8 @@ class AuditLog:
     @property
     def rank_correlation(self) -> float:
         """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
-        return _rank_correlation(self.audits)
+        pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.stayed]
+        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
 
     def corrected(self, cost: Cost, place: Tensor) -> Cost:
         """Costs plus what audits nearby were wrong by: their mean, weighted by distance, and drawn to 0 far from any."""
@@ -99,11 +100,6 @@ class AuditLog:
         """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
         found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
         return sum(found) / len(found) if found else 0.0
-
-
-def _rank_correlation(audits: Sequence[Audit]) -> float:
-    pairs = [(audit.predicted, audit.simulated) for audit in audits if audit.stayed]
-    return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
 
 
 @dataclass(frozen=True, eq=False)

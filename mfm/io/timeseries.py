@@ -181,9 +181,7 @@ def load_timeseries(
             note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
             warnings.warn(InputNote(note), stacklevel=2)
         if (found := filters_frequencies(sidecar)) is not None:
-            note = (
-                f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
-            )
+            note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
             warnings.warn(InputNote(note), stacklevel=2)
         values = content.values
         confounds: tuple[Path, ...] = ()

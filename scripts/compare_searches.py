@@ -16,6 +16,7 @@ from pathlib import Path
 from mfm.io import load_subject
 from optim.cli import fit_and_write
 from optim.configuration import compose
+from optim.locate import locate
 from optim.outputs import FitFolder
 
 _CMAES = ("optimizer=cmaes", "optimizer.population=60", "optimizer.generations=80")
@@ -37,7 +38,7 @@ def fitted(search: str, args) -> FitFolder:
     """The finished fit of one search, made if need be."""
     regional = "model.regional=" + str(not args.maps_only).lower()
     quiet = ("output.figures=false", f"output.folder={Path(args.out) / search}", regional)
-    config = compose([*SEARCHES[search], *args.settings, *quiet])
+    config = locate(compose([*SEARCHES[search], *args.settings, *quiet])).config
     subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     fit_and_write(subject, config)
     return FitFolder(config)

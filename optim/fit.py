@@ -341,7 +341,7 @@ def fit_subject(
         simulated = rescored
         if map_fit is not choice:
             simulated = objectives["search"].evaluate(map_fit.parameters, stage_keys(subject, config, "rescore"))
-        prediction = _prediction_record(predicted, simulated, map_fit, audits, config)
+        prediction = _prediction_record(predicted, simulated, map_fit, audits)
     keys = stage_keys(subject, config, "test", 1 + _CEILING_REPEATS)
     repeated = objectives["test"].evaluate(winner[[0] * len(keys)], keys)
     test = repeated[[0]]
@@ -376,7 +376,10 @@ def fit_subject(
 def _shortlist(
     winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig, audits: list[AuditLog]
 ) -> tuple[np.ndarray, Evaluation]:
-    """The winners of the lowest predicted cost, corrected by all audits, and what is predicted of them, the best first."""
+    """The winners of the lowest predicted cost, corrected by all audits, and what is predicted of them, the best first.
+
+    All of them where audits found that predictions fail.
+    """
     winners = np.unique(winners, axis=0)
     candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
     log = AuditLog()
@@ -384,16 +387,16 @@ def _shortlist(
         log.places += one.places
         log.errors += one.errors
     predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, log)
-    order = predicted.loss.argsort(stable=True)[: config.objective.validated].tolist()
+    kept = None if any(one.given_up for one in audits) else config.objective.validated
+    order = predicted.loss.argsort(stable=True)[:kept].tolist()
     return winners[order], predicted[order]
 
 
 def _prediction_record(
-    predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: list[AuditLog], config: FitConfig
+    predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: list[AuditLog]
 ) -> PredictionRecord:
     """`predicted` of all validated winners; `simulated` of the chosen one."""
     log = AuditLog(audits=[audit for one in audits for audit in one.audits])
-    scored = sum(one.simulated for one in audits)
     terms = {term: float(getattr(predicted.cost, term)[chosen.index]) for term in ("corr", "mean_diff", "ks", "total")}
     return PredictionRecord(
         **terms,
@@ -402,7 +405,7 @@ def _prediction_record(
         rank_correlation=log.rank_correlation,
         offset=log.offset(len(log.audits)),
         given_up=any(one.given_up for one in audits),
-        simulated=scored,
+        simulated=sum(one.simulated for one in audits),
         audits=tuple(log.audits),
     )
 

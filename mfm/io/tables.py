@@ -109,7 +109,7 @@ def _split(text: str) -> list[list[str]]:
     if delimiter is None:
         rows = [[cell.strip('"') for cell in line.split()] for line in lines]
         # R's write.table leaves the corner above the row names out.
-        if len(rows) > 1 and len(rows[0]) == len(rows[1]) - 1 and not any(_is_number(cell) for cell in rows[0]):
+        if len(rows) > 1 and len(rows[0]) == len(rows[1]) - 1 and not any(is_number(cell) for cell in rows[0]):
             rows[0].insert(0, "")
         return rows
     return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
@@ -119,9 +119,9 @@ def _numbers_and_names(rows: list[list[str]], path: Path) -> Table:
     # A header is a row of names throughout (but for the corner): one odd cell among numbers is an error, not a name.
     # In two columns one name could be that odd cell: there the corner must not be a number either.
     names = rows[0][1:] if len(rows[0]) > 2 else [cell for cell in rows[0] if cell]
-    has_header = bool(names) and not any(_is_number(cell) for cell in names)
+    has_header = bool(names) and not any(is_number(cell) for cell in names)
     body = rows[1:] if has_header else rows
-    has_row_names = len(body) > 0 and len(body[0]) > 1 and not any(_is_number(row[0]) for row in body)
+    has_row_names = len(body) > 0 and len(body[0]) > 1 and not any(is_number(row[0]) for row in body)
     cells = [row[1:] for row in body] if has_row_names else body
     try:
         values = np.array([[np.nan if cell.lower() in _MISSING else float(cell) for cell in row] for row in cells])
@@ -145,7 +145,8 @@ def _counts_columns(row: np.ndarray) -> bool:
     return any(np.array_equal(row, np.arange(len(row)) + first) for first in (0, 1))
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number, or stands for a missing one."""
     if cell.lower() in _MISSING:
         return True
     try:

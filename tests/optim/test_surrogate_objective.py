@@ -167,6 +167,16 @@ def test_a_fit_tells_prediction_and_simulation_side_by_side(subject, by_surrogat
     assert len(folder.file("audit.tsv").read_text().splitlines()) == 1 + len(found.audits)
 
 
+def test_a_surrogate_that_was_given_up_does_not_choose_the_winners(subject, by_surrogate):
+    # Twelve audits of one population are enough to judge by, and ranks that are not perfect are not enough.
+    strict = replace(by_surrogate.objective, least_rank=1.0, audit_every=1, audit_candidates=12, validated=1)
+    result = fit_subject(
+        subject, replace(by_surrogate, objective=strict, optimizer=replace(by_surrogate.optimizer, population=20))
+    )
+    assert result.prediction.given_up
+    assert next(score for score in result.stages if score.stage == "validation").candidates > 1
+
+
 def test_an_interrupted_search_goes_on_with_its_audits(subject, by_surrogate, tmp_path):
     whole = fit_subject(subject, by_surrogate)
 

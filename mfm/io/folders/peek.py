@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from mfm.io.folders.tree import TreeFile
+from mfm.io.tables import is_number
 
 _CHUNK = 1 << 16
-_MISSING = {"", "n/a", "na", "nan"}
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def _table(path: Path) -> Peek:
     if not head:
         return Peek(flaw=Flaw("the table has no rows", "copy or compute it again"))
     first, second = _cells(head[0]), _cells(head[-1])
-    has_header = not any(_is_number(cell) for cell in (first[1:] or first))
-    has_row_names = len(second) > 1 and not _is_number(second[0])
+    has_header = not any(is_number(cell) for cell in (first[1:] or first))
+    has_row_names = len(second) > 1 and not is_number(second[0])
     shape = (n_lines - has_header, len(second) - has_row_names)
     if has_header == has_row_names:  # names on both sides are those of a matrix
         return Peek(shape, None)
@@ -126,16 +126,6 @@ def _cells(line: str) -> list[str]:
     if delimiter is None:
         return [cell.strip('"') for cell in line.split()]
     return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter))]
-
-
-def _is_number(cell: str) -> bool:
-    if cell.lower() in _MISSING:
-        return True
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 
 import mfm
-from mfm import Cost, FICParameters, Scan
+from mfm import FICParameters, Scan
 from mfm.basin import displaced_both_ways
-from mfm.feedback import resting_state
 from optim.objective import Evaluation
 
 # Candidates whose sampled BOLD is held at a time.
@@ -64,7 +63,7 @@ class LinearObjective:
         """Score B candidates; of several seeds the first is used, for all."""
         key = (seed if isinstance(seed, int) else seed[0]) % 2**63
         sc, target = self.scan.sc, self.scan.target
-        B, N, K = p.n_candidates, p.n_regions, len(target.fcd_cdf)
+        B, K = p.n_candidates, len(target.fcd_cdf)
         with torch.no_grad():
             lin = mfm.linear_response(p, sc, self.protocol)
             # Unstable candidates run too, from nearby: where they end tells the search how far they are.
@@ -78,15 +77,4 @@ class LinearObjective:
                 sampled = mfm.fcd_cdf(bold, self.protocol.window_frames, K, self.n_threads, self.window_step)
                 cdf[index] = sampled.mean(dim=1)
         cost = mfm.cost(fc, cdf, target)
-        rest = resting_state(p.w_EI)
-        return Evaluation(
-            cost=cost,
-            within_range=returns & torch.isfinite(cost.total),
-            status=torch.zeros((B, 1), dtype=torch.int64),
-            rate_E=rate_E,
-            S_E=torch.full((B, 1, N), rest.S_E, dtype=torch.float64),
-            S_I=rest.S_I[:, None],
-            fc=fc,
-            fcd_cdf=cdf,
-            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks"))),
-        )
+        return Evaluation.predicted(p, cost, returns, rate_E, fc, cdf)

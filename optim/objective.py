@@ -12,6 +12,7 @@ from torch import Tensor
 import mfm
 from mfm import Cost, FICParameters, Scan, SimStatus
 from mfm.constants import RATE_RANGE_HZ
+from mfm.feedback import resting_state
 from mfm.simulation import compute_device
 
 #: Losses of candidates that cannot be chosen: out of range (plus how far), and never simulated (plus how implausible). Both
@@ -86,6 +87,28 @@ class Evaluation:
             return value[index]
 
         return Evaluation(**{f.name: pick(getattr(self, f.name)) for f in fields(self)})
+
+    @classmethod
+    def predicted(
+        cls, p: FICParameters, cost: Cost, within_range: Tensor, rate_E: Tensor, fc: Tensor, fcd_cdf: Tensor
+    ) -> Evaluation:
+        """Of candidates that were not simulated: gating variables are those of the 3 Hz state, and nothing diverged.
+
+        `within_range` counts where the cost is finite; `rate_E` is (B, R, N).
+        """
+        rest = resting_state(p.w_EI)
+        B, N = p.w_EI.shape
+        return cls(
+            cost=cost,
+            within_range=within_range & torch.isfinite(cost.total),
+            status=torch.zeros((B, 1), dtype=torch.int64),
+            rate_E=rate_E,
+            S_E=torch.full((B, 1, N), rest.S_E, dtype=torch.float64),
+            S_I=rest.S_I[:, None],
+            fc=fc,
+            fcd_cdf=fcd_cdf,
+            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks"))),
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:

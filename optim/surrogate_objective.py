@@ -14,7 +14,6 @@ import mfm
 from mfm import Cost, FICParameters, Scan
 from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputNote
-from mfm.feedback import resting_state
 from optim.config import GATES
 from optim.objective import Evaluation, SimulationObjective
 from surrogate.bundle import Surrogate, attenuated
@@ -172,23 +171,11 @@ class SurrogateObjective:
         cost = attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
         if log is not None:
             cost = log.corrected(cost, found.place)
-        rest = resting_state(p.w_EI)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
         rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
-        evaluation = Evaluation(
-            cost=cost,
-            within_range=within & torch.isfinite(cost.total),
-            status=torch.zeros((B, 1), dtype=torch.int64),
-            rate_E=rate[:, None],
-            S_E=torch.full((B, 1, N), rest.S_E, dtype=torch.float64),
-            S_I=rest.S_I[:, None],
-            fc=fc,
-            fcd_cdf=cdf,
-            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in _TERMS)),
-        )
-        return evaluation, found.place
+        return Evaluation.predicted(p, cost, within, rate[:, None], fc, cdf), found.place
 
 
 @dataclass(eq=False)

@@ -28,6 +28,7 @@ DESIKAN_VARIANTS: dict[str, tuple[str, ...]] = {
     "DK68": tuple(f"{side}-{name}" for side in ("lh", "rh") for name in _DK),
     "DK70": tuple(f"{side}-{name}" for side in ("lh", "rh") for name in _DK_CALLOSUM),
     "DK70-unknown": tuple(f"{side}-{name}" for side in ("lh", "rh") for name in ("unknown", *_DK)),
+    "DK71": ("unknown", *(f"{side}-{name}" for side in ("lh", "rh") for name in _DK_CALLOSUM)),
     "DK72": tuple(f"{side}-{name}" for side in ("lh", "rh") for name in ("unknown", *_DK_CALLOSUM)),
     "DK82": (
         *(f"lh-{name}" for name in _DK),
@@ -38,6 +39,7 @@ DESIKAN_VARIANTS: dict[str, tuple[str, ...]] = {
 _WHAT = {
     "DK70": "a row for the corpus callosum in each hemisphere",
     "DK70-unknown": "a row for 'unknown' at the start of each hemisphere",
+    "DK71": "one row for 'unknown' and one for the corpus callosum in each hemisphere (ENIGMA's values on fsaverage5)",
     "DK72": "rows for 'unknown' and the corpus callosum in each hemisphere (HCP and CBIG extraction)",
     "DK82": "14 subcortical rows between the hemispheres",
 }
@@ -158,7 +160,7 @@ class Atlas:
 
     @classmethod
     def desikan(cls, variant: str = "DK68") -> Atlas:
-        """The Desikan-Killiany atlas in the rows that a tool exports: DK68, DK70, DK70-unknown, DK72 or DK82."""
+        """The Desikan-Killiany atlas in the rows that a tool exports: DK68, DK70, DK70-unknown, DK71, DK72 or DK82."""
         if variant not in DESIKAN_VARIANTS:
             raise InputError(f"Unknown list of regions {variant!r}.", expected=" | ".join(DESIKAN_VARIANTS))
         return cls(DESIKAN_VARIANTS[variant])

@@ -18,7 +18,7 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
 
     Parameters
     ----------
-    source : path or {"DK68", "DK70", "DK70-unknown", "DK72", "DK82"}
+    source : path or {"DK68", "DK70", "DK70-unknown", "DK71", "DK72", "DK82"}
         A file with one name a line; one csv row (ENIGMA); a table with a column ``label``, ``name`` or ``region`` (atlas tsv of
         BIDS, look-up tables of micapipe); or a FreeSurfer colour table (index, name, colour). Or a list that is built in: the
         rows of the Desikan-Killiany atlas as tools export them (`mfm.Atlas.desikan`).

@@ -63,6 +63,7 @@ def test_joins_find_every_region_whatever_the_order_and_spelling(order, one, oth
         ("DK68", 68, []),
         ("DK70", 70, [3, 38]),
         ("DK70-unknown", 70, [0, 35]),
+        ("DK71", 71, [0, 4, 39]),
         ("DK72", 72, [0, 4, 36, 40]),
         ("DK82", 82, [*range(34, 48)]),
     ],
@@ -85,7 +86,7 @@ def test_an_unknown_variant_lists_those_there_are():
         Atlas.desikan("DK84")
 
 
-@pytest.mark.parametrize("variant", ["DK70", "DK72", "DK82"])
+@pytest.mark.parametrize("variant", ["DK70", "DK71", "DK72", "DK82"])
 def test_rows_that_are_no_cortex_drop_out_with_a_note(variant):
     names = DESIKAN_VARIANTS[variant]
     with pytest.warns(
@@ -228,6 +229,7 @@ def test_shared_regions_stay_where_cortex_is_missing_or_nothing_is():
     ("found", "rows", "fix"),
     [
         (70, "rows 4, 39, counted from 1), or with a row for 'unknown'.*rows 1, 36", "DK70 or DK70-unknown"),
+        (71, "ENIGMA.*rows 1, 5, 40", "DK71"),
         (72, "rows 1, 5, 37, 41", "DK72"),
         (82, "rows 35 to 48", "DK82"),
     ],

@@ -215,7 +215,7 @@ def test_cubnm_is_scaled_to_its_mean(tmp_path):
 # Rows that are no cortex, and rows without names
 
 
-@pytest.mark.parametrize("variant", ["DK70", "DK70-unknown", "DK72", "DK82"])
+@pytest.mark.parametrize("variant", ["DK70", "DK70-unknown", "DK71", "DK72", "DK82"])
 def test_variants_of_desikan_are_brought_to_68_regions(tmp_path, variant):
     names = DESIKAN_VARIANTS[variant]
     where = [names.index(name) for name in DK68]
@@ -231,6 +231,7 @@ def test_variants_of_desikan_are_brought_to_68_regions(tmp_path, variant):
 
 @pytest.mark.parametrize(("n_rows", "message"), [
     (70, r"rows 4, 39.*rows 1, 36.*labels=DK70 or DK70-unknown"),
+    (71, r"ENIGMA.*rows 1, 5, 40.*labels=DK71"),
     (72, r"'unknown' and the corpus callosum.*rows 1, 5, 37, 41.*labels=DK72 \(data\.sc_file\.labels\)"),
     (82, r"14 subcortical rows between the hemispheres.*rows 35 to 48.*labels=DK82"),
     (90, r"another parcellation, or subcortical rows.*labels=FILE"),

@@ -71,7 +71,7 @@ def test_a_table_without_that_map_lists_what_it_has(tmp_path):
 
 @pytest.mark.parametrize(("n_values", "message"), [
     (70, r"rows 4, 39.*rows 1, 36.*fix: leave those rows out"), (72, "rows 1, 5, 37, 41"), (82, "rows 35 to 48"),
-    (71, "maps of another parcellation"),
+    (71, "ENIGMA.*rows 1, 5, 40"), (69, "maps of another parcellation"),
 ])  # fmt: skip
 def test_rows_without_names_are_explained(tmp_path, n_values, message):
     path = table(tmp_path / "map.csv", [np.arange(float(n_values))])

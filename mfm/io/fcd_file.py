@@ -21,7 +21,7 @@ def read_fcd_cdf(path: str | Path, n_windows: int | None = None) -> np.ndarray:
     ----------
     path : path
     n_windows : int, optional
-        Sliding windows of the scan, against whose pairs cumulative counts are checked.
+        Sliding windows of the scan, against whose pairs cumulative counts are checked. A normalised CDF does not tell them.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from dataclasses import replace
 
@@ -835,6 +836,31 @@ def test_orders_of_networks_are_not_mixed(shared):
         InputError, match=r"(?s)not those of the other inputs.*17Networks_LH.*found: 100 names schaefer100-7n-000"
     ):
         load_subject(files, 0.72, labels=shared / "data/schaefer100-17n/regions.txt")
+
+
+def test_an_fc_in_another_order_than_the_connectome_is_told(tmp_path):
+    rng = np.random.default_rng(3)
+    weights = np.exp(3 + rng.normal(size=(40, 40)))
+    weights += weights.T
+    np.savetxt(tmp_path / "sc.csv", weights * (1 - np.eye(40)), delimiter=",")
+    bold = np.linalg.solve(np.eye(40) - weights / weights.sum(1).max() / 1.05, rng.normal(size=(40, 900))).T
+    shuffled = rng.permutation(40)
+    for name, order in (("right", np.arange(40)), ("wrong", shuffled)):
+        np.save(tmp_path / f"{name}.npy", bold[:, order])
+    right, wrong = (
+        load_subject(DataFiles(name, str(tmp_path / "sc.csv"), timeseries=[str(tmp_path / f"{name}.npy")]), 0.72)
+        for name in ("right", "wrong")
+    )
+    assert not [note for note in right.notes if "hardly" in note]
+    assert [note for note in wrong.notes if re.search(r"FC hardly follows the connectome.*one order\?.*sc_file\.labels=FILE", note)]
+
+
+@pytest.mark.parametrize("connectome_of", ["schaefer100-7n/sub-100206", "schaefer100-17n/group-train"])
+def test_a_connectome_in_the_order_of_other_networks_is_told(shared, connectome_of):
+    run = shared / "data/schaefer100-7n/sub-100206/task-rest_run-1_timeseries.tsv"
+    files = DataFiles("100206", str(shared / "data" / connectome_of / "SC.csv"), sc_transform="log1p", timeseries=[str(run)])
+    told = any("hardly follows" in note for note in load_subject(files, 0.72).notes)
+    assert told == ("17n" in connectome_of)
 
 
 def test_a_region_constant_in_one_half_is_named():

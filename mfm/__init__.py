@@ -27,6 +27,7 @@ _HOMES = {
     "fcd_cdf": "mfm.statistics",
     "kolmogorov_smirnov": "mfm.statistics",
     "Target": "mfm.statistics",
+    "attenuated": "mfm.statistics",
     "RegionalMaps": "mfm.maps",
     "Bounds": "mfm.maps",
     "Plausibility": "mfm.maps",

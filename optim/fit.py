@@ -220,7 +220,7 @@ def search_objective(scan: Scan, config: FitConfig, report: Callable[[str], None
     o = config.objective
     protocol, simulated = o.protocol(scan, "search"), objective_for(scan, "search", config)
     if o.search == "linear":
-        return LinearObjective(scan, protocol, n_threads=o.n_threads)
+        return LinearObjective(scan, protocol, n_repeats=o.n_repeats, n_threads=o.n_threads)
     if o.search == "surrogate":
         predicted = surrogate_objective(scan, config)
         if not o.audit_every:
@@ -435,12 +435,13 @@ def _free_regions(
     chosen: _Choice, space: SearchSpace, objective: SimulationObjective, subject: SubjectData, config: FitConfig, work
 ) -> tuple[_Choice, tuple[PenaltyPoint, ...]]:
     """The best on validation of the map fit and the regional fits along the penalty path; and that path."""
-    protocol = config.objective.protocol(subject.search, "search")
+    o = config.objective
+    protocol = o.protocol(subject.search, "search")
     key = stage_keys(subject, config, "search")[0]
     path = penalty_path(
         SmoothCost(subject.search, protocol, seed=key % 2**63),
         space,
-        LinearObjective(subject.search, protocol, n_threads=config.objective.n_threads),
+        LinearObjective(subject.search, protocol, n_repeats=o.n_repeats, n_threads=o.n_threads),
         chosen.u,
         key,
         checkpoint=None if work is None else Path(work) / "regional.pkl",

@@ -38,6 +38,8 @@ class LinearObjective:
         In standard deviations of S_E; 0 leaves only linear stability.
     window_step : int, default 5
         Frames from one FCD window to the next.
+    n_repeats : int, optional
+        Realisations whose mean FC the predicted cost is meant for (`mfm.attenuated`); default: infinitely many.
     n_threads : int, optional
 
     Examples
@@ -57,6 +59,7 @@ class LinearObjective:
     n_samples: int = 3
     margin: float = 10.0
     window_step: int = 5
+    n_repeats: int | None = None
     n_threads: int | None = None
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
@@ -77,4 +80,6 @@ class LinearObjective:
                 sampled = mfm.fcd_cdf(bold, self.protocol.window_frames, K, self.n_threads, self.window_step)
                 cdf[index] = sampled.mean(dim=1)
         cost = mfm.cost(fc, cdf, target)
+        if self.n_repeats is not None:
+            cost = mfm.attenuated(cost, fc, lin.fc_sampling_variance, self.n_repeats)
         return Evaluation.predicted(p, cost, returns, rate_E, fc, cdf)

@@ -16,7 +16,7 @@ from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputNote
 from optim.config import GATES
 from optim.objective import Evaluation, SimulationObjective
-from surrogate.bundle import Surrogate, attenuated
+from surrogate.bundle import Surrogate
 
 # Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
@@ -168,7 +168,7 @@ class SurrogateObjective:
             within = within & mfm.within_range(found.rate_E)
         fc = found.fc.double().masked_fill(~within[:, None, None], float("nan"))
         cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
-        cost = attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
+        cost = mfm.attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
         if log is not None:
             cost = log.corrected(cost, found.place)
         B, N = p.w_EE.shape

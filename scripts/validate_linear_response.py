@@ -217,9 +217,10 @@ def rank_case(case: Case, args) -> None:
     _, chosen, simulated = simulated_summaries(case, args, run_candidates)
     within = mfm.within_range(torch.from_numpy(simulated["rate_E"])).all(dim=1).numpy()
     p = as_parameters({name: value[within] for name, value in chosen.items()})
-    evaluation = LinearObjective(case.scan, case.protocol, n_samples=args.samples, window_step=WINDOW_STEP).evaluate(
-        p, args.seed
+    objective = LinearObjective(
+        case.scan, case.protocol, n_samples=args.samples, window_step=WINDOW_STEP, n_repeats=simulated["fc"].shape[1]
     )
+    evaluation = objective.evaluate(p, args.seed)
     fc, halves = simulated["fc"][within].astype(float), simulated["cdf_halves"][within].astype(float)
     R, N, target = fc.shape[1], case.scan.sc.n_regions, case.scan.target
 

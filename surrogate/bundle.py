@@ -236,32 +236,6 @@ class Surrogate:
         return write_json(folder / CARD, card)
 
 
-def attenuated(cost: mfm.Cost, fc: Tensor, variance: Tensor, n_repeats: int) -> mfm.Cost:
-    """The cost that the mean FC of `n_repeats` scans will have: sampling noise lowers its correlation with any target.
-
-    Parameters
-    ----------
-    cost : Cost
-        Of the expected FC, (B,).
-    fc : tensor, (B, N, N)
-    variance : tensor, (B,)
-        ``fc_sampling_variance``.
-    n_repeats : int
-
-    Examples
-    --------
-    >>> import mfm, torch
-    >>> from surrogate.bundle import attenuated
-    >>> fc = torch.tensor([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]])
-    >>> cost = mfm.Cost(torch.tensor([0.5]), torch.tensor([0.0]), torch.tensor([0.1]))
-    >>> round(float(attenuated(cost, fc, torch.tensor([0.04]), 1).corr), 3)
-    0.646
-    """
-    spread = mfm.upper_triangle(fc).var(dim=1)
-    share = (spread / (spread + variance.to(spread) / n_repeats)).sqrt()
-    return mfm.Cost(1 - (1 - cost.corr) * share, cost.mean_diff, cost.ks)
-
-
 def measured(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
     """The quantities of an envelope, each with its smallest and largest value."""
     strength = sc.weights.sum(axis=1).mean()

@@ -17,7 +17,7 @@ import mfm
 from mfm import Target
 from mfm.constants import RATE_RANGE_HZ
 from mfm.io import write_tsv
-from surrogate.bundle import Surrogate, attenuated
+from surrogate.bundle import Surrogate
 from surrogate.calibration import expected_calibration_error
 from surrogate.corpus.store import Corpus
 from surrogate.data import Group, load_groups
@@ -274,7 +274,7 @@ def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
 
 def _cost(x: Statistics, index: Tensor, goal: Target) -> mfm.Cost:
     fc = _square(x.fc[index])
-    return attenuated(mfm.cost(fc, x.fcd_cdf[index], goal), fc, x.variance[index], 1)
+    return mfm.attenuated(mfm.cost(fc, x.fcd_cdf[index], goal), fc, x.variance[index], 1)
 
 
 def _square(upper: Tensor) -> Tensor:

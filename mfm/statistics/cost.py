@@ -189,6 +189,37 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
     return Cost(1 - r, (mean_simulated - empirical.mean()).abs(), kolmogorov_smirnov(cdf, target.fcd_cdf))
 
 
+def attenuated(cost: Cost, fc: Tensor, variance: Tensor, n_repeats: int) -> Cost:
+    """The cost that the mean FC of `n_repeats` scans will have: sampling noise lowers its correlation with any target.
+
+    Parameters
+    ----------
+    cost : Cost
+        Of the expected FC, (B,).
+    fc : tensor, (B, N, N)
+        The expected FC.
+    variance : tensor, (B,)
+        `LinearResponse.fc_sampling_variance`: of a correlation, from one scan to the next.
+    n_repeats : int
+
+    Returns
+    -------
+    Cost
+        Its ``corr`` is ``1 - r sqrt(v / (v + variance / n_repeats))``, v the variance of FC over pairs of regions.
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> fc = torch.tensor([[[1.0, 0.2, 0.4], [0.2, 1.0, 0.6], [0.4, 0.6, 1.0]]])
+    >>> cost = mfm.Cost(torch.tensor([0.5]), torch.tensor([0.0]), torch.tensor([0.1]))
+    >>> round(float(mfm.attenuated(cost, fc, torch.tensor([0.04]), 1).corr), 3)
+    0.646
+    """
+    spread = upper_triangle(fc).var(dim=1)
+    share = (spread / (spread + variance.to(spread) / n_repeats)).sqrt()
+    return Cost(1 - (1 - cost.corr) * share, cost.mean_diff, cost.ks)
+
+
 def kolmogorov_smirnov(cdf, other) -> Tensor:
     """Kolmogorov-Smirnov distance: the largest distance of CDFs on the same bins.
 

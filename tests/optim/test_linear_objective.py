@@ -31,6 +31,19 @@ def test_terms_are_those_of_the_theory(subject, candidates):
     assert float(e.cost.total[k]) == pytest.approx(float(expected.total), abs=1e-9)
 
 
+def test_few_scans_lower_the_correlation_with_the_target(subject, candidates):
+    expected, few, many = (
+        LinearObjective(subject.search, PROTOCOL, n_repeats=n).evaluate(candidates, 3) for n in (None, 2, 10**9)
+    )
+    inside = expected.within_range
+    lin = mfm.linear_response(candidates, subject.search.sc, PROTOCOL)
+    spread = mfm.upper_triangle(lin.fc).var(dim=1)
+    share = (spread / (spread + lin.fc_sampling_variance / 2)).sqrt()
+    torch.testing.assert_close((1 - few.cost.corr)[inside], ((1 - expected.cost.corr) * share)[inside])
+    torch.testing.assert_close(many.cost.corr[inside], expected.cost.corr[inside], atol=1e-6, rtol=0)
+    assert torch.equal(few.cost.ks[inside], expected.cost.ks[inside])
+
+
 @pytest.mark.parametrize("margin", [10.0, 40.0])
 def test_the_gate_keeps_out_what_does_not_return(subject, candidates, margin):
     e = LinearObjective(subject.search, PROTOCOL, margin=margin).evaluate(candidates, 3)

@@ -17,6 +17,8 @@ class TrainConfig:
     ----------
     corpus : str
         Folder of a corpus (``mfmfit corpus``).
+    more_corpora : list of str
+        Further ones, such as one that a surrogate trained on the first has searched.
     folder : str
         Where checkpoints, logs and the trained surrogate go; the same command goes on where an interrupted one stopped.
     network : NetworkConfig
@@ -44,6 +46,7 @@ class TrainConfig:
     """
 
     corpus: str = "corpus"
+    more_corpora: list[str] = field(default_factory=list)
     folder: str = "surrogate-fic"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     start: str | None = None

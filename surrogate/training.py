@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.warnings import PossibleUserWarning
 
 import mfm
-from mfm.errors import MfmfitError, OutputError
+from mfm.errors import InputError, MfmfitError, OutputError
 from mfm.io import write_json
 from surrogate.bundle import Surrogate, load_pretrained, measured
 from surrogate.calibration import Calibration, fit_calibration
@@ -65,10 +65,11 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
     """
     say = progress or (lambda line: None)
     folder = Path(config.folder)
-    corpus = Corpus(config.corpus)
+    corpora = [Corpus(name) for name in (config.corpus, *config.more_corpora)]
     start = load_pretrained(config.start) if config.start is not None else None
-    _begin(folder, config, corpus)
-    train_groups, validation = (_loaded(corpus, split, say) for split in ("train", "validation"))
+    _begin(folder, config, corpora)
+    of_train, of_validation = (_loaded(corpora, split, say) for split in ("train", "validation"))
+    train_groups, validation = ([group for _, group in found] for found in (of_train, of_validation))
     lightning.seed_everything(config.seed, verbose=False)
     module = SurrogateModule(
         start.config if start is not None else config.network, config.learning_rate, config.weight_decay, config.epochs
@@ -93,9 +94,9 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
         module.network.eval().cpu(),
         start.config if start is not None else config.network,
         Calibration(),
-        _envelope(train_groups, corpus, start),
+        _envelope(of_train, start),
         train_groups[0].shard.scheme,
-        _made_from(corpus, train_groups, config),
+        _made_from(corpora, train_groups, config),
     )
     surrogate = replace(surrogate, calibration=calibrated(surrogate, validation))
     surrogate.save(folder)
@@ -113,11 +114,11 @@ def calibrated(surrogate: Surrogate, groups: list[Group]) -> Calibration:
     return fit_calibration(torch.cat(logits), torch.cat(shares))
 
 
-def _begin(folder: Path, config: TrainConfig, corpus: Corpus) -> None:
+def _begin(folder: Path, config: TrainConfig, corpora: list[Corpus]) -> None:
     settings = config.as_dict()
-    for name in ("folder", "corpus", "devices", "accelerator", "patience"):
+    for name in ("folder", "corpus", "more_corpora", "devices", "accelerator", "patience"):
         del settings[name]
-    settings["corpus_manifest_sha256"] = file_digest(corpus.folder / "manifest.json")
+    settings["corpus_manifest_sha256"] = _manifests(corpora)
     path = folder / _SETTINGS
     if path.is_file():
         if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(settings)):
@@ -128,6 +129,10 @@ def _begin(folder: Path, config: TrainConfig, corpus: Corpus) -> None:
             )
         return
     write_json(path, settings)
+
+
+def _manifests(corpora: list[Corpus]) -> list[str]:
+    return [file_digest(corpus.folder / "manifest.json") for corpus in corpora]
 
 
 def _check_finite(trainer: lightning.Trainer, folder: Path) -> None:
@@ -141,12 +146,24 @@ def _check_finite(trainer: lightning.Trainer, folder: Path) -> None:
         )
 
 
-def _loaded(corpus: Corpus, split: str, say: Callable[[str], None]) -> list[Group]:
+def _loaded(corpora: list[Corpus], split: str, say: Callable[[str], None]) -> list[tuple[Corpus, Group]]:
+    """The groups of a split, each with its corpus; only the first corpus must have that split."""
+
     def progress(done: int, n: int) -> None:
         if done % 20 == 0 or done == n:
             say(f"features of {split} shards: {done}/{n}")
 
-    return load_groups(corpus, split, progress)
+    with_split = [corpus for corpus in corpora if corpus is corpora[0] or corpus.split(split)]
+    found = [(corpus, group) for corpus in with_split for group in load_groups(corpus, split, progress)]
+    schemes = sorted({group.shard.scheme for _, group in found})
+    if len(schemes) > 1:
+        raise InputError(
+            "The corpora were simulated with different integration schemes.",
+            found=", ".join(schemes),
+            cause="Euler steps of 6 ms shift firing rates: their simulations are another model's",
+            fix="train on corpora of one scheme",
+        )
+    return found
 
 
 class _Lines(Callback):
@@ -186,10 +203,10 @@ def _trainer(config: TrainConfig, folder: Path, best: ModelCheckpoint, say: Call
     )
 
 
-def _envelope(groups: list[Group], corpus: Corpus, start: Surrogate | None) -> dict[str, tuple[float, float]]:
+def _envelope(found_in: list[tuple[Corpus, Group]], start: Surrogate | None) -> dict[str, tuple[float, float]]:
     """The smallest and largest of every quantity in training, and in that of the surrogate it started from."""
     found: dict[str, tuple[float, float]] = dict(start.envelope) if start is not None else {}
-    for group in groups:
+    for corpus, group in found_in:
         sc = corpus.connectome(group.shard.connectome)
         values = measured(group.parameters, sc, group.shard.protocol)
         if group.labels.stayed.any():
@@ -201,12 +218,12 @@ def _envelope(groups: list[Group], corpus: Corpus, start: Surrogate | None) -> d
     return found
 
 
-def _made_from(corpus: Corpus, groups: list[Group], config: TrainConfig) -> dict:
+def _made_from(corpora: list[Corpus], groups: list[Group], config: TrainConfig) -> dict:
     shards = [group.shard for group in groups]
     return {
         "sc": "symmetric or not; log or log1p of streamline counts, zero diagonal, maximum 0.02",
         "corpus": {
-            "manifest_sha256": file_digest(corpus.folder / "manifest.json"),
+            "manifest_sha256": _manifests(corpora),
             "simulations": sum(shard.simulations for shard in shards),
             "connectomes": len({shard.connectome for shard in shards}),
             "real_connectomes": sorted({shard.connectome for shard in shards if shard.kind == "real"}),

@@ -271,8 +271,9 @@ def _unlike_connectome(scan: Scan) -> tuple[str, ...]:
     if not r < _LEAST_AGREEMENT:
         return ()
     return (
-        f"FC hardly follows the connectome (Spearman r = {r:.2f} over pairs of regions; recordings have 0.15 to 0.5): are their "
-        "regions in one order? Give files with region names, or name the rows of those without (data.sc_file.labels=FILE, atlas.labels=FILE).",
+        f"FC hardly follows the connectome (Spearman r = {r:.2f} over pairs of regions; recordings have 0.15 to 0.5): are "
+        "their regions in one order? Give files with region names, or name the rows of those without "
+        "(data.sc_file.labels=FILE, atlas.labels=FILE).",
     )
 
 

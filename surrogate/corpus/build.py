@@ -15,6 +15,7 @@ from mfm import Bounds, FICParameters, Protocol
 from mfm.errors import OutputError
 from mfm.io import write_json, write_npy
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
+from surrogate.bundle import Surrogate, load_pretrained
 from surrogate.corpus.config import CorpusConfig
 from surrogate.corpus.connectomes import CorpusConnectome, corpus_connectomes, smooth_maps
 from surrogate.corpus.sampling import MapSpace, draw_sets
@@ -80,23 +81,24 @@ def build_corpus(config: CorpusConfig, progress: Callable[[ShardRow, int], None]
     """
     folder = Path(config.folder)
     connectomes = corpus_connectomes(config)
-    _begin(folder, config, connectomes)
+    surrogate = load_pretrained(config.surrogate) if config.surrogate is not None else None
+    _begin(folder, config, connectomes, surrogate)
     index = folder / "index.tsv"
     done = {row.shard: row for row in (read_rows(index, ShardRow) if index.is_file() else [])}
     # A shard whose file was deleted is made again.
     done = {number: row for number, row in done.items() if (folder / row.file).is_file()}
     for number in range(config.n_shards):
         if number not in done:
-            done[number] = _make_shard(number, config, connectomes, folder)
+            done[number] = _make_shard(number, config, connectomes, folder, surrogate)
             write_rows(index, [done[k] for k in sorted(done)], ShardRow)
             if progress is not None:
                 progress(done[number], config.n_shards)
     return Corpus(folder)
 
 
-def _begin(folder: Path, config: CorpusConfig, connectomes: list[CorpusConnectome]) -> None:
+def _begin(folder: Path, config: CorpusConfig, connectomes: list[CorpusConnectome], surrogate: Surrogate | None) -> None:
     """The manifest and the connectomes; an OutputError where those of another corpus are there."""
-    inputs = {c.name: c.digest for c in connectomes}
+    inputs = {c.name: c.digest for c in connectomes} | ({} if surrogate is None else {"surrogate": surrogate.digest})
     manifest = {
         "schema": SCHEMA,
         "mfmfit": mfm.__version__,
@@ -123,7 +125,9 @@ def _begin(folder: Path, config: CorpusConfig, connectomes: list[CorpusConnectom
     write_json(folder / "manifest.json", manifest)
 
 
-def _make_shard(number: int, config: CorpusConfig, connectomes: list[CorpusConnectome], folder: Path) -> ShardRow:
+def _make_shard(
+    number: int, config: CorpusConfig, connectomes: list[CorpusConnectome], folder: Path, surrogate: Surrogate | None
+) -> ShardRow:
     began = time.perf_counter()
     n_rounds, position = divmod(number, len(connectomes))
     connectome = connectomes[position]
@@ -136,7 +140,7 @@ def _make_shard(number: int, config: CorpusConfig, connectomes: list[CorpusConne
     maps = connectome.maps[:_MAPS] if own else smooth_maps(connectome.weights.astype(np.float64), _MAPS, rng)
     space = MapSpace(maps, Bounds())
     repeats, rows = config.repeats(connectome.split), config.rows(connectome.split)
-    drawn = draw_sets(rows, space, connectome.connectome, protocol, source, connectome.fc, rng)
+    drawn = draw_sets(rows, space, connectome.connectome, protocol, source, connectome.fc, rng, surrogate, connectome.fcd_cdf)
     p = FICParameters(*(getattr(drawn, name).float().double() for name in ("w_EE", "w_EI", "sigma", "G")))
     seeds = rng.integers(0, 2**63, size=rows, dtype=np.uint64)
     records = np.empty(rows, shard_dtype(connectome.n_regions, repeats))

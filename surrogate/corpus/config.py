@@ -8,7 +8,7 @@ from typing import Any
 from mfm.errors import ConfigError
 from mfm.protocol import FCD_WINDOW_S
 
-SOURCES = ("prior", "search")
+SOURCES = ("prior", "search", "surrogate")
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,9 @@ class ConnectomesConfig:
     ----------
     table : str, optional
         A table (tsv) of real connectomes, with the columns ``name``, ``sc`` (file), ``transform`` (log, log1p or none) and
-        ``split`` (train, validation or test); optional: ``maps`` (files, separated by commas) and ``fc`` (a file with the FC
-        that searches on this connectome are fitted to). Relative paths start at the table's folder; ``n/a`` is nothing.
+        ``split`` (train, validation or test); optional: ``maps`` (files, separated by commas), ``fc`` and ``fcd_cdf`` (files
+        with what searches on this connectome are fitted to; an FCD also serves connectomes that have none). Relative paths
+        start at the table's folder; ``n/a`` is nothing.
     n_perturbed : int
         Variants of the table's training connectomes: edges rescaled and removed, regions left out, merged and split.
     n_generated : int
@@ -67,9 +68,12 @@ class CorpusConfig:
     train_repeats, validation_repeats, test_repeats : int
         Realisations of a parameter set, 1 or an even number: many single realisations teach more than few averages, but are
         too noisy to judge by.
-    sources : list of {"prior", "search"}
+    sources : list of {"prior", "search", "surrogate"}
         Where the parameter sets of successive shards come from: drawn over the bounds, or visited by CMA-ES fitting the
-        theory's FC. Either way they are spread over the stability margin, its far side included.
+        theory's FC; either way they are spread over the stability margin, its far side included. Or those that CMA-ES ends at
+        when it fits FC and FCD by a surrogate, whose errors it finds.
+    surrogate : str, optional
+        That surrogate: a folder, or the name of a shipped one.
     tr_s : list of float
         Repetition times, drawn at random.
     scan_s : [low, usual, high]
@@ -100,6 +104,7 @@ class CorpusConfig:
     validation_repeats: int = 4
     test_repeats: int = 8
     sources: list[str] = field(default_factory=lambda: ["search", "search", "prior"])
+    surrogate: str | None = None
     tr_s: list[float] = field(default_factory=lambda: [0.72, 0.735, 0.8, 1.0, 1.4, 2.0, 2.2, 2.5])
     scan_s: list[float] = field(default_factory=lambda: [300.0, 600.0, 1800.0])
     burn_in_s: float = 48.0
@@ -123,6 +128,12 @@ class CorpusConfig:
                 )
         if not self.sources or not set(self.sources) <= set(SOURCES):
             raise ConfigError("sources has an unknown value.", expected=" | ".join(SOURCES), found=str(self.sources))
+        if ("surrogate" in self.sources) != (self.surrogate is not None):
+            raise ConfigError(
+                "The source 'surrogate' and the surrogate that it searches by go together.",
+                found=f"sources={self.sources}, surrogate={self.surrogate}",
+                fix="surrogate=fic sources=[surrogate], or neither",
+            )
         if not self.tr_s or not all(0 < tr <= 20 for tr in self.tr_s):
             raise ConfigError("tr_s is not a list of repetition times in seconds.", found=str(self.tr_s))
         shortest = 2 * FCD_WINDOW_S + max(self.tr_s)
@@ -144,8 +155,8 @@ class CorpusConfig:
     def deciding(self) -> dict[str, Any]:
         """The settings that decide what a shard holds."""
         settings = asdict(self)
-        for name in ("folder", "n_shards", "n_threads"):
-            del settings[name]
         # Files count by their digests.
+        for name in ("folder", "n_shards", "n_threads", "surrogate"):
+            del settings[name]
         del settings["connectomes"]["table"]
         return settings

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 import mfm
 from mfm.errors import InputError, MissingInputError
-from mfm.io import load_connectome, read_map, read_matrix
+from mfm.io import load_connectome, read_fcd_cdf, read_map, read_matrix
 from surrogate.corpus.config import ConnectomesConfig, CorpusConfig
 
 SPLITS = ("train", "validation", "test")
 _COLUMNS = ("name", "sc", "transform", "split")
-_OPTIONAL = ("maps", "fc")
+_OPTIONAL = ("maps", "fc", "fcd_cdf")
 
 # Largest weight, as `mfm.load_connectome` scales it.
 _SCALE_MAX = 0.02
@@ -37,6 +37,8 @@ class CorpusConnectome:
         Maps that come with it; M may be 0.
     fc : array, (N, N), optional
         What searches on it are fitted to.
+    fcd_cdf : array, (K,), optional
+        What searches by a surrogate are fitted to beside it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class CorpusConnectome:
     weights: np.ndarray
     maps: np.ndarray
     fc: np.ndarray | None = None
+    fcd_cdf: np.ndarray | None = None
 
     @property
     def n_regions(self) -> int:
@@ -57,7 +60,7 @@ class CorpusConnectome:
     @property
     def digest(self) -> str:
         """sha256 of all its numbers."""
-        parts = [self.weights, self.maps] + ([] if self.fc is None else [self.fc])
+        parts = [self.weights, self.maps, *(part for part in (self.fc, self.fcd_cdf) if part is not None)]
         return hashlib.sha256(b"".join(np.ascontiguousarray(part, "<f8").tobytes() for part in parts)).hexdigest()
 
 
@@ -82,6 +85,9 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
         generated(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k)) for k in range(c.n_generated)
     ]
     order = _stream(config.seed, 3).permutation(len(found))
+    recorded = [connectome.fcd_cdf for connectome in parents if connectome.fcd_cdf is not None]
+    if recorded:  # an FCD distribution is of any number of regions
+        found = [c if c.fcd_cdf is not None else replace(c, fcd_cdf=recorded[k % len(recorded)]) for k, c in enumerate(found)]
     return [found[k] for k in order]
 
 
@@ -125,8 +131,9 @@ def _read_row(row: dict[str, str], table: Path, line: int) -> CorpusConnectome:
         fc = np.asarray(read_matrix(file(name), "FC")[0])
         if fc.shape != sc.weights.shape:
             raise InputError(f"{file(name)} has other regions than {file(cells['sc'])}.", found=f"{fc.shape}")
+    cdf = read_fcd_cdf(file(name)) if (name := _given(cells.get("fcd_cdf"))) else None
     weights = sc.weights.astype(np.float32)
-    return CorpusConnectome(cells["name"], "real", cells["split"], weights, values.reshape(-1, sc.n_regions), fc)
+    return CorpusConnectome(cells["name"], "real", cells["split"], weights, values.reshape(-1, sc.n_regions), fc, cdf)
 
 
 def _given(cell: str | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +12,10 @@ import torch
 import mfm
 from mfm import Bounds, FICParameters, Protocol
 from mfm.maps import REGIONAL_PARAMETERS
+from surrogate.features import GLOBAL_FEATURES
+
+if TYPE_CHECKING:
+    from surrogate.bundle import Surrogate
 
 # Inner edges of the stability margin (largest real part of the Jacobian's eigenvalues, per second) and of the predicted mean
 # FC, and the share of a shard's sets between each two: most where fits end, some beyond the boundary.
@@ -23,6 +29,14 @@ _POOL = 6
 
 _POPULATION, _GENERATIONS = 24, 25
 _UNSTABLE_LOSS = 5.0
+
+# Generations at the end of a surrogate's search that are kept, of so many: there its errors are what it has found.
+_LAST, _GENERATIONS_BY_SURROGATE = 45, 90
+_OUTSIDE_LOSS = 2.0
+
+# Of 256 random sets, those whose FCD a search by surrogate may be given where it has no other:
+# people's FCD asks for slow dynamics.
+_SLOWEST = 8
 _SMALLEST_ABSCISSA = 1e-3
 
 
@@ -85,8 +99,10 @@ def draw_sets(
     source: str,
     fc: np.ndarray | None,
     rng: np.random.Generator,
+    surrogate: Surrogate | None = None,
+    fcd_cdf: np.ndarray | None = None,
 ) -> FICParameters:
-    """`n` parameter sets from a source (see `CorpusConfig`), spread over the stability margin.
+    """`n` parameter sets from a source (see `CorpusConfig`), those of the first two spread over the stability margin.
 
     Parameters
     ----------
@@ -94,15 +110,27 @@ def draw_sets(
     space : MapSpace
     sc : Connectome
     protocol : Protocol
-    source : {"prior", "search"}
+    source : {"prior", "search", "surrogate"}
     fc : array, (N, N), optional
         What a search is fitted to; default is the FC of hidden sets on the same connectome.
     rng : numpy.random.Generator
+    surrogate : Surrogate, optional
+        That the source ``surrogate`` searches by.
+    fcd_cdf : array, (K,), optional
+        What it is fitted to beside FC; default is the FCD of one of the slowest of random sets.
     """
+    if source == "surrogate" and surrogate is not None:
+        goal = _surrogate_target(space, sc, protocol, fc, fcd_cdf, surrogate, rng)
+        visited = _search(
+            space, lambda u: _surrogate_loss(space, u, sc, protocol, goal, surrogate), rng, _GENERATIONS_BY_SURROGATE
+        )
+        last = visited[-_LAST * _POPULATION :]
+        return space.parameters(last[rng.choice(len(last), size=n, replace=n > len(last))])
     if source == "prior":
         u = space.draw(_POOL * n, rng)
     else:
-        visited = _search(space, sc, protocol, _search_target(space, sc, protocol, fc, rng), rng)
+        target = _search_target(space, sc, protocol, fc, rng)
+        visited = _search(space, lambda u: _loss(space, u, sc, protocol, target), rng)
         around = visited[-8 * _POPULATION :]
         step = rng.uniform(0.02, 0.2, (n, 1)) * rng.normal(size=(n, space.n_dimensions))
         cloud = around[rng.integers(len(around), size=n)] + step
@@ -153,26 +181,56 @@ def _search_target(space: MapSpace, sc, protocol, fc: np.ndarray | None, rng) ->
     return mixed - mixed.mean() + float(np.exp(rng.uniform(np.log(0.08), np.log(0.7)))), margin
 
 
-def _search(space: MapSpace, sc, protocol, target: tuple[torch.Tensor, float], rng: np.random.Generator) -> np.ndarray:
-    """All that CMA-ES visits when it fits the theory's FC and stability margin, in order."""
+def _surrogate_target(space: MapSpace, sc, protocol, fc, fcd_cdf, surrogate: Surrogate, rng) -> mfm.Target:
+    """FC as for a search by theory, and an FCD."""
+    edges, _ = _search_target(space, sc, protocol, fc, rng)
+    matrix = torch.eye(sc.n_regions, dtype=torch.float64)
+    above = torch.triu_indices(sc.n_regions, sc.n_regions, 1)
+    matrix[above[0], above[1]] = matrix[above[1], above[0]] = edges.double().clamp(-0.99, 0.99)
+    if fcd_cdf is not None:
+        return mfm.Target(matrix, torch.as_tensor(fcd_cdf))
+    u = space.draw(256, rng)
+    found = surrogate.predict_unchecked(space.parameters(u, space.deviation(len(u), rng)), sc, protocol)
+    slowest = found.place[:, GLOBAL_FEATURES.index("log_slow_time")].nan_to_num(nan=-torch.inf).argsort(descending=True)
+    return mfm.Target(matrix, found.fcd_cdf[slowest[int(rng.integers(_SLOWEST))]])
+
+
+def _surrogate_loss(space: MapSpace, u: np.ndarray, sc, protocol, target: mfm.Target, surrogate: Surrogate) -> np.ndarray:
+    """The cost that the surrogate predicts; sets that will not stay within range lie behind all others."""
+    p = space.parameters(u)
+    found = surrogate.predict_unchecked(p, sc, protocol, n_bins=len(target.fcd_cdf))
+    total = mfm.attenuated(mfm.cost(found.fc, found.fcd_cdf, target), found.fc, found.fc_sampling_variance, 3).total
+    leaving = found.p_within_range < 0.5
+    total = torch.where(leaving, _OUTSIDE_LOSS + 1 - found.p_within_range, total)
+    if not found.stable.all():  # how far from stable: a search must find its way back
+        unstable = torch.nonzero(~found.stable)[:, 0]
+        total[unstable] += 0.1 * mfm.linear_response(p[unstable], sc, protocol).abscissa.clamp(min=0)
+    return total.numpy() + np.maximum(np.abs(u[:, -1] - 0.5) - 0.5, 0)
+
+
+def _search(
+    space: MapSpace, loss: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, generations: int = _GENERATIONS
+) -> np.ndarray:
+    """All that CMA-ES visits, in order."""
     import cma
 
     initial = space.draw(64, rng)
-    start = initial[_loss(space, initial, sc, protocol, target).argmin()]
+    start = initial[loss(initial).argmin()]
     options = {"popsize": _POPULATION, "seed": np.nan, "randn": lambda *size: rng.standard_normal(size), "verbose": -9}
     options |= {"verb_log": 0, "verb_disp": 0}
     strategy = cma.CMAEvolutionStrategy(start, 0.2, options)
     visited = []
-    for _ in range(_GENERATIONS):
+    for _ in range(generations):
         u = np.array(strategy.ask())
         visited.append(u)
-        strategy.tell(list(u), _loss(space, u, sc, protocol, target).tolist())
+        strategy.tell(list(u), loss(u).tolist())
         if strategy.stop():
             break
     return np.concatenate(visited)
 
 
 def _loss(space: MapSpace, u: np.ndarray, sc, protocol, target: tuple[torch.Tensor, float]) -> np.ndarray:
+    """How far the theory's FC and stability margin are from the target's."""
     fc, margin = target
     with torch.no_grad():
         lin = mfm.linear_response(space.parameters(u), sc, protocol)

@@ -852,7 +852,9 @@ def test_an_fc_in_another_order_than_the_connectome_is_told(tmp_path):
         for name in ("right", "wrong")
     )
     assert not [note for note in right.notes if "hardly" in note]
-    assert [note for note in wrong.notes if re.search(r"FC hardly follows the connectome.*one order\?.*sc_file\.labels=FILE", note)]
+    assert [
+        note for note in wrong.notes if re.search(r"FC hardly follows the connectome.*one order\?.*sc_file\.labels=FILE", note)
+    ]
 
 
 @pytest.mark.parametrize("connectome_of", ["schaefer100-7n/sub-100206", "schaefer100-17n/group-train"])

@@ -10,6 +10,8 @@ import torch
 import mfm
 from mfm.errors import InputError, InputNote, MissingInputError, OutputError
 from surrogate import NetworkConfig, TrainConfig, load_pretrained, train, untrained
+from surrogate.corpus.build import build_corpus
+from surrogate.corpus.config import ConnectomesConfig, CorpusConfig
 from surrogate.evaluation import evaluate, summary_table, write_accuracies
 
 
@@ -81,6 +83,28 @@ def test_finetuning_starts_from_a_surrogate_and_keeps_its_size(surrogate, config
     )
     assert tuned.config == config.network
     assert validation_losses(tmp_path)[0] < 1.1 * min(validation_losses(config.folder))
+
+
+def test_several_corpora_are_trained_on_together(surrogate, config, tmp_path, corpus):
+    settings = corpus.manifest["settings"]
+    more = CorpusConfig(
+        **{name: value for name, value in settings.items() if name not in ("connectomes", "sources", "seed")},
+        folder=str(tmp_path / "searched"),
+        connectomes=ConnectomesConfig(n_generated=1, regions=[8, 10], held_out=0.0),
+        n_shards=1,
+        sources=["surrogate"],
+        surrogate=config.folder,
+        seed=2,
+    )
+    searched = build_corpus(more)
+    assert searched.manifest["inputs_sha256"]["surrogate"] == surrogate.digest
+    both = train(replace(config, folder=str(tmp_path / "both"), more_corpora=[more.folder], epochs=1))
+    made_from = both.card["corpus"]
+    assert made_from["simulations"] == surrogate.card["corpus"]["simulations"] + searched.simulations
+    assert len(made_from["manifest_sha256"]) == 2
+    other = build_corpus(replace(more, folder=str(tmp_path / "euler"), scheme="euler", sources=["prior"], surrogate=None))
+    with pytest.raises(InputError, match=r"(?s)different integration schemes.*found: euler, exponential"):
+        train(replace(config, folder=str(tmp_path / "mixed"), more_corpora=[str(other.folder)], epochs=1))
 
 
 def test_a_checkpoint_holds_plain_types(surrogate, config):

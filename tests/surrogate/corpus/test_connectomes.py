@@ -80,5 +80,8 @@ def test_settings_are_checked():
         ConnectomesConfig(n_generated=0)
     with pytest.raises(ConfigError, match="1 or an even number"):
         CorpusConfig(test_repeats=3)
+    for half in ({"sources": ["surrogate"]}, {"surrogate": "fic"}):
+        with pytest.raises(ConfigError, match=r"(?s)go together.*fix: surrogate=fic sources=\[surrogate\]"):
+            CorpusConfig(**half)
     with pytest.raises(ConfigError, match="two windows of FCD"):
         CorpusConfig(scan_s=[60.0, 300.0, 600.0])

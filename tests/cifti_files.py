@@ -75,6 +75,13 @@ def write_dtseries(path, values, axis=None, step=0.72, unit="SECOND"):
     return write(path, values, SeriesAxis(0, step, len(values), unit), axis or grayordinates())
 
 
+def parcels(names):
+    return ParcelsAxis.from_brain_models([(name, all_vertices()[[k]]) for k, name in enumerate(names)])
+
+
 def write_ptseries(path, values, names, step=0.72):
-    brain_models = [(name, all_vertices()[[k]]) for k, name in enumerate(names)]
-    return write(path, values, SeriesAxis(0, step, len(values), "SECOND"), ParcelsAxis.from_brain_models(brain_models))
+    return write(path, values, SeriesAxis(0, step, len(values), "SECOND"), parcels(names))
+
+
+def write_pconn(path, values, names):
+    return write(path, values, parcels(names), parcels(names))

@@ -1,4 +1,4 @@
-"""Time series of CIFTI and GIFTI files: parcellated, or dense and averaged over the regions of a dense label file."""
+"""Time series of CIFTI and GIFTI files, parcellated, or dense and averaged over the regions of a label file; CIFTI matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mfm.connectome import check_labels
 from mfm.errors import ConfigError, InputError
-from mfm.io.cifti import READ_ERRORS, open_image, parcellate, read_parcellation, unreadable
+from mfm.io.cifti import READ_ERRORS, open_cifti, open_image, parcellate, read_parcellation, unreadable
 
 # More columns than any parcellation has regions: those of a surface.
 _MANY = 5000
@@ -46,6 +46,33 @@ def read_cifti_series(
         return values, check_labels(list(space.name), len(space), f"the time series {path}"), tr_s
     regions = read_parcellation(_required(parcellation, path))
     return parcellate(image.dataobj, space, regions, str(path)), regions.names, tr_s
+
+
+def read_cifti_matrix(path: Path, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The matrix (N, N) in a ``.pconn.nii``, as XCP-D writes FC, and the names of its regions.
+
+    Raises
+    ------
+    InputError
+        If the file is not CIFTI-2, damaged, or its axes are not the same parcels.
+    """
+    from nibabel.cifti2 import ParcelsAxis
+
+    image = open_cifti(path, what)
+    axes = [image.header.get_axis(k) for k in range(image.ndim)]
+    if len(axes) != 2 or not all(isinstance(axis, ParcelsAxis) for axis in axes) or list(axes[0].name) != list(axes[1].name):
+        raise InputError(
+            f"The {what} {path} is no matrix of regions by regions.",
+            expected="a .pconn.nii: the same parcels twice",
+            found=" x ".join(f"{type(axis).__name__.removesuffix('Axis')} ({len(axis)})" for axis in axes),
+            cause="a dense matrix (dconn), a time series (dtseries, ptseries) or a map (dscalar, pscalar)",
+            fix="give time series as data.timeseries; average a dense matrix over regions with wb_command -cifti-parcellate",
+        )
+    try:
+        values = np.asarray(image.dataobj, dtype=np.float64)
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+    return values, check_labels(list(axes[0].name), len(axes[0]), f"the {what} {path}")
 
 
 def _required(parcellation: str | Path | None, path: Path) -> str | Path:

@@ -12,6 +12,7 @@ import numpy as np
 from mfm.connectome import check_labels, check_square
 from mfm.errors import InputError, InputNote
 from mfm.io.containers import check_byte_order, choose_array, is_binary, is_matrix, read_arrays, read_content
+from mfm.io.dense import read_cifti_matrix
 from mfm.io.region_names import read_labels
 from mfm.io.tables import names_of, table_of
 
@@ -83,6 +84,8 @@ def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tup
 def _content(path: str | Path, options: MatrixOptions, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     path = Path(path).expanduser()
     content = read_content(path, what)
+    if path.name.endswith(".nii"):
+        return read_cifti_matrix(path, what)
     return _binary(content, path, options, what) if is_binary(content) else _text(content, path, what)
 
 

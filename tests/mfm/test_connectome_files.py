@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cifti_files import write_pconn, write_ptseries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -270,6 +271,23 @@ def test_fc_is_read_from_every_format(tmp_path, kind):
     fc = np.corrcoef(np.random.default_rng(0).normal(size=(12, 50))).astype(np.float32).round(4)
     write(tmp_path / ENDINGS[kind], fc, kind)
     np.testing.assert_allclose(read_matrix(tmp_path / ENDINGS[kind])[0], fc, rtol=1e-5)
+
+
+def test_fc_of_xcpd_is_read_from_cifti(tmp_path):
+    fc = np.corrcoef(np.random.default_rng(0).normal(size=(12, 50))).astype(np.float32)
+    values, names = read_matrix(write_pconn(tmp_path / "a_boldmap.pconn.nii", fc, NAMES), "FC")
+    np.testing.assert_array_equal(values, fc)
+    assert names == NAMES
+
+
+def test_other_cifti_is_no_matrix(tmp_path):
+    series = write_ptseries(tmp_path / "a.ptseries.nii", np.zeros((12, 12), np.float32), NAMES)
+    with pytest.raises(InputError, match=r"(?s)FC .*is no matrix.*same parcels twice.*found: Series \(12\) x Parcels \(12\)"):
+        read_matrix(series, "FC")
+    path = write_pconn(tmp_path / "cut.pconn.nii", np.eye(12, dtype=np.float32), NAMES)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"(?s)cut\.pconn\.nii ends too early.*interrupted"):
+        read_matrix(path, "FC")
 
 
 def test_triangles_of_fc_are_completed(tmp_path):

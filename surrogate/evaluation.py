@@ -157,7 +157,7 @@ def evaluate(
                 fc = mfm.upper_triangle(predicted.fc[stayed]).double()
                 variance = predicted.fc_sampling_variance[stayed].double() / group.shard.repeats
                 own = Statistics(fc, predicted.fcd_cdf[stayed].double(), variance)
-                parts.append((*_simulated(corpus, group, stayed), own, _linear(group, sc, stayed)))
+                parts.append((*simulated_statistics(corpus, group, stayed), own, _linear(group, sc, stayed)))
         if parts:
             found += _accuracies(of_connectome[0], parts)
             say(f"{name}: done")
@@ -201,7 +201,7 @@ class Statistics(NamedTuple):
     variance: Tensor
 
 
-def _simulated(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[Statistics, Statistics, Statistics]:
+def simulated_statistics(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[Statistics, Statistics, Statistics]:
     """FC and FCD CDF: mean over all realisations, and over either half of them."""
     records = corpus.records(group.shard)[group.rows[stayed].numpy()]
     fc = torch.from_numpy(records["fc"].astype(np.float64))
@@ -256,12 +256,11 @@ def _figures(true: Statistics, predicted: Statistics, ceiling: Tensor) -> tuple[
 def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
     """Correlations of costs against targets: sets spread over the mean FC, each left out of what it is the target of."""
     n = len(true.fc)
-    if n < 2 * _TARGETS:
+    targets = target_sets(true).tolist()
+    if not targets:
         return (float("nan"),) * 6
-    order = true.fc.mean(dim=1).argsort()
-    targets = order[torch.linspace(0, n - 1, _TARGETS + 2)[1:-1].round().long()]
     rows = []
-    for target in targets.tolist():
+    for target in targets:
         others = torch.arange(n) != target
         goal = Target(_square(true.fc[target]), true.fcd_cdf[target])
         a, b = (_cost(x, others, goal) for x in (true, predicted))
@@ -270,6 +269,14 @@ def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
         regret = float(a.total[best].min() - a.total.min())
         rows.append((np.corrcoef(a.total, b.total)[0, 1], *ranks, regret))
     return tuple(float(x) for x in np.mean(rows, axis=0))
+
+
+def target_sets(true: Statistics) -> Tensor:
+    """Sets whose simulated statistics serve as targets, spread over the mean FC; none where there are few sets."""
+    n = len(true.fc)
+    if n < 2 * _TARGETS:
+        return torch.empty(0, dtype=torch.long)
+    return true.fc.mean(dim=1).argsort()[torch.linspace(0, n - 1, _TARGETS + 2)[1:-1].round().long()]
 
 
 def _cost(x: Statistics, index: Tensor, goal: Target) -> mfm.Cost:

@@ -48,7 +48,7 @@ def read_cifti_series(
     return parcellate(image.dataobj, space, regions, str(path)), regions.names, tr_s
 
 
-def read_cifti_matrix(path: Path, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_cifti_matrix(path: Path, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """The matrix (N, N) in a ``.pconn.nii``, as XCP-D writes FC, and the names of its regions.
 
     Raises

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import write_atomic, write_json
 from mfm.protocol import FCD_WINDOW_S
+from mfm.simulation import available_cores
 from surrogate.calibration import Calibration
 from surrogate.corpus.store import file_digest, grid_digest
 from surrogate.fcd_grid import from_grid
@@ -31,7 +33,7 @@ WEIGHTS, CARD = "model.safetensors", "card.json"
 PRETRAINED = ("fic",)
 
 # Candidates that are predicted at a time: their FC stays near the processor.
-_TOGETHER = 32
+_TOGETHER = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,13 +159,14 @@ class Surrogate:
         stable, variance = torch.zeros(B, dtype=torch.bool), torch.full((B,), nan)
         place = torch.full((B, len(GLOBAL_FEATURES)), nan)
         self.network.eval()
-        with torch.inference_mode():
-            for index in torch.arange(B).split(_TOGETHER):
+
+        def fill(index: Tensor) -> None:
+            with torch.inference_mode():
                 lin = mfm.linear_response(p[index], sc, protocol)
                 stable[index] = lin.stable
                 keep = index[lin.stable]
                 if not len(keep):
-                    continue
+                    return
                 lin = lin[torch.nonzero(lin.stable)[:, 0]]
                 variance[keep] = lin.fc_sampling_variance.float()
                 found = features(p[keep], sc, lin)
@@ -173,6 +176,10 @@ class Surrogate:
                 fc[keep], rate[keep] = output.fc, output.rate_E
                 cdf[keep] = from_grid(output.fcd_cdf, n_bins)
                 probability[keep] = self.calibration.probability(output.logit[0])
+
+        # Always the same parts, so that results do not depend on the number of threads.
+        with ThreadPoolExecutor(available_cores()) as pool:
+            list(pool.map(fill, torch.arange(B).split(_TOGETHER)))
         return Prediction(fc, cdf, rate, probability, stable, variance, place)
 
     def check_protocol(self, protocol: Protocol) -> None:

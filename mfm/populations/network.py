@@ -43,8 +43,8 @@ class NeuronType:
     Examples
     --------
     >>> from mfm.populations import NeuronType
-    >>> NeuronType(delta=0.1).currents(3)
-    array([0.02, 0.12, 0.22])
+    >>> NeuronType(delta=0.1).currents(2)
+    array([0.02, 0.22])
     """
 
     eta: float = 0.12

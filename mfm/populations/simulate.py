@@ -135,11 +135,11 @@ def simulate_network(
     (2, 20, 1)
     """
     K = len(network.types)
-    steps, bins = _whole(bin, dt, "bin", "dt"), _whole(duration, bin, "duration", "bin")
+    steps, bins = whole_ratio(bin, dt, "bin", "dt"), whole_ratio(duration, bin, "duration", "bin")
     seeds = [int(seed) for seed in seeds]
     if not seeds or min(seeds) < 0:
         raise InputError("Each realisation needs a seed.", expected="non-negative integers", found=str(seeds))
-    drive = _drive(drive, bins, K)
+    drive = drive_per_bin(drive, bins, K)
     start = (initial or MacroState()).columns(K)
     quantiles = [t.currents(n) for t, n in zip(network.types, network.sizes, strict=True)]
     _check_step(dt, max(np.abs(q).max() for q in quantiles) + np.abs(drive).max())
@@ -159,9 +159,7 @@ def simulate_network(
         first, targets = network.draw(seeds[n])
         v_i, eta_i = _first_potentials(quantiles, start, seeds[n])
         w_i = np.repeat(start[:, 2], network.sizes)
-        S = np.tile(start[:, 3] * network.kappa.max(axis=0), (starts[-1], 1))
-        for k in range(K):
-            S[starts[k] : starts[k + 1]] = network.kappa[k] * start[:, 3]
+        S = np.repeat(network.kappa * start[:, 3], network.sizes, axis=0)
         kernel.run(
             v_i, w_i, eta_i, S, start[:, 3].copy(), starts, types, network.conductance, network.weight, first, targets, drive,
             network.adaptation == "population", dt, steps, rate[n], v[n], w[n], s[n], order[n], counts[n], cancel,
@@ -177,14 +175,16 @@ def simulate_network(
     return Activity(bin * np.arange(1, bins + 1), rate, v, w, s, order, counts)
 
 
-def _whole(long: float, short: float, name: str, unit: str) -> int:
+def whole_ratio(long: float, short: float, name: str, unit: str) -> int:
+    """How often `short` fits into `long`."""
     ratio = long / short if short > 0 else 0.0
     if not math.isfinite(ratio) or round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
         raise InputError(f"{name} must be a multiple of {unit}.", expected="positive times", found=f"{name} = {long}, {unit} = {short}")
     return round(ratio)
 
 
-def _drive(drive: np.ndarray | None, bins: int, K: int) -> np.ndarray:
+def drive_per_bin(drive: np.ndarray | None, bins: int, K: int) -> np.ndarray:
+    """(bins, K), zeros where none is given."""
     if drive is None:
         return np.zeros((bins, K))
     values = np.asarray(drive, float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,11 @@ SCALES = (0.05, 0.3, 0.1, 0.15)
 LARGEST_DELTA_SHARE = 0.975
 LARGEST_CURRENT = 0.05
 
-#: Nested families of corrections, by how many coefficients may differ from 0.
-FAMILIES = ("width", "linear", "memory")
+#: Everything that a closure may hold, as ``target: feature``.
+ALL_TERMS = tuple(f"{target}: {feature}" for target in TARGETS for feature in FEATURES)
+
+#: What a formula is chosen from: no memory, and not r, which the synapses follow so closely that the two cannot be told apart.
+FORMULA_TERMS = tuple(f"{target}: {feature}" for target in TARGETS[:2] for feature in FEATURES if feature not in ("r", "m"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,23 +35,26 @@ class Closure:
     """A correction of the equations of `NeuralMass` for one population.
 
         delta -> delta + 0.975 delta tanh(c_delta . f),   I -> I + 0.05 tanh(c_I . f)
-        m' = lambda (tanh(c_m . f) - m),   lambda = a exp(c_lambda),   m(0) = 0
+        m' = a exp(c_m7) (tanh(c_m1..6 . f) - m),   m(0) = 0
         f = (1, r / 0.05, V / 0.3, w / 0.1, kappa s / 0.15, (g kappa s / delta)^2 (1 - p) / (p N), m)
 
-    Neurons with more current fire more and adapt more, so that the spread of ``eta - w`` is narrower than that of eta, and shifted: the
-    first two lines. How much lags behind the state, because w remembers (1 / a): the third. Random connections give neurons
-    unequal inputs, of relative variance ``(1 - p) / (p N)``: the sixth feature.
+    Neurons with more current fire more and adapt more, so that the spread of ``eta - w`` is narrower than that of eta, and
+    shifted: the first line. How much lags behind the state, because w remembers (1 / a): the second. Random connections
+    give neurons unequal inputs, of relative variance ``(1 - p) / (p N)``: the sixth feature.
 
     Parameters
     ----------
     coefficients : array, (3, 7)
-        Rows are `TARGETS`, columns `FEATURES`; the last of row m is ``c_lambda``.
+        Rows are `TARGETS`, columns `FEATURES`; "m: m" is the rate of the memory.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mfm.populations import Closure
-    >>> Closure.none().coefficients.shape
-    (3, 7)
+    >>> values = np.zeros((3, 7))
+    >>> values[1, 5] = -0.03
+    >>> Closure(values).terms
+    ('I: degree noise',)
     """
 
     coefficients: np.ndarray
@@ -70,29 +77,18 @@ class Closure:
     @property
     def terms(self) -> tuple[str, ...]:
         """What is in it, as ``target: feature``."""
-        target, feature = np.nonzero(self.coefficients)
-        return tuple(
-            "m: rate" if (TARGETS[t], FEATURES[f]) == ("m", "m") else f"{TARGETS[t]}: {FEATURES[f]}"
-            for t, f in zip(target, feature, strict=True)
+        return tuple(term for term, c in zip(ALL_TERMS, self.coefficients.flat, strict=True) if c != 0)
+
+
+def term_mask(terms: Iterable[str]) -> np.ndarray:
+    """(3, 7) where the coefficients of `terms` stand."""
+    terms = tuple(terms)
+    unknown = [term for term in terms if term not in ALL_TERMS]
+    if unknown or not terms:
+        raise InputError(
+            "A closure has no such terms.", expected="target: feature, as 'I: degree noise'", found=", ".join(unknown) or "none"
         )
-
-
-def family_mask(family: str) -> np.ndarray:
-    """(3, 7) which coefficients a family may use.
-
-    ``width``: constants, proportional to w, and degree noise. ``linear``: all but memory. ``memory``: all.
-    """
-    mask = np.zeros((len(TARGETS), len(FEATURES)), bool)
-    if family == "width":
-        mask[0, [0, 3, 5]] = True
-        mask[1, [0, 3]] = True
-    elif family == "linear":
-        mask[:2, :6] = True
-    elif family == "memory":
-        mask[:] = True
-    else:
-        raise InputError("Unknown family of corrections.", expected=" | ".join(FAMILIES), found=repr(family))
-    return mask
+    return np.array([term in terms for term in ALL_TERMS]).reshape(len(TARGETS), len(FEATURES))
 
 
 def density_inputs(network: Network) -> tuple[float, float]:

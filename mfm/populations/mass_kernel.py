@@ -33,7 +33,7 @@ def _correct(x, kappa, noise, c):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _drift(x, types, coupling, extra, density, c, corrected, out):
+def _drift(x, types, coupling, density, c, corrected, out):
     K = len(x)
     for k in range(K):
         r, V, w, s, m = x[k]
@@ -48,27 +48,43 @@ def _drift(x, types, coupling, extra, density, c, corrected, out):
             d_delta, d_current, goal = _correct(x[k], density[0], density[1], c)
         alpha, a = types[k, _ALPHA], types[k, _A]
         out[k, 0] = types[k, _DELTA] * (1 + d_delta) / math.pi + r * (2 * V - alpha - G)
-        out[k, 1] = V * (V - alpha - G) - w + types[k, _ETA] + extra[k] + d_current + P - (math.pi * r) ** 2
+        out[k, 1] = V * (V - alpha - G) - w + types[k, _ETA] + d_current + P - (math.pi * r) ** 2
         out[k, 2] = a * (types[k, _B] * V - w) + types[k, _W_JUMP] * r
         out[k, 3] = types[k, _S_JUMP] * r - s / types[k, _TAU_S]
         out[k, 4] = a * math.exp(c[2, 6]) * (goal - m)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def run(x, types, coupling, drive, density, c, corrected, dt, steps_per_bin, rate, states):
-    """Fill `rate` (T, K), means over bins, and `states` (T, K, 5) at their ends, by RK4; NaN from where a state diverges."""
+def _ahead(x, slope, dt, out):
+    for k in range(len(x)):
+        for d in range(5):
+            out[k, d] = x[k, d] + dt * slope[k, d]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def run(x, types, coupling, density, c, corrected, dt, steps_per_bin, rate, states):
+    """Advance `x` in place by RK4; fill `rate` (T, K), means over bins, and `states` (T, K, 5), at their ends.
+
+    NaN from where a state diverges.
+    """
     K = len(x)
+    y, total = np.empty((K, 5)), np.empty(K)
     k1, k2, k3, k4 = np.empty((K, 5)), np.empty((K, 5)), np.empty((K, 5)), np.empty((K, 5))
     for t in range(len(rate)):
-        total = np.zeros(K)
+        total[:] = 0.0
         for _ in range(steps_per_bin):
-            _drift(x, types, coupling, drive[t], density, c, corrected, k1)
-            _drift(x + 0.5 * dt * k1, types, coupling, drive[t], density, c, corrected, k2)
-            _drift(x + 0.5 * dt * k2, types, coupling, drive[t], density, c, corrected, k3)
-            _drift(x + dt * k3, types, coupling, drive[t], density, c, corrected, k4)
-            total += 0.5 * x[:, 0]
-            x = x + (dt / 6) * (k1 + 2 * (k2 + k3) + k4)
-            total += 0.5 * x[:, 0]
+            _drift(x, types, coupling, density, c, corrected, k1)
+            _ahead(x, k1, 0.5 * dt, y)
+            _drift(y, types, coupling, density, c, corrected, k2)
+            _ahead(x, k2, 0.5 * dt, y)
+            _drift(y, types, coupling, density, c, corrected, k3)
+            _ahead(x, k3, dt, y)
+            _drift(y, types, coupling, density, c, corrected, k4)
+            for k in range(K):
+                total[k] += 0.5 * x[k, 0]
+                for d in range(5):
+                    x[k, d] += (dt / 6) * (k1[k, d] + 2 * (k2[k, d] + k3[k, d]) + k4[k, d])
+                total[k] += 0.5 * x[k, 0]
         for k in range(K):
             rate[t, k] = total[k] / steps_per_bin
             states[t, k] = x[k]

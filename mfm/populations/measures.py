@@ -36,8 +36,8 @@ class PopulationMeasures:
     ----------
     rate_hz : Estimate
     frequency_hz : Estimate
-        Of the peak in the spectrum of s; NaN where there is no rhythm: where less than 30 % of the variance is at the peak in more than
-        half of the realisations.
+        Of the peak in the spectrum of s; NaN where there is no rhythm: where less than 30 % of the variance is at the peak
+        in more than half of the realisations.
     std_s : Estimate
         Standard deviation of the mean synaptic activation over time.
     kuramoto : Estimate

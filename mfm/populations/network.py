@@ -22,7 +22,7 @@ class NeuronType:
     """Dimensionless Izhikevich neurons that differ in their input current only.
 
         v' = v (v - alpha) - w + eta + I + sum_j g_j S_j (e_j - v),   w' = a (b v - w)
-        at v >= v_peak:  v = v_reset,  w += w_jump,  own synapse s += s_jump;   s' = -s / tau_s
+        at v >= v_peak:  v = -v_peak,  w += w_jump,  own synapse s += s_jump;   s' = -s / tau_s
 
     ``eta`` is Lorentzian over the population: its quantiles, so that no draw of a heavy tail decides the result.
 
@@ -30,15 +30,16 @@ class NeuronType:
     ----------
     eta, delta : float
         Median and half width of the input currents.
-    alpha, a, b, w_jump, v_peak, v_reset : float
-        ``v_peak = inf, v_reset = -inf`` is the limit in which mean-field theory is exact.
+    alpha, a, b, w_jump, v_peak : float
+        ``v_peak = inf`` is the limit in which mean-field theory is exact.
     tau_s, s_jump, e_r : float
         Decay, increment and reversal potential of the synapses that these neurons make.
 
     Notes
     -----
-    The defaults are hippocampal pyramidal cells with AMPA synapses (Nicola & Campbell 2013, J Comput Neurosci 35:87; Chen & Campbell
-    2022, J Comput Neurosci 50:445): v is (membrane potential / 65 mV) + 1, the unit of time `TIME_UNIT_S` (1.54 ms).
+    The defaults are hippocampal pyramidal cells with AMPA synapses (Nicola & Campbell 2013, J Comput Neurosci 35:87; Chen &
+    Campbell 2022, J Comput Neurosci 50:445): v is (membrane potential / 65 mV) + 1, the unit of time `TIME_UNIT_S` (1.54
+    ms).
 
     Examples
     --------
@@ -57,24 +58,23 @@ class NeuronType:
     s_jump: float = 1.2308
     e_r: float = 1.0
     v_peak: float = 200.0
-    v_reset: float = -200.0
 
     def __post_init__(self):
         for item in fields(self):
             value = getattr(self, item.name)
-            if math.isnan(value) or (math.isinf(value) and item.name not in ("v_peak", "v_reset")):
+            if math.isnan(value) or (math.isinf(value) and item.name != "v_peak"):
                 raise InputError(f"The neuron's {item.name} is not a number.", found=repr(value))
         for name in ("delta", "a"):
             if getattr(self, name) < 0:
                 raise InputError(f"The neuron's {name} must not be negative.", found=repr(getattr(self, name)))
         if not self.tau_s > 0:
             raise InputError("The synaptic decay time must be positive.", found=f"tau_s = {self.tau_s}")
-        if not (self.v_peak >= 10 and self.v_reset <= -10):
+        if not self.v_peak >= 10:
             raise InputError(
-                "Peak and reset must lie far out, where the quadratic term alone counts.",
-                expected="v_peak >= 10 and v_reset <= -10, in units of the resting potential",
-                found=f"v_peak = {self.v_peak:g}, v_reset = {self.v_reset:g}",
-                cause="potentials in millivolt, or a neuron of another kind",
+                "The peak must lie far out, where the quadratic term alone counts.",
+                expected="v_peak >= 10, in units of the resting potential",
+                found=f"v_peak = {self.v_peak:g}",
+                cause="a neuron of another kind",
             )
 
     def currents(self, n: int) -> np.ndarray:
@@ -93,8 +93,8 @@ INTERNEURON = NeuronType(eta=0.08, a=0.0077, w_jump=0.0, tau_s=5.2, s_jump=1.230
 class Network:
     """Populations of neurons with random connections.
 
-    Every ordered pair is connected with probability ``probability[post, pre]``, independently, a neuron with itself included: at
-    probability 1 all neurons of a population receive the same input, as theory has it.
+    Every ordered pair is connected with probability ``probability[post, pre]``, independently, a neuron with itself
+    included: at probability 1 all neurons of a population receive the same input, as theory has it.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ class Network:
     scaling : {"size", "degree"}
         Weight of a connection: ``g / N_pre``, or ``g / (p N_pre)``.
     adaptation : {"neuron", "population"}
-        ``population``: all neurons of a population share one w, driven by their mean potential and rate. This is what the neural
-        mass describes exactly.
+        ``population``: all neurons of a population share one w, driven by their mean potential and rate. This is what the
+        neural mass describes exactly.
 
     Raises
     ------

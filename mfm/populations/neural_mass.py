@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import scipy.optimize
@@ -16,23 +15,10 @@ from mfm.errors import InputError
 from mfm.populations import mass_kernel
 from mfm.populations.closure import LARGEST_CURRENT, LARGEST_DELTA_SHARE, SCALES, Closure, density_inputs
 from mfm.populations.network import TIME_UNIT_S, Network
-from mfm.populations.simulate import MacroState, drive_per_bin, whole_ratio
+from mfm.populations.simulate import MacroState, whole_ratio
+from mfm.ude.mechanism import Inputs
 
 _OF_TYPES = ("eta", "delta", "alpha", "a", "b", "w_jump", "tau_s", "s_jump", "e_r")
-
-
-class Inputs(Protocol):
-    """What reaches the equations from outside, by name."""
-
-    def added(self, name: str) -> Tensor | float: ...
-
-
-@dataclass(frozen=True)
-class NothingAdded:
-    """Neither drive nor residual."""
-
-    def added(self, name: str) -> Tensor | float:
-        return 0.0
 
 
 @dataclass(frozen=True)
@@ -97,9 +83,9 @@ class NeuralMass:
         V' = V^2 - alpha V - w + eta + I + sum_j g_j kappa_j s_j (e_j - V) - (pi r)^2
         w' = a (b V - w) + w_jump r,     s' = -s / tau_s + s_jump r,     G = sum_j g_j kappa_j s_j
 
-    Exact for infinitely many neurons that share their population's w and input, with the peak at infinity. Where each neuron has a w
-    of its own, fast neurons adapt more than slow ones, and where connections are random, neurons have unequal inputs: both
-    are left out, and a `Closure` stands for them.
+    Exact for infinitely many neurons that share their population's w and input, with the peak at infinity. Where each
+    neuron has a w of its own, fast neurons adapt more than slow ones, and where connections are random, neurons have
+    unequal inputs: both are left out, and a `Closure` stands for them.
 
     Parameters
     ----------
@@ -110,8 +96,8 @@ class NeuralMass:
     Attributes
     ----------
     states, currents, parameters, time_unit
-        As a mechanism of a universal differential equation declares them: residuals may add to a state's derivative, to the current
-        I, or to the parameters ``delta`` and ``w_jump``.
+        As a mechanism of a universal differential equation declares them: residuals may add to a state's derivative, to the
+        current I, or to the parameters ``delta`` and ``w_jump``.
 
     Examples
     --------
@@ -140,7 +126,7 @@ class NeuralMass:
 
     def drift(self, x: Tensor, inputs: Inputs | None = None) -> Tensor:
         """dx/dt for states `x` (..., K, D) in the order of `states`; differentiable."""
-        inputs = inputs or NothingAdded()
+        inputs = inputs or Inputs()
         c = self._constants.to(x)
         r, V, w, s = x.unbind(-1)[:4]
         G = s @ c.coupling.T
@@ -190,14 +176,13 @@ class NeuralMass:
         dt: float = 0.25,
         bin: float = 1.0,
         initial: MacroState | None = None,
-        drive: np.ndarray | None = None,
     ) -> MassSeries:
         """Integrate by RK4, compiled; arguments as for `simulate_network`.
 
         Raises
         ------
         InputError
-            If times, start or drive do not fit.
+            If times or start do not fit.
         """
         steps, bins = whole_ratio(bin, dt, "bin", "dt"), whole_ratio(duration, bin, "duration", "bin")
         K = len(self.network.types)
@@ -209,9 +194,7 @@ class NeuralMass:
         coefficients = (self.closure or Closure.none()).coefficients
         coupling = self.network.conductance * self.network.kappa
         rate, states = np.empty((bins, K)), np.empty((bins, K, 5))
-        mass_kernel.run(
-            x, types, coupling, drive_per_bin(drive, bins, K), density, coefficients, corrected, dt, steps, rate, states
-        )
+        mass_kernel.run(x, types, coupling, density, coefficients, corrected, dt, steps, rate, states)
         return MassSeries(bin * np.arange(1, bins + 1), rate, *np.moveaxis(states, -1, 0))
 
     def fixed_point(self, initial: MacroState | None = None) -> np.ndarray:

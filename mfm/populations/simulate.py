@@ -44,7 +44,9 @@ class MacroState:
         try:
             values = np.stack([np.broadcast_to(np.asarray(x, float), (K,)) for x in (self.r, self.V, self.w, self.s)], axis=-1)
         except ValueError as error:
-            raise InputError("The initial state does not fit the network.", expected=f"{K} populations", found=str(self)) from error
+            raise InputError(
+                "The initial state does not fit the network.", expected=f"{K} populations", found=str(self)
+            ) from error
         if not np.isfinite(values).all() or (values[:, [0, 3]] < 0).any():
             raise InputError("The initial state is not possible.", expected="finite, r and s not negative", found=str(self))
         return values
@@ -95,7 +97,6 @@ def simulate_network(
     dt: float = 0.02,
     bin: float = 1.0,
     initial: MacroState | None = None,
-    drive: np.ndarray | None = None,
     n_threads: int = 1,
 ) -> Activity:
     """Simulate a network of Izhikevich neurons.
@@ -106,15 +107,13 @@ def simulate_network(
     duration : float
         Units of time (1.54 ms), a multiple of `bin`.
     seeds : sequence of int
-        One realisation each: of the connections, of which neuron has which current, and of first potentials. A realisation depends
-        on its seed alone, not on its neighbours or on threads.
+        One realisation each: of the connections, of which neuron has which current, and of first potentials. A realisation
+        depends on its seed alone, not on its neighbours or on threads.
     dt : float
         Step. The result is exact in v for held inputs; inputs are held for a step.
     bin : float
         What is recorded is averaged over, or taken at the end of, bins of this length; a multiple of `dt`.
     initial : MacroState, optional
-    drive : array, (T,) or (T, K), optional
-        Current added to all neurons (of a population), one value per bin.
     n_threads : int
         Realisations simulated at once.
 
@@ -139,14 +138,11 @@ def simulate_network(
     seeds = [int(seed) for seed in seeds]
     if not seeds or min(seeds) < 0:
         raise InputError("Each realisation needs a seed.", expected="non-negative integers", found=str(seeds))
-    drive = drive_per_bin(drive, bins, K)
-    start = (initial or MacroState()).columns(K)
-    quantiles = [t.currents(n) for t, n in zip(network.types, network.sizes, strict=True)]
-    _check_step(dt, max(np.abs(q).max() for q in quantiles) + np.abs(drive).max())
+    initial = initial or MacroState()
+    start = initial.columns(K)
+    _check_step(dt, network)
     starts = np.concatenate([[0], np.cumsum(network.sizes)])
-    types = np.array(
-        [[t.alpha, t.a, t.b, t.w_jump, t.tau_s, t.s_jump, t.e_r, 1 / t.v_peak, -1 / t.v_reset] for t in network.types]
-    )
+    types = np.array([[t.alpha, t.a, t.b, t.w_jump, t.tau_s, t.s_jump, t.e_r, 1 / t.v_peak] for t in network.types])
     R = len(seeds)
     rate, v, w, s = (np.zeros((R, bins, K)) for _ in range(4))
     order = np.zeros((R, bins, K), complex)
@@ -157,12 +153,10 @@ def simulate_network(
         if cancel[0]:
             return
         first, targets = network.draw(seeds[n])
-        v_i, eta_i = _first_potentials(quantiles, start, seeds[n])
-        w_i = np.repeat(start[:, 2], network.sizes)
-        S = np.repeat(network.kappa * start[:, 3], network.sizes, axis=0)
         kernel.run(
-            v_i, w_i, eta_i, S, start[:, 3].copy(), starts, types, network.conductance, network.weight, first, targets, drive,
-            network.adaptation == "population", dt, steps, rate[n], v[n], w[n], s[n], order[n], counts[n], cancel,
+            *first_state(network, initial, seeds[n]), start[:, 3].copy(), starts, types, network.conductance, network.weight,
+            first, targets, network.adaptation == "population", dt, steps,
+            rate[n], v[n], w[n], s[n], order[n], counts[n], cancel,
         )  # fmt: skip
 
     with ThreadPoolExecutor(max_workers=n_threads) as pool:
@@ -179,24 +173,27 @@ def whole_ratio(long: float, short: float, name: str, unit: str) -> int:
     """How often `short` fits into `long`."""
     ratio = long / short if short > 0 else 0.0
     if not math.isfinite(ratio) or round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
-        raise InputError(f"{name} must be a multiple of {unit}.", expected="positive times", found=f"{name} = {long}, {unit} = {short}")
+        raise InputError(
+            f"{name} must be a multiple of {unit}.", expected="positive times", found=f"{name} = {long}, {unit} = {short}"
+        )
     return round(ratio)
 
 
-def drive_per_bin(drive: np.ndarray | None, bins: int, K: int) -> np.ndarray:
-    """(bins, K), zeros where none is given."""
-    if drive is None:
-        return np.zeros((bins, K))
-    values = np.asarray(drive, float)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.shape not in ((bins, 1), (bins, K)) or not np.isfinite(values).all():
-        raise InputError(
-            "The drive does not fit.", expected=f"one finite value per bin: ({bins},) or ({bins}, {K})", found=f"shape {values.shape}"
-        )
-    return np.ascontiguousarray(np.broadcast_to(values, (bins, K)))
+def first_state(network: Network, initial: MacroState, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """v, w, eta (N,) and S (N, K): within a population, quantiles of potential and current, in an order drawn anew."""
+    rng = np.random.default_rng([seed, 1])
+    start = initial.columns(len(network.types))
+    v, eta = [], []
+    for kind, n, (r, V, _, _) in zip(network.types, network.sizes, start, strict=True):
+        v.append(V + math.pi * r * np.tan(np.pi * ((rng.permutation(n) + 0.5) / n - 0.5)))
+        eta.append(rng.permutation(kind.currents(n)))
+    w = np.repeat(start[:, 2], network.sizes)
+    S = np.repeat(network.kappa * start[:, 3], network.sizes, axis=0)
+    return np.concatenate(v), w, np.concatenate(eta), S
 
 
-def _check_step(dt: float, largest: float) -> None:
+def _check_step(dt: float, network: Network) -> None:
+    largest = max(np.abs(kind.currents(n)).max() for kind, n in zip(network.types, network.sizes, strict=True))
     if dt * dt * (largest + 1.0) > _LARGEST_STEP:
         raise InputError(
             "The step is too long for the neuron with the largest current.",
@@ -204,14 +201,3 @@ def _check_step(dt: float, largest: float) -> None:
             found=f"dt = {dt:g}, largest current {largest:.3g}",
             cause="the tail of the Lorentzian grows with delta and the number of neurons",
         )
-
-
-def _first_potentials(quantiles: list[np.ndarray], start: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Potentials and currents (N,): within a population, quantiles of both in an order drawn anew."""
-    rng = np.random.default_rng([seed, 1])
-    v, eta = [], []
-    for current, (r, V, _, _) in zip(quantiles, start, strict=True):
-        n = len(current)
-        v.append(V + math.pi * r * np.tan(np.pi * ((rng.permutation(n) + 0.5) / n - 0.5)))
-        eta.append(rng.permutation(current))
-    return np.concatenate(v), np.concatenate(eta)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.optimize
 
 from mfm.errors import InputError
-from mfm.populations.closure import Closure, family_mask
+from mfm.populations.closure import ALL_TERMS, FORMULA_TERMS, Closure, term_mask
 from mfm.populations.network import Network
 from mfm.populations.neural_mass import MassSeries, NeuralMass
 from mfm.populations.simulate import Activity, MacroState
@@ -23,8 +23,8 @@ _HORIZONS = (100, 200, 400, 800)
 # A weak pull to 0, so that what the data do not determine stays small.
 _RIDGE = 3e-3
 
-# Where a fit starts: a narrower distribution and more current, as adaptation has it.
-_START_DELTA, _START_CURRENT, _START_MEMORY = -0.7, 0.25, (-0.3, 0.2)
+# Where a fit starts: a narrower distribution and more current, as adaptation has it, and a memory of it.
+_START = {"delta: 1": -0.7, "I: 1": 0.25, "delta: m": -0.3, "m: 1": 0.2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Observation:
 
     network: Network
     activity: Activity
-    initial: MacroState = MacroState()
+    initial: MacroState = field(default_factory=MacroState)
 
     def __post_init__(self):
         if len(self.activity.time) < 2 * _HORIZONS[0]:
@@ -51,11 +51,15 @@ class Observation:
                 expected=f"at least {2 * _HORIZONS[0]} bins",
                 found=str(len(self.activity.time)),
             )
+        if self.activity.rate.shape[2] != 1:
+            raise InputError(
+                "A closure is learned from networks of one population.", found=f"{self.activity.rate.shape[2]} populations"
+            )
 
     @property
     def noise(self) -> tuple[float, float]:
-        """Relative Monte Carlo errors of the mean rate and activation: what no model can do better than. NaN for one realisation."""
-        return tuple(_noise(x[:, :, 0]) for x in (self.activity.rate, self.activity.s))  # type: ignore[return-value]
+        """Relative Monte Carlo errors of the mean rate and activation, below which no model comes. NaN for one realisation."""
+        return _noise(self.activity.rate[:, :, 0]), _noise(self.activity.s[:, :, 0])
 
     def errors(self, closure: Closure) -> tuple[float, float]:
         """Relative errors of r(t) and s(t) that a closure leaves: root mean square over that of the network.
@@ -71,7 +75,7 @@ class Observation:
         bin = self.activity.bin
         bins = len(self.activity.time) if bins is None else bins
         mass = NeuralMass(self.network, closure)
-        return mass.predict(bins * bin, dt=bin / max(1, round(bin / 0.25)), bin=bin, initial=self.initial)
+        return mass.predict(bins * bin, dt=bin / max(1, round(2 * bin)), bin=bin, initial=self.initial)
 
     def misfit(self, closure: Closure, bins: int) -> np.ndarray:
         """Relative deviations of r, then of s, over the first `bins`; each half has the norm that `errors` returns."""
@@ -86,24 +90,14 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class ClosureFit:
-    """A learned closure.
-
-    Attributes
-    ----------
-    closure : Closure
-    error : float
-        Root mean square of the relative errors over the networks it was trained on.
-    precision : array, (3, 7)
-        Inverse variances of the coefficients up to a factor, others refitted: how sharply the error rises when one is moved.
-    """
+    """A learned closure, and the root mean square of the relative errors that it leaves in the networks it was trained on."""
 
     closure: Closure
     error: float
-    precision: np.ndarray
 
 
 def fit_closure(
-    observations: Sequence[Observation], family: str = "memory", *, start: Closure | None = None, mask: np.ndarray | None = None
+    observations: Sequence[Observation], terms: Sequence[str] = ALL_TERMS, *, start: Closure | None = None
 ) -> ClosureFit:
     """Learn a closure so that neural masses, run freely from the start, follow the networks' r(t) and s(t).
 
@@ -111,29 +105,29 @@ def fit_closure(
     ----------
     observations : sequence of Observation
         Networks of several densities (or sizes).
-    family : {"width", "linear", "memory"}
-        Which corrections are allowed, see `family_mask`.
+    terms : sequence of str
+        Which terms may differ from 0; default all.
     start : Closure, optional
         Go on from here over the whole length, instead of growing from the beginning.
-    mask : array of bool, (3, 7), optional
-        Coefficients that may differ from 0, instead of those of the family.
 
     Raises
     ------
     InputError
-        If there is nothing to learn from, or fewer values than coefficients.
+        If there is nothing to learn from, a term is unknown, or there are fewer values than terms.
 
     Notes
     -----
-    Levenberg-Marquardt with derivatives by differences: a trajectory takes milliseconds, and there are some twenty coefficients.
+    Levenberg-Marquardt with derivatives by differences: a trajectory takes milliseconds, and there are some twenty
+    coefficients.
     """
-    mask = family_mask(family) if mask is None else np.asarray(mask, bool)
+    mask = term_mask(terms)
     if not observations:
         raise InputError("A closure needs networks to learn from.", found="no observations")
     values = sum(2 * (len(o.activity.time) // _BINS_COMPARED) for o in observations)
     if values < mask.sum():
         raise InputError("Fewer values than coefficients.", expected=f"at least {mask.sum()}", found=str(values))
-    coefficients = (_start(mask) if start is None else start.coefficients) * mask
+    usual = np.array([_START.get(term, 0.0) for term in ALL_TERMS]).reshape(mask.shape)
+    free = (usual if start is None else start.coefficients)[mask]
     longest = max(len(o.activity.time) for o in observations)
     horizons = [h for h in _HORIZONS if h < longest and start is None] + [longest]
 
@@ -149,44 +143,41 @@ def fit_closure(
             parts = [o.misfit(now, min(horizon, len(o.activity.time))) for o in observations]
             return np.concatenate([*parts, _RIDGE * free])
 
-        found = scipy.optimize.least_squares(misfit, coefficients[mask], x_scale=0.3, max_nfev=60, diff_step=1e-4)
-        coefficients = closure(found.x).coefficients
-    best = Closure(coefficients)
-    precision = np.zeros(mask.shape)
-    precision[mask] = 1 / np.diag(np.linalg.inv(found.jac.T @ found.jac))
-    return ClosureFit(best, _error(observations, best), precision)
+        free = scipy.optimize.least_squares(misfit, free, x_scale=0.3, max_nfev=60, diff_step=1e-4, ftol=1e-6).x
+    best = closure(free)
+    return ClosureFit(best, closure_error(observations, best))
 
 
-def sparsify(observations: Sequence[Observation], fit: ClosureFit, tolerance: float = 0.1) -> list[ClosureFit]:
-    """Remove terms one by one, refitting the others, as long as the error stays within `tolerance` of the full closure's.
+def extract_closure(
+    observations: Sequence[Observation], terms: Sequence[str] = FORMULA_TERMS, *, gain: float = 1 / 3, most: int = 5
+) -> list[ClosureFit]:
+    """Choose terms one by one, the one that lowers the error most first, all refitted each time.
 
-    The term goes whose removal the curvature says to cost least (Wald's statistic). Returned are all fits, the full one first, the
-    sparsest last.
+    Returned is the path: no term first, the formula last. It ends where the next term would lower the error by less than
+    the share `gain`, or at `most` terms.
+
+    Raises
+    ------
+    InputError
+        As for `fit_closure`.
     """
-    path = [fit]
-    while True:
-        coefficients = path[-1].closure.coefficients
-        present = coefficients != 0
-        if present.sum() <= 1:
-            return path
-        cost = np.where(present, coefficients**2 * path[-1].precision, np.inf)
-        mask = present.copy()
-        mask[np.unravel_index(cost.argmin(), cost.shape)] = False
-        smaller = fit_closure(observations, start=path[-1].closure, mask=mask)
-        if smaller.error > (1 + tolerance) * fit.error:
-            return path
-        path.append(smaller)
+    none = Closure.none()
+    path = [ClosureFit(none, closure_error(observations, none))]
+    while len(path) <= most:
+        inside = path[-1].closure.terms
+        tried = [fit_closure(observations, [*inside, term], start=path[-1].closure) for term in terms if term not in inside]
+        if not tried:
+            break
+        best = min(tried, key=lambda fit: fit.error)
+        if best.error > (1 - gain) * path[-1].error:
+            break
+        path.append(best)
+    return path
 
 
-def _error(observations: Sequence[Observation], closure: Closure) -> float:
+def closure_error(observations: Sequence[Observation], closure: Closure) -> float:
+    """Root mean square over networks, and over rate and activation, of the relative errors that a closure leaves."""
     return float(np.sqrt(np.mean([np.square(o.errors(closure)) for o in observations])))
-
-
-def _start(mask: np.ndarray) -> np.ndarray:
-    start = np.zeros(mask.shape)
-    start[0, 0], start[1, 0] = _START_DELTA, _START_CURRENT
-    start[0, 6], start[2, 0] = _START_MEMORY
-    return start * mask
 
 
 def _coarse(x: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from mfm.populations import (
+    ALL_TERMS,
     SCALINGS,
     Activity,
     Closure,
@@ -90,7 +91,7 @@ def two_populations(n: int) -> None:
             print(f"{name}, p = {p:g}, mass: {row(measure(series, k, DISCARD))}")
 
 
-def closure_of_density(observed: dict[float, Observation], say: Say) -> Closure:
+def closure_of_density(observed: dict[float, Observation], say: Say) -> None:
     """I2: trained on three densities, tested on two others."""
     began = time.process_time()
     fit = fit_closure([observed[p] for p in TRAINED])
@@ -114,35 +115,37 @@ def closure_of_density(observed: dict[float, Observation], say: Say) -> Closure:
             verdicts.append(f"I2 {scaling}, p = {p:g}: errors halved: {verdict(halved)}")
             verdicts.append(f"I2 {scaling}, p = {p:g}: rate within 3 %: {verdict(abs(rate) <= 0.03)} ({rate:+.1%})")
     print("\n".join(verdicts))
-    return fit.closure
 
 
-def formula(observed: dict[float, Observation], say: Say) -> None:
-    """I3: terms extracted from each network seed alone."""
+def formula(observed: dict[float, Observation], say: Say) -> Closure:
+    """I3: what sparse connections add to a closure of the full network, extracted from each network seed alone."""
     network = observed[1.0].network
     name = f"{network.scaling}, N = {network.sizes[0]}"
+    base = fit_closure([observed[1.0]], [term for term in ALL_TERMS if "degree noise" not in term]).closure
     paths = []
     for k, seed in enumerate(SEEDS):
-        paths.append(extract_closure([one_seed(observed[p], k) for p in TRAINED]))
-        closure = paths[-1][-1].closure
-        values = closure.coefficients[closure.coefficients != 0].round(4)
-        say(f"{name}, seed {seed}: {closure.terms} {values}, errors {[round(x.error, 3) for x in paths[-1]]}")
-    terms, count = Counter(path[-1].closure.terms for path in paths).most_common(1)[0]
-    same = [path[-1].closure.coefficients for path in paths if path[-1].closure.terms == terms]
-    values = np.array([c[c != 0] for c in same])
-    print(f"I3 {name}: one support on 4 of 5 seeds: {verdict(count >= 4)} ({count}: {', '.join(terms) or 'no term'})")
-    for term, v in zip(terms, values.T, strict=True):
-        print(f"   {term}: {v.mean():.4f}, over seeds {v.min():.4f} to {v.max():.4f}")
-    none, found = (np.median([path[k].error for path in paths]) for k in (0, -1))
-    print(f"   median error {none:.3f} without, {found:.3f} with")
+        paths.append(extract_closure([one_seed(observed[p], k) for p in TRAINED], base=base))
+        found = paths[-1][-1]
+        say(f"{name}, seed {seed}: {found.terms}, errors {[round(x.error, 3) for x in paths[-1]]}")
+    terms, count = Counter(path[-1].terms for path in paths).most_common(1)[0]
+    print(f"I3 {name}: one support on 4 of 5 seeds: {verdict(bool(terms) and count >= 4)} ({count}: {', '.join(terms)})")
+    same = [path[-1].closure for path in paths if path[-1].terms == terms]
+    for term in terms:
+        values = np.array([closure.coefficients.ravel()[ALL_TERMS.index(term)] for closure in same])
+        print(f"   {term}: {values.mean():.4f}, over seeds {values.min():.4f} to {values.max():.4f}")
+    none, with_formula = (np.median([path[k].error for path in paths]) for k in (0, -1))
+    print(f"   median error of the closure of p = 1 {none:.3f}, with formula {with_formula:.3f}")
+    mean = Closure(np.mean([closure.coefficients for closure in same], axis=0))
+    for p, o in observed.items():
+        print(f"   p = {p:g}: mass {text(o.errors(Closure.none()))}; formula {text(o.errors(mean))}; noise {text(o.noise)}")
+    return mean
 
 
-def larger(n: int, closure: Closure, say: Say) -> None:
-    """I3: the same densities with more neurons: what a closure learned on fewer says of them, and the formula again."""
+def larger(n: int, fewer: Closure, say: Say) -> None:
+    """I3: the same densities with more neurons: what the formula of fewer says of them, and their own."""
     observed = {p: observe(Network.excitatory(n, p, scaling="degree"), say) for p in TRAINED}
     for p, o in observed.items():
-        errors = f"mass {text(o.errors(Closure.none()))}; closure of fewer neurons {text(o.errors(closure))}"
-        print(f"{n} neurons, p = {p:g}, degree: {errors}; noise {text(o.noise)}")
+        print(f"formula of fewer neurons on {n}, p = {p:g}: {text(o.errors(fewer))}")
     formula(observed, say)
 
 
@@ -156,15 +159,13 @@ def main() -> None:
     def say(line: str) -> None:
         print(f"{time.perf_counter() - began:.0f} s: {line}", file=sys.stderr, flush=True)
 
-    closures = {}
     for scaling in SCALINGS:
         networks = {p: Network.excitatory(args.neurons, p, scaling=scaling) for p in sorted(TRAINED + HELD_OUT, reverse=True)}
         observed = {p: observe(network, say) for p, network in networks.items()}
-        if not closures:
+        if scaling == SCALINGS[0]:
             mean_field(observed[1.0])
-        closures[scaling] = closure_of_density(observed, say)
-        formula(observed, say)
-    larger(args.larger, closures["degree"], say)
+        closure_of_density(observed, say)
+    larger(args.larger, formula(observed, say), say)
     two_populations(args.neurons)
 
 

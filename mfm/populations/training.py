@@ -90,9 +90,19 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class ClosureFit:
-    """A learned closure, and the root mean square of the relative errors that it leaves in the networks it was trained on."""
+    """A learned closure.
+
+    Attributes
+    ----------
+    closure : Closure
+    terms : tuple of str
+        What was fitted in it.
+    error : float
+        Root mean square of the relative errors that it leaves in the networks it was trained on.
+    """
 
     closure: Closure
+    terms: tuple[str, ...]
     error: float
 
 
@@ -108,7 +118,7 @@ def fit_closure(
     terms : sequence of str
         Which terms may differ from 0; default all.
     start : Closure, optional
-        Go on from here over the whole length, instead of growing from the beginning.
+        Go on from here over the whole length, instead of growing from the beginning. What it holds besides `terms` stays.
 
     Raises
     ------
@@ -127,12 +137,13 @@ def fit_closure(
     if values < mask.sum():
         raise InputError("Fewer values than coefficients.", expected=f"at least {mask.sum()}", found=str(values))
     usual = np.array([_START.get(term, 0.0) for term in ALL_TERMS]).reshape(mask.shape)
-    free = (usual if start is None else start.coefficients)[mask]
+    first = usual * mask if start is None else start.coefficients
+    free = first[mask]
     longest = max(len(o.activity.time) for o in observations)
     horizons = [h for h in _HORIZONS if h < longest and start is None] + [longest]
 
     def closure(free: np.ndarray) -> Closure:
-        filled = np.zeros(mask.shape)
+        filled = first.copy()
         filled[mask] = free
         return Closure(filled)
 
@@ -145,31 +156,48 @@ def fit_closure(
 
         free = scipy.optimize.least_squares(misfit, free, x_scale=0.3, max_nfev=60, diff_step=1e-4, ftol=1e-6).x
     best = closure(free)
-    return ClosureFit(best, closure_error(observations, best))
+    return ClosureFit(best, tuple(terms), closure_error(observations, best))
 
 
 def extract_closure(
-    observations: Sequence[Observation], terms: Sequence[str] = FORMULA_TERMS, *, gain: float = 1 / 3, most: int = 5
+    observations: Sequence[Observation],
+    terms: Sequence[str] = FORMULA_TERMS,
+    *,
+    base: Closure | None = None,
+    gain: float = 1 / 3,
+    most: int = 5,
 ) -> list[ClosureFit]:
-    """Choose terms one by one, the one that lowers the error most first, all refitted each time.
+    """Choose terms one by one, the one that lowers the error most first, all chosen ones refitted each time.
 
-    Returned is the path: no term first, the formula last. It ends where the next term would lower the error by less than
-    the share `gain`, or at `most` terms.
+    Parameters
+    ----------
+    observations : sequence of Observation
+    terms : sequence of str
+        The library.
+    base : Closure, optional
+        What is known already; it stays as it is but for terms that are chosen. Default: the neural mass alone.
+    gain : float
+        The path ends where the best of the next terms lowers the error by less than this share.
+    most : int
+        Largest number of terms.
+
+    Returns
+    -------
+    list of ClosureFit
+        `base` first, the formula last.
 
     Raises
     ------
     InputError
         As for `fit_closure`.
     """
-    none = Closure.none()
-    path = [ClosureFit(none, closure_error(observations, none))]
-    while len(path) <= most:
-        inside = path[-1].closure.terms
-        tried = [fit_closure(observations, [*inside, term], start=path[-1].closure) for term in terms if term not in inside]
-        if not tried:
-            break
+    base = base or Closure.none()
+    path = [ClosureFit(base, (), closure_error(observations, base))]
+    while len(path) <= min(most, len(terms)):
+        last = path[-1]
+        tried = [fit_closure(observations, (*last.terms, term), start=last.closure) for term in terms if term not in last.terms]
         best = min(tried, key=lambda fit: fit.error)
-        if best.error > (1 - gain) * path[-1].error:
+        if best.error > (1 - gain) * last.error:
             break
         path.append(best)
     return path

@@ -123,7 +123,7 @@ def fit_closure(
     Raises
     ------
     InputError
-        If there is nothing to learn from, a term is unknown, or there are fewer values than terms.
+        If there is nothing to learn from, or a term is unknown.
 
     Notes
     -----
@@ -133,9 +133,6 @@ def fit_closure(
     mask = term_mask(terms)
     if not observations:
         raise InputError("A closure needs networks to learn from.", found="no observations")
-    values = sum(2 * (len(o.activity.time) // _BINS_COMPARED) for o in observations)
-    if values < mask.sum():
-        raise InputError("Fewer values than coefficients.", expected=f"at least {mask.sum()}", found=str(values))
     usual = np.array([_START.get(term, 0.0) for term in ALL_TERMS]).reshape(mask.shape)
     first = usual * mask if start is None else start.coefficients
     free = first[mask]

@@ -72,7 +72,8 @@ class MassSeries:
     def order(self) -> np.ndarray:
         """(T, K) Kuramoto order parameter of a Lorentzian of centre V and half width pi r (Montbrio et al. 2015, eq. 15)."""
         W = math.pi * self.r - 1j * self.V
-        return (1 - W) / (1 + W)
+        with np.errstate(invalid="ignore"):  # where the equations diverged
+            return (1 - W) / (1 + W)
 
 
 @dataclass(frozen=True, eq=False)

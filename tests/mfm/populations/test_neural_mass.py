@@ -41,7 +41,7 @@ def test_mean_field_is_the_limit_of_the_network():
         (replace(NeuronType(), v_peak=1e4),), (4000,), np.asarray(1.0), np.asarray(1.2308), adaptation="population"
     )
     net, mass = simulate_network(network, 150.0, [0]), NeuralMass(network).predict(150.0)
-    np.testing.assert_allclose(net.s[0], mass.s, atol=0.02 * mass.s.max())
+    np.testing.assert_allclose(net.s[0], mass.s, atol=0.03 * mass.s.max())
     np.testing.assert_allclose(net.w[0], mass.w, atol=0.01 * mass.w.max())
     np.testing.assert_allclose(np.abs(net.order[0]), np.abs(mass.order), atol=0.02)
     np.testing.assert_allclose(net.v[0], mass.V, atol=0.03)

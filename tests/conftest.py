@@ -25,7 +25,8 @@ def pytest_sessionstart(session):
     """
     if hasattr(session.config, "workerinput"):  # the controller of parallel tests has done so
         return
-    sources = [*(ROOT / "mfm/backends").glob("*.py"), ROOT / "mfm/constants.py", *(ROOT / "mfm/statistics").glob("*.py")]
+    compiled = ("backends", "populations", "statistics")
+    sources = [ROOT / "mfm/constants.py", *(source for name in compiled for source in (ROOT / "mfm" / name).glob("*.py"))]
     newest = max(source.stat().st_mtime for source in sources)
     for package in ("mfm", "optim"):
         for cached in (ROOT / package).rglob("*.nb[ic]"):

@@ -96,7 +96,7 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
         Calibration(),
         _envelope(of_train, start),
         train_groups[0].shard.scheme,
-        _made_from(corpora, train_groups, config),
+        _made_from(corpora, train_groups, config, start),
     )
     surrogate = replace(surrogate, calibration=calibrated(surrogate, validation))
     surrogate.save(folder)
@@ -218,7 +218,7 @@ def _envelope(found_in: list[tuple[Corpus, Group]], start: Surrogate | None) -> 
     return found
 
 
-def _made_from(corpora: list[Corpus], groups: list[Group], config: TrainConfig) -> dict:
+def _made_from(corpora: list[Corpus], groups: list[Group], config: TrainConfig, start: Surrogate | None) -> dict:
     shards = [group.shard for group in groups]
     return {
         "sc": "symmetric or not; log or log1p of streamline counts, zero diagonal, maximum 0.02",
@@ -228,5 +228,10 @@ def _made_from(corpora: list[Corpus], groups: list[Group], config: TrainConfig) 
             "connectomes": len({shard.connectome for shard in shards}),
             "real_connectomes": sorted({shard.connectome for shard in shards if shard.kind == "real"}),
         },
-        "training": {"seed": config.seed, "start": config.start, "torch": torch.__version__, "mfmfit": mfm.__version__},
+        "training": {
+            "seed": config.seed,
+            "start": None if start is None else start.digest,
+            "torch": torch.__version__,
+            "mfmfit": mfm.__version__,
+        },
     }

@@ -17,7 +17,7 @@ class Connectome:
     Parameters
     ----------
     weights : array, (N, N)
-        Finite and, unless `signed`, non-negative; already transformed and scaled; see `load_connectome` for raw streamline counts.
+        Finite and, unless `signed`, non-negative; already transformed and scaled; see `load_connectome` for raw counts.
     labels : sequence of str, optional
         Names of the N regions, each once.
     steps : tuple of str, optional

@@ -115,8 +115,8 @@ def designed_point(p: FICParameters) -> FixedPoint:
 def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     """Inhibitory feedback weights w_IE for which every region rests at 3 Hz.
 
-    ``w_IE = (W_E I_0 + I_ext + J S_E* (w_EE + G sum_j C_ij) - I_E*) / S_I*`` (Deco et al. 2014; closed form as in Demirtas et al.
-    2019). The fixed point may be unstable, and noise may leave it: whether rates stay in range is known from simulation.
+    ``w_IE = (W_E I_0 + I_ext + J S_E* (w_EE + G sum_j C_ij) - I_E*) / S_I*`` (Deco et al. 2014; closed form as in Demirtas
+    et al. 2019). The fixed point may be unstable, and noise may leave it: whether rates stay in range is known from simulation.
 
     Parameters
     ----------

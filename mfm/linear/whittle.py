@@ -137,15 +137,17 @@ class Tangents(NamedTuple):
     @classmethod
     def zero(cls, n: int, like: LinearSystem) -> Tangents:
         """Of `n` parameters that change nothing yet."""
-        return cls(*(torch.zeros((n, like.leak.shape[1]), dtype=like.leak.dtype) for _ in range(6)))
+        leak, inhibition, drive, relax, sigma, g = torch.zeros((6, n, like.leak.shape[1]), dtype=like.leak.dtype)
+        return cls(leak, inhibition, drive, relax, sigma, g)
 
     def joined(self, other: Tangents) -> Tangents:
         """Those of the parameters of both, in order."""
-        fields = [torch.cat(pair) for pair in zip(self[:6], other[:6], strict=True)]
-        if self.C is None and other.C is None:
-            return Tangents(*fields)
-        C = [x.leak.new_zeros((*x.leak.shape, x.leak.shape[1])) if x.C is None else x.C for x in (self, other)]
-        return Tangents(*fields, torch.cat(C))
+        leak, inhibition, drive, relax, sigma, g = (torch.cat(pair) for pair in zip(self[:6], other[:6], strict=True))
+        C = None
+        if self.C is not None or other.C is not None:
+            zero = [x.leak.new_zeros((*x.leak.shape, x.leak.shape[1])) if x.C is None else x.C for x in (self, other)]
+            C = torch.cat(zero)
+        return Tangents(leak, inhibition, drive, relax, sigma, g, C)
 
 
 def spectra(system: LinearSystem, tangents: Tangents, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -256,7 +258,7 @@ class WhittleLikelihood:
 
     def start(self, system: LinearSystem) -> Tensor:
         """Nuisance parameters to start from: the data's power, a tenth of it noise."""
-        S, _ = self._model(system, Tangents.zero(0, system))
+        S, _ = self.model(system, Tangents.zero(0, system))
         counts = self.data.counts
         of_model = (counts[:, None] * S.diagonal(dim1=1, dim2=2).real).sum(dim=0) / counts.sum()
         if self.amplitude == "regional":
@@ -265,16 +267,17 @@ class WhittleLikelihood:
         found = [torch.log(0.9 * scale if self.noise else scale)]
         return torch.stack(found + [torch.log(0.1 * self.data.power.mean())] * self.noise)
 
-    def _model(self, system: LinearSystem, tangents: Tangents) -> tuple[Tensor, Tensor]:
-        S, dS = None, None
-        for w in self.frequencies:
-            one, d_one = spectra(system, tangents, w)
-            S, dS = (one, d_one) if S is None else (S + one, dS + d_one)
+    def model(self, system: LinearSystem, tangents: Tangents) -> tuple[Tensor, Tensor]:
+        """Spectra (K, N, N) of linear response as sampling folds them, and their derivatives (P, K, N, N)."""
+        folds = self.frequencies
+        S, dS = spectra(system, tangents, folds[0])
+        for w in folds[1:]:
+            more, d_more = spectra(system, tangents, w)
+            S, dS = S + more, dS + d_more
         return S, dS
 
-    def covariances(self, system: LinearSystem, tangents: Tangents, nuisance: Tensor) -> tuple[Tensor, Tensor]:
-        """Model covariances (K, N, N) of the transforms, and their derivatives: P parameters, then the nuisance."""
-        S, dS = self._model(system, tangents)
+    def covariances(self, S: Tensor, dS: Tensor, nuisance: Tensor) -> tuple[Tensor, Tensor]:
+        """Covariances (K, N, N) of the transforms for spectra (`model`), and derivatives: P parameters, then the nuisance."""
         values = dict(zip(self.nuisance, nuisance, strict=True))
         if "log_scale" in values:
             S, dS = torch.exp(values["log_scale"]) * S, torch.exp(values["log_scale"]) * dS
@@ -302,8 +305,12 @@ class WhittleLikelihood:
         return self.data.matrices / (power[:, None] * power).sqrt()
 
     def __call__(self, system: LinearSystem, tangents: Tangents, nuisance: Tensor) -> Quadratic:
-        """Value, gradient and Fisher information for P parameters and the nuisance; the value is infinite off stable models."""
-        S, dS = self.covariances(system, tangents, nuisance)
+        """Value, gradient and Fisher information for P parameters and the nuisance; infinite where there is no covariance."""
+        return self.of_model(*self.model(system, tangents), nuisance)
+
+    def of_model(self, S: Tensor, dS: Tensor, nuisance: Tensor) -> Quadratic:
+        """The same from spectra and derivatives that are known already."""
+        S, dS = self.covariances(S, dS, nuisance)
         chol, failed = torch.linalg.cholesky_ex(S)
         n = self.data.counts
         if failed.any() or not torch.isfinite(S.abs()).all():
@@ -320,8 +327,12 @@ class WhittleLikelihood:
         information = (G.flatten(1) @ weighted.T).real
         return Quadratic(float(value), gradient, 0.5 * (information + information.T))
 
+    def score_covariance(self, system: LinearSystem, tangents: Tangents, nuisance: Tensor, seed: int = 0) -> Tensor:
+        """Covariance of the gradient over scans: the information, which a likelihood's gradient has."""
+        return self(system, tangents, nuisance).information
+
     def by_frequency(self, system: LinearSystem, nuisance: Tensor) -> Tensor:
         """The terms of the negative log-likelihood, (K,), whose sum it is."""
-        S, _ = self.covariances(system, Tangents.zero(0, system), nuisance)
+        S, _ = self.covariances(*self.model(system, Tangents.zero(0, system)), nuisance)
         fit = torch.linalg.solve(S, self._observed()).diagonal(dim1=1, dim2=2).real.sum(dim=1)
         return self.data.counts * (torch.linalg.slogdet(S).logabsdet + fit)

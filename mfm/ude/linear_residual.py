@@ -21,7 +21,7 @@ from torch import Tensor
 from mfm.connectome import Connectome
 from mfm.constants import NEURAL
 from mfm.errors import InputError
-from mfm.feedback import designed_point, excitatory_resting_point, rate_and_slope
+from mfm.feedback import FixedPoint, excitatory_resting_point, rate_and_slope
 from mfm.linear.system import LinearSystem
 from mfm.linear.whittle import Tangents
 from mfm.maps import RegionalMaps
@@ -145,10 +145,6 @@ class LinearResidual:
         other = [k - self.n_slopes for k in keep if k >= self.n_slopes]
         return replace(self, names=tuple(self.names[k] for k in keep), patterns=self.patterns[local], edges=self.edges[other])
 
-    def with_patterns(self, patterns: Tensor) -> LinearResidual:
-        """The same terms on other maps (M, N), as permutation tests need them."""
-        return replace(self, patterns=patterns)
-
     def slopes(self, coefficients) -> Tensor:
         """(N,) per second: what the residual takes from the leak of every region."""
         return torch.as_tensor(coefficients, dtype=torch.float64)[: self.n_slopes] @ self.patterns
@@ -156,10 +152,6 @@ class LinearResidual:
     def correction(self, coefficients) -> Tensor:
         """(N, N) added to the connectome."""
         return torch.tensordot(torch.as_tensor(coefficients, dtype=torch.float64)[self.n_slopes :], self.edges, dims=1)
-
-    def within_bound(self, coefficients) -> bool:
-        """Whether the slopes of all regions keep the bound."""
-        return bool((self.slopes(coefficients).abs() <= self.bound).all())
 
     def apply(self, p: FICParameters, sc: Connectome, coefficients) -> tuple[FICParameters, Connectome]:
         """One candidate with the residual, as parameters that every backend simulates.
@@ -178,26 +170,33 @@ class LinearResidual:
         weights = sc.weights + self.correction(coefficients).detach().numpy()
         return refined, Connectome(weights, sc.labels, (*sc.steps, step), signed=True)
 
-    def system(self, p: FICParameters, sc: Connectome, coefficients) -> tuple[LinearSystem, Tangents]:
-        """The linearised equations with the residual, and their derivatives with respect to the coefficients.
+    def added_to(self, system: LinearSystem, point: FixedPoint, coefficients) -> LinearSystem:
+        """The linearised equations of B candidates at `point` with the residual.
 
         Slopes vanish at the fixed point, so that they leave w_IE as it is; edges change it, and with it the inhibition.
         """
-        point = designed_point(p)
-        system = LinearSystem.of(p, sc, point)
-        tangents = Tangents.zero(self.n_terms, system)
-        tangents.leak[: self.n_slopes] = -self.patterns
         system = replace(system, leak=system.leak - self.slopes(coefficients))
         if not len(self.edges):
-            return system, tangents
-        # w_IE = ... + J S_E* G sum_j C_ij / S_I*, and g = gain J G
-        feedback = system.g * point.S_E / point.S_I
+            return system
         correction = self.correction(coefficients)
-        tangents.inhibition[self.n_slopes :] = feedback * self.edges.sum(dim=2)
-        C = torch.zeros((self.n_terms, *correction.shape), dtype=torch.float64)
+        inhibition = system.inhibition + _feedback_of_edges(system, point) * correction.sum(dim=1)
+        return replace(system, inhibition=inhibition, C=system.C + correction)
+
+    def tangents(self, system: LinearSystem, point: FixedPoint) -> Tangents:
+        """Derivatives of `added_to` with respect to the coefficients, for one candidate; they are the same at any."""
+        tangents = Tangents.zero(self.n_terms, system)
+        tangents.leak[: self.n_slopes] = -self.patterns
+        if not len(self.edges):
+            return tangents
+        tangents.inhibition[self.n_slopes :] = _feedback_of_edges(system, point) * self.edges.sum(dim=2)
+        C = torch.zeros((self.n_terms, *self.edges.shape[1:]), dtype=torch.float64)
         C[self.n_slopes :] = self.edges
-        system = replace(system, inhibition=system.inhibition + feedback * correction.sum(dim=1), C=system.C + correction)
-        return system, tangents._replace(C=C)
+        return tangents._replace(C=C)
+
+
+def _feedback_of_edges(system: LinearSystem, point: FixedPoint) -> Tensor:
+    """Inhibition per unit of a region's summed input: w_IE = ... + J S_E* G sum_j C_ij / S_I*, and g = gain J G."""
+    return system.g * point.S_E / point.S_I
 
 
 def _check_visible(name: str, powers: tuple[int, ...]) -> None:
@@ -206,8 +205,8 @@ def _check_visible(name: str, powers: tuple[int, ...]) -> None:
         raise InputError(
             f"Second-order statistics cannot show the term {name!r}: it is not linear in the state.",
             expected=f"terms linear in {STATE}, such as 'myelin {STATE}'",
-            cause="under feedback inhibition all regions rest at the same S_E*, where FC and spectra depend on a residual through "
-            "its slope only: a quadratic term changes them by exactly nothing",
+            cause="under feedback inhibition all regions rest at the same S_E*, where FC and spectra depend on a residual "
+            "through its slope only: a quadratic term changes them by exactly nothing",
             fix="learn shapes from neural time series (mfmfit ude), where the state is seen to move",
         )
     if of_state == 0:

@@ -29,6 +29,11 @@ def candidate(n=N, seed=1):
     return mfm.FICParameters(*draws, [2.5])
 
 
+def linearised(p, sc):
+    point = designed_point(p)
+    return LinearSystem.of(p, sc, point), point
+
+
 def residual(edges=("a",)):
     return LinearResidual.of(mfm.RegionalMaps(np.random.default_rng(5).normal(size=(2, N)), ("a", "b")), network(), edges=edges)
 
@@ -50,20 +55,22 @@ def test_gradient_against_central_differences(amplitude, noise):
     base = candidate()
     moves = {name: torch.tensor(rng.normal(size=(1, N)) * size) for name, size in (("w_EE", 1), ("w_EI", 1), ("sigma", 1e-3))}
 
+    def parameters_at(x):
+        return mfm.FICParameters(*(getattr(base, name) + x[3] * moves[name] for name in moves), base.G * (1 + 0.2 * x[3]))
+
     def system_at(x):
-        p = mfm.FICParameters(*(getattr(base, name) + x[3] * moves[name] for name in moves), base.G * (1 + 0.2 * x[3]))
-        return family.system(p, sc, x[:3])
+        return family.added_to(*linearised(parameters_at(x), sc), x[:3])
 
     def value(x):
-        system, _ = system_at(x)
+        system = system_at(x)
         return whittle(system, Tangents.zero(0, system), torch.tensor(x[4:])).value
 
-    system, _ = system_at(np.zeros(4))
+    system = system_at(np.zeros(4))
     x = np.array([0.5, -0.3, 0.2, 0.05, *(whittle.start(system).numpy() + 0.3)])
     h = 1e-6
-    ahead, behind = (system_at(x + np.array([0, 0, 0, s, *(0,) * (len(x) - 4)]))[0] for s in (h, -h))
+    ahead, behind = (system_at(x + np.array([0, 0, 0, s, *(0,) * (len(x) - 4)])) for s in (h, -h))
     moved = [(getattr(ahead, f) - getattr(behind, f)) / (2 * h) for f in Tangents._fields[:6]]
-    system, tangents = system_at(x)
+    system, tangents = system_at(x), family.tangents(*linearised(parameters_at(x), sc))
     found = whittle(system, tangents.joined(Tangents(*moved)), torch.tensor(x[4:]))
     for k in range(len(x)):
         step = 1e-5 * np.eye(len(x))[k]
@@ -129,7 +136,7 @@ def test_score_and_information_agree_over_samples():
     family = residual()
     protocol = mfm.Protocol(TR_S, 1200)
     bold = mfm.linear_response(p, sc, protocol).sample_bold(200, seed=3)[0]
-    system, tangents = family.system(p, sc, np.zeros(3))
+    system, tangents = family.added_to(*linearised(p, sc), np.zeros(3)), family.tangents(*linearised(p, sc))
     gradients = []
     for one in bold:
         found = WhittleLikelihood(periodogram(one, TR_S), noise=False)(system, tangents, torch.zeros(1, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Data and maps in which there is nothing to find: scans of the mechanism alone, and maps that keep their spatial autocorrelation."""
+"""Where there is nothing to find: scans of the mechanism alone, and maps that keep but their spatial autocorrelation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_WEIGHT = 1e-12
 
 
 def moran_surrogates(maps: RegionalMaps, weights: np.ndarray, n: int, seed: int = 0) -> list[RegionalMaps]:
-    """Random maps with the spatial autocorrelation of given ones: Moran spectral randomisation (Wagner & Dray 2015, singletons).
+    """Random maps with the autocorrelation of given ones: Moran spectral randomisation (Wagner & Dray 2015, singletons).
 
     A map is a sum of eigenvectors of the centred weights, each of which is an autocorrelation; the signs of its parts are drawn
     anew, the same for all maps. Mean, variance, Moran's I and the correlations between maps are kept exactly.
@@ -56,7 +56,7 @@ def moran_surrogates(maps: RegionalMaps, weights: np.ndarray, n: int, seed: int 
         )
     N = len(W)
     centring = np.eye(N) - 1 / N
-    values, vectors = np.linalg.eigh(centring @ W @ centring)
+    _, vectors = np.linalg.eigh(centring @ W @ centring)
     # One eigenvector is the constant, with value zero: the one that centring annihilates.
     constant = int(np.argmax(np.abs(vectors.sum(axis=0))))
     vectors = np.delete(vectors, constant, axis=1)

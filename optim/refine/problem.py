@@ -1,4 +1,4 @@
-"""What is minimised: a scan's misfit as a function of residual, re-tuned mechanism and nuisance, with priors and guard rails."""
+"""What is minimised: a scan's misfit as a function of residual, mechanism and nuisance, with priors and guard rails."""
 
 from __future__ import annotations
 

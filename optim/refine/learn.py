@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from mfm import Connectome, FICParameters
+from mfm.linear import exact
 from mfm.ude import LinearResidual
 from mfm.ude.identifiability import REFUSED_SHARE
 from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.refine.mechanism import Mechanism
 from optim.refine.nulls import moran_surrogates
-from optim.refine.problem import Problem
+from optim.refine.problem import Problem, fit_nuisance
 from optim.refine.scoring import Optimum
 from optim.refine.task import Task
 
@@ -154,12 +155,10 @@ def standard_errors(problem: Problem) -> Tensor:
     in it, and the covariance V of the gradient, the covariance of the estimate is ``H^-1 V H^-1`` (White 1982).
     """
     free = replace(problem, prior_std=torch.full_like(problem.prior_std, torch.inf))
-    x = free.without_residual().minimise().x if free.mechanism.n_directions == 0 else free.start
-    x = torch.cat([x.new_zeros(free.n_terms), x]) if len(x) < len(free.start) else x
-    system = free.system(x)
+    system = free.system(free.start)
     assert system is not None
-    tangents = free.tangents(x, system)
-    nuisance = x[free.n_model :]
+    tangents = free.tangents(free.start, system)
+    nuisance = fit_nuisance(free.likelihood, system)
     H = free.likelihood(system, tangents, nuisance).information + torch.diag(free.precision)
     V = free.likelihood.score_covariance(system, tangents, nuisance) + torch.diag(free.precision)
     scale = H.diagonal().clamp(min=1e-300).rsqrt()
@@ -257,8 +256,8 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
     whole, terms = fisher_report(task)
     for term in terms:
         fate = "refused" if term.refused else "learned"
-        say(f"{term.name}: standard error {term.error:.3g} ({term.error_frozen:.3g} with the fit held), prior "
-            f"{term.prior_std:.3g}: {fate}")  # fmt: skip
+        known = f"standard error {term.error:.3g} ({term.error_frozen:.3g} with the fit held)"
+        say(f"{term.name}: {known}, prior {term.prior_std:.3g}: {fate}")
     keep = [k for k, term in enumerate(terms) if not term.refused]
     if not keep:
         return _nothing(task, terms)
@@ -281,8 +280,6 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
     x = learned.optimum.x[: len(keep)]
     system = learned.problem.system(learned.optimum.x)
     assert system is not None
-    from mfm.linear import exact
-
     return Refinement(
         terms=_learned_terms(terms, keep, learned.optimum, free, retest),
         comparisons=tuple(comparisons),
@@ -310,7 +307,7 @@ def _retuned(task: Task, refiner: Refiner, residual: LinearResidual, learned: _J
     again = refiner.judge("free mechanism", everything, with_fc=True)
     both = task.problem(task.mechanism, residual)
     t = again.optimum.x[: task.mechanism.n_directions]
-    warm = torch.cat([torch.zeros(residual.n_terms).double(), t, again.optimum.x[len(t) :]])
+    warm = torch.cat([torch.zeros(residual.n_terms, dtype=torch.float64), t, again.optimum.x[len(t) :]])
     generator = torch.Generator().manual_seed(task.config.seed)
     best, ends = refiner.judge("residual and free mechanism", both, warm, with_fc=True), []
     for _ in range(task.config.starts - 1):

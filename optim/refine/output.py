@@ -139,11 +139,14 @@ def known_terms(fit: FittedSubject, task: Task) -> list[str]:
 
 
 _ABOUT_TERMS = (
-    "<h2>Terms</h2><p>Slopes per second and standard deviation of the map (total leak {leak:.1f} per second); edges in units of the "
-    "connectome's root mean square. <code>error</code> is what one scan can tell, the fit free, before learning: above half the "
-    "prior a term is refused.</p>"
+    "<h2>Terms</h2><p>Slopes per second and standard deviation of the map (total leak {leak:.1f} per second); edges in units "
+    "of the connectome's root mean square. <code>error</code> is what one scan can tell, the fit free, before learning: above "
+    "half the prior a term is refused.</p>"
 )
-_ABOUT_HELD_OUT = "<h2>Held-out scan</h2><p>Gain of log-likelihood in nats, with 95 % interval by bootstrap over frequencies, and r of FC.</p>"
+_ABOUT_HELD_OUT = (
+    "<h2>Held-out scan</h2>"
+    "<p>Gain of log-likelihood in nats, with 95 % interval by bootstrap over frequencies, and r of FC.</p>"
+)
 
 
 def _page(fit: FittedSubject, task: Task, found: Refinement, scores: tuple[SimulatedScore, ...], has_figure: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol as TypingProtocol
 
@@ -102,7 +102,8 @@ class Problem:
         """(P,) of the Gaussian priors."""
         noise = [_LOG_NOISE_STD**-2 if name == "log_noise" else 0.0 for name in self.likelihood.nuisance]
         terms = self.prior_std[: self.n_terms] ** -2
-        return torch.cat([terms, torch.ones(self.mechanism.n_directions), torch.tensor(noise)]).double()
+        anchors = torch.ones(self.mechanism.n_directions, dtype=torch.float64)
+        return torch.cat([terms, anchors, torch.tensor(noise, dtype=torch.float64)])
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients, mechanism's t, nuisance."""
@@ -144,7 +145,7 @@ class Problem:
         """How far the slopes of regions are above 97 % of the bound, as shares of it, and their derivatives (N, terms)."""
         assert self.residual is not None
         slopes, bound = self.residual.slopes(c), self.residual.bound
-        patterns = torch.cat([self.residual.patterns.T, torch.zeros((len(slopes), len(self.residual.edges)))], dim=1).double()
+        patterns = torch.cat([self.residual.patterns.T, slopes.new_zeros((len(slopes), len(self.residual.edges)))], dim=1)
         excess = slopes.abs() / bound - _SOFT_BOUND
         return excess, torch.where(excess > 0, slopes.sign() / bound, 0.0)[:, None] * patterns
 
@@ -203,14 +204,11 @@ class Problem:
             return
         abscissa, slope = _abscissa(system, tangents)
         if abscissa > self.abscissa_limit:
-            yield torch.tensor([abscissa - self.abscissa_limit]).double(), slope[None], _ABSCISSA_WEIGHT
+            yield slope.new_tensor([abscissa - self.abscissa_limit]), slope[None], _ABSCISSA_WEIGHT
 
     def minimise(self, start: Tensor | None = None) -> Optimum:
         """The optimum from `start`, default the fit."""
         return fisher_scoring(self, self.start if start is None else start)
-
-    def without_residual(self) -> Problem:
-        return replace(self, residual=None)
 
 
 def _nearly_abscissa(system: LinearSystem) -> float:
@@ -240,7 +238,9 @@ def fit_nuisance(likelihood: Likelihood, system: LinearSystem) -> Tensor:
         return likelihood.start(system)
     predicted = likelihood.model(system, Tangents.zero(0, system))
     start = likelihood.start(system)
-    precision = torch.tensor([_LOG_NOISE_STD**-2 if n == "log_noise" else 0.0 for n in likelihood.nuisance]).double()
+    precision = torch.tensor(
+        [_LOG_NOISE_STD**-2 if n == "log_noise" else 0.0 for n in likelihood.nuisance], dtype=torch.float64
+    )
 
     def problem(x: Tensor) -> Quadratic:
         value, gradient, information = likelihood.of_model(*predicted, x)

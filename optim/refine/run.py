@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 from mfm.errors import OutputError
 from optim.fit import objective_for, stage_keys, stage_score
@@ -70,5 +70,5 @@ def simulated_scores(fit: FittedSubject, found: Refinement) -> tuple[SimulatedSc
         for name, p, at in (("fit", fit.parameters, scan), ("refined", found.parameters, refined)):
             objective = objective_for(at, stage, fit.config)
             score = stage_score(stage, objective.evaluate(p, key), 0, 1, objective)
-            scores.append(SimulatedScore(*astuple(score), model=name))
+            scores.append(SimulatedScore(**vars(score), model=name))
     return tuple(scores)

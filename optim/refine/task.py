@@ -84,8 +84,8 @@ class Task:
 
     def prior_std(self, residual: LinearResidual) -> Tensor:
         """Of the coefficients: slopes per second, edges relative to the connectome."""
-        slopes = torch.full((residual.n_slopes,), self.config.prior * total_leak())
-        return torch.cat([slopes, torch.full((len(residual.edges),), self.config.edge_prior)]).double()
+        sizes = [self.config.prior * total_leak()] * residual.n_slopes + [self.config.edge_prior] * len(residual.edges)
+        return torch.tensor(sizes, dtype=torch.float64)
 
     def likelihood(self, recording: Recording, bins: int | None) -> Likelihood:
         """How a scan scores models."""
@@ -97,8 +97,8 @@ class Task:
 
     def problem(self, mechanism: Mechanism, residual: LinearResidual | None, recording: Recording | None = None) -> Problem:
         """Learning from the training scan, or from another recording."""
-        prior = torch.zeros(0) if residual is None else self.prior_std(residual)
-        return Problem(mechanism, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior.double())
+        prior = torch.zeros(0, dtype=torch.float64) if residual is None else self.prior_std(residual)
+        return Problem(mechanism, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
 
     def placebo(self, seed: int) -> Task:
         """The same task on two scans of the fitted mechanism alone, as long and as noisy as the recorded ones."""
@@ -125,7 +125,7 @@ class Task:
         nuisance = fit_nuisance(averaged, system)
         if isinstance(likelihood, WhittleLikelihood):
             return likelihood.by_frequency(system, nuisance)
-        return torch.tensor([likelihood(system, Tangents.zero(0, system), nuisance).value]).double()
+        return torch.tensor([likelihood(system, Tangents.zero(0, system), nuisance).value], dtype=torch.float64)
 
     def fc_correlation(self, system: LinearSystem) -> float:
         """Correlation of a model's FC with that of the held-out scan."""

@@ -272,7 +272,6 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
         comparisons += [compare(learned, tuned, c.seed), compare(free, again, c.seed), compare(tuned, base, c.seed)]
     for one in comparisons:
         say(f"held out, {one.model} against {one.against}: {one.gain:+.2f} nats [{one.low:.2f}, {one.high:.2f}]")
-    retest = task.problem(task.mechanism.frozen(), residual, task.held_out).minimise()
     gain = comparisons[0].gain
     placebos, spins = _null_gains(task, keep, refiner, base, work, say)
     reasons = _reasons(task, terms, comparisons, _p(gain, placebos), _p(gain, spins))
@@ -281,7 +280,7 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
     system = learned.problem.system(learned.optimum.x)
     assert system is not None
     return Refinement(
-        terms=_learned_terms(terms, keep, learned.optimum, free, retest),
+        terms=_learned_terms(terms, keep, learned, free, task.problem(refiner.frozen, residual, task.held_out)),
         comparisons=tuple(comparisons),
         placebo_gains=placebos,
         spin_gains=spins,
@@ -377,14 +376,13 @@ def _reasons(task: Task, terms, comparisons: list[Comparison], placebo_p: float,
     return tuple(against)
 
 
-def _learned_terms(terms, keep: list[int], held: Optimum, free: _Judged | None, retest: Optimum) -> tuple[Term, ...]:
+def _learned_terms(
+    terms: tuple[Term, ...], keep: list[int], learned: _Judged, free: _Judged | None, again: Problem
+) -> tuple[Term, ...]:
+    held, retest = learned.optimum, again.minimise()
     found = list(terms)
-
-    def errors(optimum: Optimum) -> Tensor:
-        return torch.linalg.inv(optimum.at.information).diagonal().sqrt()
-
-    held_error, retest_error = errors(held), errors(retest)
-    free_error = None if free is None else errors(free.optimum)
+    held_error, retest_error = learned.problem.posterior_errors(held.x), again.posterior_errors(retest.x)
+    free_error = None if free is None else free.problem.posterior_errors(free.optimum.x)
     for k, position in enumerate(keep):
         difference = float(held.x[k] - retest.x[k])
         found[position] = replace(

@@ -206,6 +206,13 @@ class Problem:
         if abscissa > self.abscissa_limit:
             yield slope.new_tensor([abscissa - self.abscissa_limit]), slope[None], _ABSCISSA_WEIGHT
 
+    def posterior_errors(self, x: Tensor) -> Tensor:
+        """Standard errors (P,) at an optimum by likelihood and priors; guard rails, which tell nothing, do not count."""
+        system = self.system(x)
+        assert system is not None
+        information = self.likelihood(system, self.tangents(x, system), x[self.n_model :]).information
+        return torch.linalg.inv(information + torch.diag(self.precision)).diagonal().sqrt()
+
     def minimise(self, start: Tensor | None = None) -> Optimum:
         """The optimum from `start`, default the fit."""
         return fisher_scoring(self, self.start if start is None else start)

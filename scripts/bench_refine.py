@@ -1,9 +1,9 @@
 """What refinements find where the truth is known: ``python scripts/bench_refine.py recovery|verdicts|placebo|speed``.
 
-``recovery``: a model with a slope ``a tanh(2 h)`` along a map, learned from noise-free FC, from FC and from the spectra of
-scans of given length (independent samples: twice the bandwidth of 0.082 Hz times the time). ``verdicts``: what whole refinements
-of such scans say. ``placebo``: how often a refinement claims a residual where there is none. ``speed``: one refinement of 68
-regions. All scans are those of the linear theory.
+``recovery``: a model with a slope ``a tanh(2 h)`` along a map, learned from noise-free FC, from FC and from the spectra
+of scans of given length (independent samples: twice the bandwidth of 0.082 Hz times the time). ``verdicts``: what whole
+refinements of such scans say. ``placebo``: how often a refinement claims a residual where there is none. ``speed``: one
+refinement of 68 regions. All scans are those of the linear theory.
 """
 
 from __future__ import annotations

@@ -127,13 +127,13 @@ def test_fc_without_noise_gives_the_slope_back(fit):
 
 def test_standard_errors_are_those_of_repeated_scans(fit):
     """Standard deviation of the estimate over 40 scans against the error told before: within 4 of its own standard errors."""
-    for loss in ("whittle", "fc"):
-        work = task(fit, frames=1200, loss=loss)
+    for loss, frames in (("whittle", 1200), ("fc", 6000)):
+        work = task(fit, frames=frames, loss=loss, bound=1.0)
         problem = work.problem(fit.frozen(), work.residual())
         told = standard_errors(problem).item()
         found = []
         for seed in range(40):
-            one = task(fit, frames=1200, loss=loss, seed=100 + seed)
+            one = task(fit, frames=frames, loss=loss, bound=1.0, seed=100 + seed)
             loose = one.problem(fit.frozen(), one.residual())
             loose = replace(loose, prior_std=torch.full((1,), 1e3, dtype=torch.float64))
             found.append(loose.minimise().x[0].item())
@@ -149,7 +149,7 @@ def test_a_scan_that_is_too_short_refuses_the_term(fit):
 
 
 def test_nothing_is_claimed_where_nothing_is(fit):
-    found = refine(task(fit, 0.0, seed=11))
+    found = refine(task(fit, 0.0, seed=11, placebos=0, spins=0))
     assert not found.is_supported
     assert found.verdict.startswith("no evidence for a residual: held out, it does not beat the mechanism")
 

@@ -118,14 +118,14 @@ def summarise(folders: Sequence[str | Path]) -> tuple[SharedTerm, ...]:
         terms = [record["terms"][k] for record in learned]
         value, error, retest = (np.array([term[c] for term in terms], dtype=float) for c in ("value", "value_error", "retest"))
         supported = sum(record["supported"] for record in learned)
-        if len(terms) < 2:
-            found.append(SharedTerm(name, len(terms), *[math.nan] * 6, supported=supported))
+        n = len(terms)
+        if n < 2:
+            nan = math.nan
+            found.append(SharedTerm(name, n, nan, nan, nan, nan, nan, nan, supported))
             continue
         mean, of_mean, between = random_effects(value, error)
-        half = float(t.ppf(0.975, len(terms) - 1)) * of_mean
-        found.append(
-            SharedTerm(name, len(terms), mean, of_mean, mean - half, mean + half, between, icc(value, retest), supported)
-        )
+        half = float(t.ppf(0.975, n - 1)) * of_mean
+        found.append(SharedTerm(name, n, mean, of_mean, mean - half, mean + half, between, icc(value, retest), supported))
     return tuple(found)
 
 

@@ -125,6 +125,7 @@ def test_fc_without_noise_gives_the_slope_back(fit):
     assert found.x[0].item() == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_repeated_scans(fit):
     """Standard deviation of the estimate over 40 scans against the error told before: within 4 of its own standard errors."""
     for loss, frames in (("whittle", 1200), ("fc", 6000)):

@@ -19,7 +19,7 @@ class RefineConfig:
     ----------
     run : bool
         As a stage of ``mfmfit fit``: refine when the fit is written.
-    maps : mapping of name to path
+    maps : mapping of name to path, optional
         Maps that the fit did not have, for terms and edges.
     terms : list of str, optional
         Products of maps and x, the deviation of S_E from its fixed point, such as ``"thickness x"`` (`mfm.ude.LinearResidual`);
@@ -57,7 +57,7 @@ class RefineConfig:
     """
 
     run: bool = False
-    maps: dict[str, str] = field(default_factory=dict)
+    maps: dict[str, str] | None = None
     terms: list[str] | None = None
     edges: list[str] = field(default_factory=list)
     loss: str = "auto"

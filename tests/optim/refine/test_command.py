@@ -142,6 +142,7 @@ def test_new_maps_need_new_names(subject, folder, tmp_path):
 def test_settings_compose_and_errors_exit(folder, capsys):
     assert compose(["seed=3", "edges=[myelin]"], "refine/default", RefineConfig) == RefineConfig(seed=3, edges=["myelin"])
     assert compose(["refine.spins=0"]).refine.spins == 0
+    assert compose(["maps={thickness: thickness.csv}"], "refine/default", RefineConfig).maps == {"thickness": "thickness.csv"}
     assert main(["refine", str(folder / "nowhere")]) == 66
     assert main(["refine", str(folder), "sins=3"]) == 2
     capsys.readouterr()

@@ -63,7 +63,7 @@ def rates_after_displacement(
     >>> mfm.rates_after_displacement(p, sc, 0.05).round(decimals=2).tolist()
     [[3.0, 3.0]]
     """
-    quiet = FICParameters(p.w_EE, p.w_EI, torch.zeros_like(p.sigma), p.G)
+    quiet = p.noise_free()
     rest = resting_state(p.w_EI)
     shift = as_float_tensor(displacement, "displacement").detach().to(p.w_EE)
     if shift.ndim > 3 or (shift.ndim == 1 and len(shift) != p.n_candidates):

@@ -17,11 +17,13 @@ class Connectome:
     Parameters
     ----------
     weights : array, (N, N)
-        Non-negative and finite, already transformed and scaled; see `load_connectome` for raw streamline counts.
+        Finite and, unless `signed`, non-negative; already transformed and scaled; see `load_connectome` for raw counts.
     labels : sequence of str, optional
         Names of the N regions, each once.
     steps : tuple of str, optional
         What was done to the matrix that a file or a tool gave, in order; for people and for records.
+    signed : bool, default False
+        Whether weights below zero are meant, as where a correction was learned; from a file they are a mistake.
 
     Raises
     ------
@@ -38,6 +40,7 @@ class Connectome:
     weights: np.ndarray
     labels: tuple[str, ...] | None = None
     steps: tuple[str, ...] = ()
+    signed: bool = False
 
     def __post_init__(self):
         weights = check_square(self.weights, "The connectome")
@@ -45,7 +48,7 @@ class Connectome:
         # weights of another connectome, is shared: a cohort holds its one connectome once.
         if not _is_frozen(weights):
             weights = np.array(weights, dtype=np.float64, order="C")
-        if (weights < 0).any():
+        if (weights < 0).any() and not self.signed:
             raise InputError(
                 "The connectome has negative entries.",
                 expected="weights >= 0",
@@ -53,7 +56,7 @@ class Connectome:
                 cause="logarithm of values below 1, or a matrix that is already logged or z-scored",
                 fix='give raw counts with transform="log1p", or shift the matrix yourself',
             )
-        if not (weights[~np.eye(len(weights), dtype=bool)] > 0).any():
+        if not (np.abs(weights)[~np.eye(len(weights), dtype=bool)] > 0).any():
             raise InputError("The connectome connects no two regions.", cause="all off-diagonal entries are zero")
         weights.setflags(write=False)
         object.__setattr__(self, "weights", weights)
@@ -70,7 +73,7 @@ class Connectome:
         return self.labels or tuple(f"region-{k + 1:03d}" for k in range(self.n_regions))
 
     def __repr__(self) -> str:
-        density = (self.weights > 0).mean()
+        density = (self.weights != 0).mean()
         named = "named" if self.labels else "unnamed"
         return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
 

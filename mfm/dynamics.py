@@ -35,17 +35,31 @@ def inhibitory_rate(I_I: Tensor) -> Tensor:
 
 
 def input_currents(
-    S_E: Tensor, S_I: Tensor, coupling: Tensor, w_EE: Tensor, w_EI: Tensor, w_IE: Tensor, G: Tensor
+    S_E: Tensor,
+    S_I: Tensor,
+    coupling: Tensor,
+    w_EE: Tensor,
+    w_EI: Tensor,
+    w_IE: Tensor,
+    G: Tensor,
+    I_ext: Tensor | float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """I_E and I_I in nA (Zhang et al. 2024); arguments as for `neural_drift`."""
     c = NEURAL
-    I_E = c.W_E * c.I_0 + c.J * w_EE * S_E + G * c.J * coupling - w_IE * S_I
+    I_E = c.W_E * c.I_0 + I_ext + c.J * w_EE * S_E + G * c.J * coupling - w_IE * S_I
     I_I = c.W_I * c.I_0 + c.J * w_EI * S_E - S_I
     return I_E, I_I
 
 
 def neural_drift(
-    S_E: Tensor, S_I: Tensor, coupling: Tensor, w_EE: Tensor, w_EI: Tensor, w_IE: Tensor, G: Tensor
+    S_E: Tensor,
+    S_I: Tensor,
+    coupling: Tensor,
+    w_EE: Tensor,
+    w_EI: Tensor,
+    w_IE: Tensor,
+    G: Tensor,
+    I_ext: Tensor | float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Deterministic part of the dynamics.
 
@@ -57,6 +71,8 @@ def neural_drift(
         ``sum_j C[i, j] S_E[j]``.
     w_EE, w_EI, w_IE : tensor, broadcastable to (..., N)
     G : tensor, broadcastable to (..., N)
+    I_ext : tensor, broadcastable to (..., N), or 0
+        External current into the excitatory population, nA.
 
     Returns
     -------
@@ -65,7 +81,7 @@ def neural_drift(
     r_E : tensor, (..., N)
         Excitatory firing rate, Hz.
     """
-    I_E, I_I = input_currents(S_E, S_I, coupling, w_EE, w_EI, w_IE, G)
+    I_E, I_I = input_currents(S_E, S_I, coupling, w_EE, w_EI, w_IE, G, I_ext)
     return gating_drift(S_E, S_I, I_E, I_I)
 
 

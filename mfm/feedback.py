@@ -115,8 +115,8 @@ def designed_point(p: FICParameters) -> FixedPoint:
 def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     """Inhibitory feedback weights w_IE for which every region rests at 3 Hz.
 
-    ``w_IE = (W_E I_0 + J S_E* (w_EE + G sum_j C_ij) - I_E*) / S_I*`` (Deco et al. 2014; closed form as in Demirtas et al.
-    2019). The fixed point may be unstable, and noise may leave it: whether rates stay in range is known from simulation.
+    ``w_IE = (W_E I_0 + I_ext + J S_E* (w_EE + G sum_j C_ij) - I_E*) / S_I*`` (Deco et al. 2014; closed form as in Demirtas
+    et al. 2019). The fixed point may be unstable, and noise may leave it: whether rates stay in range is known from simulation.
 
     Parameters
     ----------
@@ -149,6 +149,8 @@ def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     rest = resting_state(p.w_EI)
     strength = torch.as_tensor(sc.weights.sum(axis=1), dtype=p.w_EE.dtype, device=p.w_EE.device)
     excitation = c.W_E * c.I_0 + c.J * rest.S_E * (p.w_EE + p.G[:, None] * strength)
+    if p.I_ext is not None:
+        excitation = excitation + p.I_ext
     return (excitation - rest.I_E) / rest.S_I
 
 

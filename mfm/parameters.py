@@ -38,6 +38,8 @@ class FICParameters:
     w_IE : array or tensor, (B, N) or (N,), optional
         Inhibitory-to-excitatory weight. By default it is not a free parameter: `feedback_weights` solves it so that every
         region rests at 3 Hz. Give it only to switch feedback inhibition control off.
+    I_ext : array or tensor, (B, N) or (N,), optional
+        External current into the excitatory population, nA (Deco et al. 2014); default none.
 
     Raises
     ------
@@ -57,11 +59,12 @@ class FICParameters:
     sigma: Tensor
     G: Tensor
     w_IE: Tensor | None = None
+    I_ext: Tensor | None = None
 
     def __post_init__(self):
-        given = {name: getattr(self, name) for name in ("w_EE", "w_EI", "sigma", "w_IE", "G")}
+        given = {name: getattr(self, name) for name in ("w_EE", "w_EI", "sigma", "w_IE", "I_ext", "G")}
         for name, value in given.items():
-            if value is None and name != "w_IE":
+            if value is None and name not in ("w_IE", "I_ext"):
                 raise InputError(f"{name} was not given.", expected="numbers")
         tensors = {name: as_float_tensor(value, name) for name, value in given.items() if value is not None}
         dtype = max((value.dtype for value in tensors.values()), key=lambda kind: torch.finfo(kind).bits)
@@ -105,7 +108,7 @@ class FICParameters:
 
     @property
     def requires_grad(self) -> bool:
-        tensors = (self.w_EE, self.w_EI, self.sigma, self.G, self.w_IE)
+        tensors = (self.w_EE, self.w_EI, self.sigma, self.G, self.w_IE, self.I_ext)
         return any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
     def __getitem__(self, index) -> FICParameters:
@@ -113,12 +116,18 @@ class FICParameters:
         if isinstance(index, int):
             index = [index]
         w_IE = None if self.w_IE is None else self.w_IE[index]
-        return FICParameters(self.w_EE[index], self.w_EI[index], self.sigma[index], self.G[index], w_IE)
+        I_ext = None if self.I_ext is None else self.I_ext[index]
+        return FICParameters(self.w_EE[index], self.w_EI[index], self.sigma[index], self.G[index], w_IE, I_ext)
+
+    def noise_free(self) -> FICParameters:
+        """The same candidates without noise and under feedback inhibition: ``w_IE`` is solved."""
+        return FICParameters(self.w_EE, self.w_EI, torch.zeros_like(self.sigma), self.G, I_ext=self.I_ext)
 
     def to(self, device) -> FICParameters:
         """The same candidates on another device, for example ``"cuda"``."""
         w_IE = None if self.w_IE is None else self.w_IE.to(device)
-        return FICParameters(self.w_EE.to(device), self.w_EI.to(device), self.sigma.to(device), self.G.to(device), w_IE)
+        I_ext = None if self.I_ext is None else self.I_ext.to(device)
+        return FICParameters(self.w_EE.to(device), self.w_EI.to(device), self.sigma.to(device), self.G.to(device), w_IE, I_ext)
 
     def __repr__(self) -> str:
         return f"FICParameters({self.n_candidates} candidates, {self.n_regions} regions)"

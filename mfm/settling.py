@@ -132,7 +132,7 @@ def fixed_point(p: FICParameters, sc: Connectome, n_threads: int | None = None) 
 
 def _settle(p: FICParameters, w_IE: Tensor, sc: Connectome, start: float, n_threads: int | None) -> FixedPoint:
     """The stable state reached from S_E* + start, NaN for candidates that reach none."""
-    quiet = FICParameters(p.w_EE, p.w_EI, torch.zeros_like(p.sigma), p.G, w_IE)
+    quiet = FICParameters(p.w_EE, p.w_EI, torch.zeros_like(p.sigma), p.G, w_IE, p.I_ext)
     rest = designed_point(p)
     protocol = Protocol(_FRAME_S, 1, _STEP_S, burn_in_s=0.0, warm_up_s=_SETTLING_S)
     sim = simulate(quiet, sc, protocol, backend="numba", initial=(rest.S_E + start, rest.S_I), n_threads=n_threads)
@@ -155,12 +155,14 @@ def _settle(p: FICParameters, w_IE: Tensor, sc: Connectome, start: float, n_thre
 
 def _drift(p: FICParameters, w_IE: Tensor, sc: Connectome, S_E: Tensor, S_I: Tensor) -> Tensor:
     """Time derivative of (S_E, S_I), (B, 2 N)."""
-    dS_E, dS_I, _ = neural_drift(S_E, S_I, _coupling(sc, S_E), p.w_EE, p.w_EI, w_IE, p.G[:, None])
+    I_ext = 0.0 if p.I_ext is None else p.I_ext
+    dS_E, dS_I, _ = neural_drift(S_E, S_I, _coupling(sc, S_E), p.w_EE, p.w_EI, w_IE, p.G[:, None], I_ext)
     return torch.cat([dS_E, dS_I], dim=1)
 
 
 def _point_at(p: FICParameters, w_IE: Tensor, sc: Connectome, S_E: Tensor, S_I: Tensor) -> FixedPoint:
-    I_E, I_I = input_currents(S_E, S_I, _coupling(sc, S_E), p.w_EE, p.w_EI, w_IE, p.G[:, None])
+    I_ext = 0.0 if p.I_ext is None else p.I_ext
+    I_E, I_I = input_currents(S_E, S_I, _coupling(sc, S_E), p.w_EE, p.w_EI, w_IE, p.G[:, None], I_ext)
     return FixedPoint(S_E, S_I, I_E, I_I, excitatory_rate(I_E))
 
 

@@ -270,6 +270,7 @@ def _simulate_numba(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
 
     parameters = {name: lanes(getattr(p, name)) for name in ("w_EE", "w_EI", "sigma", "G")}
     parameters["w_IE"] = lanes(w_IE)
+    parameters["I_ext"] = lanes(torch.zeros_like(w_IE) if p.I_ext is None else p.I_ext)
     parameters["S_E"], parameters["S_I"] = (x.detach().cpu().double().numpy().reshape(B * R, N) for x in initial)
     realisations = np.tile(np.arange(R, dtype=np.uint32), B)
     bold, means = simulate_lanes(parameters, sc.weights, protocol, np.repeat(keys, R), realisations, n_threads)

@@ -36,6 +36,8 @@ class Scan:
         Frames of the recorded scan, and so of the simulated one.
     source : str, default ""
         What it is, for people.
+    bold : tensor of float64, (T, N), optional
+        The recorded series, where there is one behind the target; nothing but `optim.refine` needs it.
 
     Raises
     ------
@@ -57,9 +59,16 @@ class Scan:
     tr_s: float
     n_frames: int
     source: str = ""
+    bold: torch.Tensor | None = None
 
     def __post_init__(self):
         check_timing(self.tr_s, self.n_frames)
+        if self.bold is not None and tuple(self.bold.shape) != (self.n_frames, self.target.n_regions):
+            raise InputError(
+                "The series is not that of the scan.",
+                expected=f"{self.n_frames} frames of {self.target.n_regions} regions",
+                found=str(tuple(self.bold.shape)),
+            )
         if self.target.n_regions != self.sc.n_regions:
             raise InputError(
                 "FC and connectome have different numbers of regions.",
@@ -296,7 +305,7 @@ def _scan_of_run(source: str, run: np.ndarray, sc: Connectome, tr_s: float, name
         )
     check_timeseries(run, names, source)
     bold = torch.as_tensor(run, dtype=torch.float64)
-    return Scan(Target(functional_connectivity(bold), fcd_cdf(bold, window), names), sc, tr_s, len(run), source)
+    return Scan(Target(functional_connectivity(bold), fcd_cdf(bold, window), names), sc, tr_s, len(run), source, bold)
 
 
 def _pooled(scans: Sequence[Scan]) -> Scan:

@@ -124,12 +124,40 @@ def _parser() -> argparse.ArgumentParser:
     ude.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
     ude.set_defaults(run=_ude)
 
+    _add_refine(commands)
+
     demo = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
     demo.add_argument("--out", default="demo-output", metavar="FOLDER")
     demo.add_argument("--generations", type=int, default=None, help="default: 30")
     demo.add_argument("--seed", type=int, default=1)
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_refine(commands) -> None:
+    refine = commands.add_parser(
+        "refine",
+        help="ask a fitted subject's data what the model still misses",
+        description="Learn a residual of the fitted model (slopes along maps at its fixed point, patterns of edges) from the "
+        "fit's search scan, and judge it on its test scan, on placebos and with permuted maps. Settings are Hydra overrides of "
+        "conf/refine/default.yaml, for example: mfmfit refine results/sub-01 'maps={thickness: thickness.csv}'",
+    )
+    refine.add_argument("fit", metavar="FIT_DIR", help="folder of a finished fit: sub-<id>/")
+    refine.add_argument("overrides", nargs="*", metavar="SETTING=VALUE")
+    refine.add_argument(
+        "--check", action="store_true", help="read and check everything, print what the data can tell, and stop"
+    )
+    refine.add_argument("--overwrite", action="store_true", help="replace another refinement of the fit")
+    refine.set_defaults(run=_refine)
+
+    group = commands.add_parser(
+        "refine-group",
+        help="what refinements of several people have in common",
+        description="Random effects of every term over people, and how well its estimates from two scans agree.",
+    )
+    group.add_argument("fits", nargs="+", metavar="FIT_DIR", help="folders of fits that were refined with the same settings")
+    group.add_argument("--out", metavar="FILE", help="also write the table (tsv)")
+    group.set_defaults(run=_refine_group)
 
 
 def _add_inspect(commands) -> None:
@@ -186,10 +214,15 @@ def run_fit(config, check_only: bool = False) -> int:
         _say("everything needed is there, and nothing contradicts")
         return 0
     result = fit_and_write(subject, config)
-    if result is None:
-        return 0
-    print(_table(result))
-    return 0 if result.in_range else _EXIT_OUT_OF_RANGE
+    if result is not None:
+        print(_table(result))
+        if not result.in_range:
+            return _EXIT_OUT_OF_RANGE
+    if config.refine.run:
+        from optim.outputs import FitFolder
+
+        return run_refine(FitFolder(config).path, config.refine, overwrite=config.output.overwrite, subject=subject)
+    return 0
 
 
 def _prepared_folder(subject, config):
@@ -376,6 +409,52 @@ def _evaluate(args) -> int:
 
         write_surrogate_figure(Path(args.figure), report)
     print(summary_table(report))
+    return 0
+
+
+def _refine(args) -> int:
+    from optim.configuration import compose
+    from optim.refine.config import RefineConfig
+
+    config = compose(args.overrides, "refine/default", RefineConfig)
+    return run_refine(Path(args.fit), config, args.check, args.overwrite)
+
+
+def run_refine(folder: Path, config, check_only: bool = False, overwrite: bool = False, subject=None) -> int:
+    """Refine the fit in a folder as `config` (a `RefineConfig`) says, and print the verdict: no evidence is no failure."""
+    from optim.configuration import from_values
+    from optim.refine.fitted import read_fit, task_of
+    from optim.refine.learn import fisher_report
+    from optim.refine.run import refine_fit
+
+    fit = read_fit(folder, from_values, subject)
+    if check_only:
+        _, terms = fisher_report(task_of(fit, config))
+        print(f"{'term':<24}{'standard error':>16}{'prior':>10}   asked")
+        for term in terms:
+            print(f"{term.name:<24}{term.error:>16.3g}{term.prior_std:>10.3g}   {'refused' if term.refused else 'yes'}")
+        return 0
+    began = time.perf_counter()
+    found = refine_fit(fit, config, overwrite, lambda text: _say(f"{text} ({time.perf_counter() - began:.0f} s)"))
+    if found is not None:
+        print(found.verdict)
+        _say(f"report: {fit.folder / 'refine.html'}")
+    return 0
+
+
+def _refine_group(args) -> int:
+    from dataclasses import astuple, fields
+
+    from mfm.io import write_tsv
+    from optim.refine.group import SharedTerm, summarise
+
+    found = summarise(args.fits)
+    if args.out is not None:
+        write_tsv(args.out, [f.name for f in fields(SharedTerm)], [astuple(term) for term in found])
+    print(f"{'term':<24}{'people':>8}{'mean':>9}{'95 % interval':>20}{'between':>9}{'ICC':>7}{'supported':>11}")
+    for t in found:
+        interval = f"[{t.low:.3g}, {t.high:.3g}]"
+        print(f"{t.name:<24}{t.people:>8}{t.mean:>9.3g}{interval:>20}{t.between_std:>9.3g}{t.icc:>7.2f}{t.supported:>11}")
     return 0
 
 

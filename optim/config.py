@@ -11,6 +11,7 @@ from mfm.errors import ConfigError
 from mfm.io import DataFiles
 from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
 from mfm.subject import STAGES
+from optim.refine.config import RefineConfig
 
 OPTIMIZERS = ("cmaes", "delssome", "gradient")
 NOISE = ("shared", "independent")
@@ -274,6 +275,8 @@ class FitConfig:
     objective : ObjectiveConfig
     optimizer : OptimizerConfig
     data : DataConfig
+    refine : RefineConfig
+        Of ``mfmfit refine``, and of the stage of that name if ``refine.run`` is set; it does not change the fit.
     output : OutputConfig
 
     Raises
@@ -296,6 +299,7 @@ class FitConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self):
@@ -312,9 +316,9 @@ class FitConfig:
         return asdict(self)
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the numbers: all but the output, the threads and the paths, whose content counts instead."""
+        """The settings that decide the numbers: all but output, refinement, threads and paths, whose content counts instead."""
         settings = asdict(self)
-        del settings["output"]
+        del settings["output"], settings["refine"]
         for name in ("n_threads", "surrogate"):
             del settings["objective"][name]
         for name in _DATA_PATHS:

@@ -358,9 +358,9 @@ def fit_subject(
         S_I=test.S_I[0].mean(dim=0),
         ei_ratio=mfm.ei_ratio(test.S_E, test.S_I)[0],
         stages=(
-            _stage_score("search", rescored, 0, n_searched, objectives["search"]),
-            _stage_score("validation", choice.validation, 0, n_validated, objectives["validation"]),
-            _stage_score("test", test, 0, 1, objectives["test"]),
+            stage_score("search", rescored, 0, n_searched, objectives["search"]),
+            stage_score("validation", choice.validation, 0, n_validated, objectives["validation"]),
+            stage_score("test", test, 0, 1, objectives["test"]),
         ),
         trace=tuple(row for state in states for row in state.trace),
         ceiling=_noise_ceiling(repeated, subject),
@@ -475,7 +475,8 @@ def fingerprint(subject: SubjectData, config: FitConfig) -> str:
     return digest.hexdigest()
 
 
-def _stage_score(stage: str, e: Evaluation, k: int, candidates: int, objective: SimulationObjective) -> StageScore:
+def stage_score(stage: str, e: Evaluation, k: int, candidates: int, objective: SimulationObjective) -> StageScore:
+    """The score of candidate `k`, the best of so many `candidates`."""
     terms = {term: float(getattr(e.cost, term)[k]) for term in ("corr", "mean_diff", "ks", "total")}
     in_range = bool(e.within_range[k])
     return StageScore(

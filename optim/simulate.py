@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 import mfm
 from mfm.errors import ConfigError, InputError
 from mfm.io import load_connectome, write_json, write_npy, write_tsv
@@ -44,7 +46,7 @@ def simulate_to_folder(
     data = fit.get("config", {}).get("data", {})
     transform = sc_transform or data.get("sc_transform", "log")
     p, names = read_parameters(parameters, fit.get("G") if G is None else G)
-    connectome = load_connectome(
+    plain = load_connectome(
         sc,
         transform,
         data.get("sc_scale_max", 0.02),
@@ -52,6 +54,7 @@ def simulate_to_folder(
         regions=names,
         **data.get("sc_file", {}),
     )
+    connectome = _corrected(plain, fit.get("edges"), parameters.parent)
     protocol = _protocol(fit.get("protocols", {}).get("test", {}), tr_s, n_frames, dt_s)
     sim = mfm.simulate(p, connectome, protocol, n_repeats, seed, backend)
     averages = [x[0].mean(dim=0).tolist() for x in (sim.rate_E, sim.S_E, sim.S_I)]
@@ -77,6 +80,16 @@ def simulate_to_folder(
         cdf = mfm.fcd_cdf(sim.bold[0], protocol.window_frames).mean(dim=0)
         files.append(write_npy(out / "fcdcdf.npy", cdf.numpy()))
     return files
+
+
+def _corrected(sc: mfm.Connectome, edges: str | None, folder: Path) -> mfm.Connectome:
+    """The connectome with the correction that a refinement learned, if it learned one."""
+    if edges is None:
+        return sc
+    correction = np.load(existing_file(folder / edges, "edge correction"))
+    if correction.shape != sc.weights.shape:
+        raise InputError("The correction of the connectome has other regions.", found=f"{correction.shape}, {sc.weights.shape}")
+    return mfm.Connectome(sc.weights + correction, sc.labels, (*sc.steps, f"corrected by {edges}"), signed=True)
 
 
 def fit_record(parameters: Path) -> dict:
@@ -105,7 +118,7 @@ def _protocol(of_fit: dict, tr_s: float | None, n_frames: int | None, dt_s: floa
 
 
 def read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tuple[str, ...] | None]:
-    """One parameter set, and the names of its regions, from a table with the columns w_EE, w_EI, sigma (and region)."""
+    """One parameter set, and the names of its regions, from a table with the columns w_EE, w_EI, sigma (and region, I_ext)."""
     header, *rows = _cells(path)
     missing = [name for name in ("w_EE", "w_EI", "sigma") if name not in header]
     if missing or not rows:
@@ -115,13 +128,17 @@ def read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tup
             found=f"no column {', '.join(missing)}" if missing else "no rows",
         )
     try:
-        w_EE, w_EI, sigma = ([float(row[header.index(name)]) for row in rows] for name in ("w_EE", "w_EI", "sigma"))
+        columns = {
+            name: [float(row[header.index(name)]) for row in rows]
+            for name in ("w_EE", "w_EI", "sigma", "I_ext")
+            if name in header
+        }
     except (ValueError, IndexError) as error:
         raise InputError(f"{path} holds something that is not a number.", found=str(error)) from error
     if G is None:
         raise ConfigError("The global coupling is not known.", found=f"no fit's JSON beside {path.name}", fix="--G VALUE")
     names = tuple(row[header.index("region")] for row in rows) if "region" in header else None
-    return mfm.FICParameters(w_EE, w_EI, sigma, [G]), names
+    return mfm.FICParameters(**columns, G=[G]), names
 
 
 def _cells(path: Path) -> list[list[str]]:

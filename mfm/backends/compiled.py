@@ -26,9 +26,8 @@ _u = np.uint32
 _ROWS = 4
 
 # What is kept per region, each a vector over lanes; a region's vectors lie together in memory.
-_J_W_EE, _J_W_EI, _W_IE, _NOISE, _S_I, _SUM_R, _SUM_S_E, _SUM_S_I, _FRAME_S_E, _Z, _F, _V, _Q, _FIELDS = range(14)
+_J_W_EE, _J_W_EI, _W_IE, _I_E0, _NOISE, _S_I, _SUM_R, _SUM_S_E, _SUM_S_I, _FRAME_S_E, _Z, _F, _V, _Q, _FIELDS = range(15)
 
-_I_E0 = _f(NEURAL.W_E * NEURAL.I_0)
 _I_I0 = _f(NEURAL.W_I * NEURAL.I_0)
 _A_E, _B_E, _D_E, _LEAK_E = _f(NEURAL.a_E), _f(NEURAL.b_E), _f(NEURAL.d_E), _f(1 / NEURAL.tau_E)
 _A_I, _B_I, _D_I, _LEAK_I = _f(NEURAL.a_I), _f(NEURAL.b_I), _f(NEURAL.d_I), _f(1 / NEURAL.tau_I)
@@ -70,7 +69,7 @@ def _step_region(region, state, S_E, coupling, G_J, dt, exponential, noise_E, no
     s_I = load(state, o + _S_I * LANES)
     I_E = load(state, o + _J_W_EE * LANES) * s_E + G_J * load(coupling, region * LANES) - load(state, o + _W_IE * LANES) * s_I
     I_I = load(state, o + _J_W_EI * LANES) * s_E - s_I
-    r_E = transfer_function((I_E + _I_E0) * _A_E - _B_E, _D_E)
+    r_E = transfer_function((I_E + load(state, o + _I_E0 * LANES)) * _A_E - _B_E, _D_E)
     x_I = (I_I + _I_I0) * _A_I - _B_I
     r_I = transfer_function(x_I, _D_I)
     step_I = (r_I - s_I * _LEAK_I) * dt
@@ -217,7 +216,7 @@ def simulate_lanes(
     Parameters
     ----------
     parameters : dict of array, (M, N)
-        ``w_EE, w_EI, w_IE, sigma, S_E, S_I`` (the last two the initial state) and ``G`` (M,), float64.
+        ``w_EE, w_EI, w_IE, I_ext, sigma, S_E, S_I`` (the last two the initial state) and ``G`` (M,), float64.
     weights : array, (N, N)
     protocol : Protocol
     keys : array of uint64, (M,)
@@ -277,6 +276,7 @@ def _group_state(parameters, lanes, dt_s, keys, realisations):
     state[:, _J_W_EE] = (J * parameters["w_EE"][lanes]).T
     state[:, _J_W_EI] = (J * parameters["w_EI"][lanes]).T
     state[:, _W_IE] = parameters["w_IE"][lanes].T
+    state[:, _I_E0] = (NEURAL.W_E * NEURAL.I_0 + parameters["I_ext"][lanes]).T
     state[:, _NOISE] = (math.sqrt(dt_s) * parameters["sigma"][lanes]).T
     state[:, _S_I] = parameters["S_I"][lanes].T
     S_E = np.ascontiguousarray(parameters["S_E"][lanes].T, dtype=np.float32).reshape(-1)

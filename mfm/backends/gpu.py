@@ -174,6 +174,8 @@ def simulate_on_gpu(
         of = candidate[lanes]
         fields = {name: getattr(p, name).detach()[of].to(device).double() for name in ("w_EE", "w_EI", "sigma", "G")}
         fields["w_IE"] = w_IE.detach()[of].to(device).double()
+        I_ext = torch.zeros_like(p.w_EE) if p.I_ext is None else p.I_ext
+        fields["I_ext"] = I_ext.detach()[of].to(device).double()
         parameters, gain = _parameter_rows(fields, sc, protocol, scale, tile.lanes)
         state = _initial_rows(S_E[lanes].to(device).double(), S_I[lanes].to(device).double(), tile.lanes)
         streams = _streams(lane_keys[lanes], realisations[lanes], gain.shape[0], device)
@@ -199,7 +201,7 @@ def packed_connectome(weights: np.ndarray, device: torch.device) -> tuple[Tensor
     region = 16 * (row // 16) + 2 * (row % 8) + (row // 8) % 2
     padded = np.zeros((2 * n_half, 2 * n_half))
     padded[: len(weights), : len(weights)] = weights
-    scale = 2.0 ** (9 - math.frexp(weights.max())[1])
+    scale = 2.0 ** (9 - math.frexp(np.abs(weights).max())[1])
     full = torch.from_numpy(padded[np.ix_(region, region)] * scale).to(device)
     high = full.half()
     return torch.stack([high, (full - high.double()).half()]).contiguous(), scale
@@ -216,7 +218,7 @@ def _parameter_rows(fields: dict[str, Tensor], sc, protocol: Protocol, scale: fl
     S_star, _ = excitatory_resting_point()
     strength = torch.as_tensor(sc.weights.sum(axis=1), device=fields["G"].device)
     G = fields["G"][:, None]
-    constant = c.a_E * (c.W_E * c.I_0 + c.J * S_star * (fields["w_EE"] + G * strength)) - c.b_E
+    constant = c.a_E * (c.W_E * c.I_0 + fields["I_ext"] + c.J * S_star * (fields["w_EE"] + G * strength)) - c.b_E
     rows = (
         constant,
         c.a_E * c.J * fields["w_EE"],

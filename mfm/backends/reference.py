@@ -42,6 +42,7 @@ def simulate_reference(
     C = torch.tensor(sc.weights, dtype=S_E.dtype, device=S_E.device)
     w_EE, w_EI, w_IE, sigma = (weight[:, None, :] for weight in (p.w_EE, p.w_EI, w_IE, p.sigma))
     G = p.G[:, None, None]
+    I_ext = 0.0 if p.I_ext is None else p.I_ext[:, None, :]
     dt = protocol.dt_s
     noise = _noise(keys, n_repeats, protocol, S_E) if (p.sigma > 0).any() else None
 
@@ -52,7 +53,7 @@ def simulate_reference(
     sum_r_E, sum_S_E, sum_S_I = (torch.zeros_like(S_E) for _ in range(3))
     frames = []
     for step in range(protocol.n_steps):
-        dS_E, dS_I, r_E = neural_drift(S_E, S_I, S_E @ C.T, w_EE, w_EI, w_IE, G)
+        dS_E, dS_I, r_E = neural_drift(S_E, S_I, S_E @ C.T, w_EE, w_EI, w_IE, G, I_ext)
         share = inhibitory_step_share(S_E, S_I, w_EI, dt) if protocol.scheme == "exponential" else 1.0
         S_E = S_E + dt * dS_E
         S_I = S_I + share * (dt * dS_I)

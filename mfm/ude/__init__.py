@@ -12,6 +12,7 @@ from mfm.ude.identifiability import Identifiability, identifiability
 from mfm.ude.integrators import euler_step, heun_step, integrate, rk4_step, semi_implicit_step
 from mfm.ude.least_squares import LeastSquaresFit, least_squares
 from mfm.ude.library import Library
+from mfm.ude.linear_residual import LinearResidual
 from mfm.ude.losses import LatentSDE, PathLikelihood, PredictionError
 from mfm.ude.mechanism import Inputs, Mechanism, NoMechanism
 from mfm.ude.observers import GainSchedule, Innovation, Nudging
@@ -57,6 +58,7 @@ __all__ = [
     "LatentSDE",
     "LeastSquaresFit",
     "Library",
+    "LinearResidual",
     "Mechanism",
     "MemristiveCircuit",
     "MultipleShooting",

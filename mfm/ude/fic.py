@@ -62,9 +62,15 @@ class FICMechanism:
         p = self.p
         given = None if p.w_IE is None else p.w_IE.detach().double()
         w_EE, w_EI, sigma, G = (x.detach().double() for x in (p.w_EE, p.w_EI, p.sigma, p.G))
-        object.__setattr__(self, "p", FICParameters(w_EE, w_EI, sigma, G, given))
+        I_ext = None if p.I_ext is None else p.I_ext.detach().double()
+        object.__setattr__(self, "p", FICParameters(w_EE, w_EI, sigma, G, given, I_ext))
         w_IE = feedback_weights(self.p, self.sc)[0] if self.w_IE is None else self.w_IE
         object.__setattr__(self, "w_IE", w_IE)
+
+    @property
+    def I_ext(self) -> Tensor | float:
+        """(N,) external current, nA."""
+        return 0.0 if self.p.I_ext is None else self.p.I_ext[0]
 
     @cached_property
     def C(self) -> Tensor:
@@ -88,7 +94,7 @@ class FICMechanism:
     def _rates(self, x: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
         S_E, S_I = x[..., 0], x[..., 1]
         w_EE, w_EI, G = (getattr(self.p, name)[0] + inputs.added(name) for name in ("w_EE", "w_EI", "G"))
-        I_E, I_I = input_currents(S_E, S_I, S_E @ self.C.T, w_EE, w_EI, self.w_IE + inputs.added("w_IE"), G)
+        I_E, I_I = input_currents(S_E, S_I, S_E @ self.C.T, w_EE, w_EI, self.w_IE + inputs.added("w_IE"), G, self.I_ext)
         return gating_drift(S_E, S_I, I_E + inputs.added("I_E"), I_I + inputs.added("I_I"))
 
     def relaxation(self, x: Tensor) -> Tensor:
@@ -230,7 +236,7 @@ def resolve_feedback(model: Hybrid) -> SettledHybrid:
         p = mechanism.p
         w_EE, w_EI, G = (getattr(p, name)[0] + inputs.added(name) for name in ("w_EE", "w_EI", "G"))
         added = torch.as_tensor(inputs.added("w_IE"))
-        I_E, _ = input_currents(S_E, S_I, S_E @ mechanism.C.T, w_EE, w_EI, torch.zeros_like(S_I), G)
+        I_E, _ = input_currents(S_E, S_I, S_E @ mechanism.C.T, w_EE, w_EI, torch.zeros_like(S_I), G, mechanism.I_ext)
         w_IE = (I_E + inputs.added("I_E") - current) / S_I - added.reshape(-1)
         settled, solved = copy.deepcopy(model), FICMechanism(p, mechanism.sc, w_IE)
         settled.mechanism = solved

@@ -16,6 +16,7 @@ import numpy as np
 import mfm
 from mfm.io import write_atomic, write_json, write_tsv
 from optim.outputs import FitFolder
+from optim.page import page, table
 from optim.ude.config import UDEConfig
 from optim.ude.fit import Score, Term, UDEResult
 
@@ -25,12 +26,6 @@ _CAPTIONS = {
     "residual": "What was learned against the formula that was extracted from it and refitted, at the states of the fit.",
     "loss": "Loss of each start. While the observer's gain falls, and between stages, values are not comparable.",
 }
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#333}"
-    "table{border-collapse:collapse;margin:.5em 0}td,th{border-bottom:1px solid #ddd;padding:.2em .8em;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}img{max-width:100%}code{background:#f4f4f4;padding:.1em .3em}"
-    "tr.chosen{font-weight:600}"
-)
 
 
 class UDEFolder(FitFolder):
@@ -127,34 +122,15 @@ def _page(result: UDEResult, figures: list[str]) -> str:
         f"<p><code>{html.escape(result.formula)}</code></p>",
     ]
     if result.terms:
-        parts.append(_table([f.name for f in fields(Term)], [astuple(term) for term in result.terms]))
+        parts.append(table([f.name for f in fields(Term)], [astuple(term) for term in result.terms]))
     rows = [astuple(score)[:-1] for score in result.scores]
     chosen = [score.chosen for score in result.scores]
     parts += [
         "<h2>Held-out data</h2>",
         f"<p>{html.escape(measure(result))}. Starts are chosen by validation; no observer is used in any score.</p>",
-        _table([f.name for f in fields(Score)][:-1], rows, chosen),
+        table([f.name for f in fields(Score)][:-1], rows, chosen),
     ]
     for name in figures:
         parts.append(f'<h2>{name.capitalize()}</h2><img src="figures/{name}.png" alt="{name}"><p>{_CAPTIONS[name]}</p>')
     parts.append(f"<p>mfmfit {mfm.__version__}; {result.seconds:.0f} s of training; settings in the JSON beside this page.</p>")
-    title = html.escape(f"mfmfit ude: {result.config.data.name}")
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
-
-
-def _table(columns: list[str], rows: list[tuple], strong: list[bool] | None = None) -> str:
-    head = "".join(f"<th>{html.escape(c.replace('_', ' '))}</th>" for c in columns)
-    body = []
-    for k, row in enumerate(rows):
-        cells = "".join(f"<td>{html.escape(_cell(cell))}</td>" for cell in row)
-        body.append(f"<tr{' class=chosen' if strong and strong[k] else ''}>{cells}</tr>")
-    return f"<table><tr>{head}</tr>{''.join(body)}</table>"
-
-
-def _cell(value) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "NO"
-    if isinstance(value, float):
-        return "n/a" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
+    return page(f"mfmfit ude: {result.config.data.name}", parts)

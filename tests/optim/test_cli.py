@@ -347,3 +347,17 @@ def test_sweeps_write_each_job_into_its_own_folder(files):
     assert sorted(path.parts[1] for path in Path("outputs").glob("*/sub-01/*_fit.tsv")) == ["job-0", "job-1"]
     again = subprocess.run(arguments, check=True, capture_output=True, text=True, env=quiet)
     assert again.stderr.count("already done") == 2
+
+
+def test_refines_as_a_stage_and_as_a_command(files, capsys):
+    quick = ["placebos=0", "spins=0", "starts=1", "bins=4", "figures=false"]
+    assert fit("refine.run=true", *(f"refine.{setting}" for setting in quick)) == 0
+    assert "evidence for a residual" in capsys.readouterr().out
+    assert main(["refine", "outputs/sub-01", *quick]) == 0
+    assert "already done" in capsys.readouterr().err
+    # The refinement is no part of what decides the fit.
+    assert fit() == 0
+    assert "this fit is already done" in capsys.readouterr().err
+    np.savetxt("SC.csv", np.full((8, 8), 2.0), delimiter=",")
+    assert main(["refine", "outputs/sub-01", *quick]) == 65
+    assert "other content: sc" in capsys.readouterr().err

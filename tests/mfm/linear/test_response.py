@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from full_system import state_space
 from scipy.linalg import expm, solve_continuous_lyapunov
 from scipy.optimize import brentq
 
 import mfm
-from mfm.dynamics import neural_drift
-from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 
 N = 5
 LONG = mfm.Protocol(tr_s=0.72, n_frames=10**7)
@@ -35,34 +34,13 @@ def brute_force(p, sc, scan_s=None):
     """FC and BOLD covariance from the Lyapunov equation of all 6 N states, with a Jacobian by automatic differentiation.
 
     Over a scan the covariance of the mean is taken away: the integral of the autocovariance over all pairs of times."""
-    w_IE, rest = mfm.feedback_weights(p, sc), mfm.resting_state(p.w_EI)
-    C = torch.tensor(sc.weights)
-
-    def drift(x):
-        S_E, S_I, z, f, v, q = x.reshape(6, N)
-        dS_E, dS_I, _ = neural_drift(S_E, S_I, C @ S_E, p.w_EE[0], p.w_EI[0], w_IE[0], p.G[0])
-        return torch.cat([dS_E, dS_I, *hemodynamic_drift(HemodynamicState(z, f, v, q), S_E)])
-
-    # The hemodynamic fixed point by its definition: z = 0, f from dz, v from dv, q from dq.
-    from mfm.constants import HEMODYNAMIC as c
-
-    f = 1 + rest.S_E / c.gamma
-    v = f**c.alpha
-    q = f / c.rho * (1 - (1 - c.rho) ** (1 / f)) / v ** (1 / c.alpha - 1)
-    values = [rest.S_E, rest.S_I[0], 0.0, f, v, q]
-    point = torch.cat([torch.ones(N, dtype=torch.float64) * value for value in values])
-    assert drift(point).abs().max() < 1e-10
-    A = torch.func.jacrev(drift)(point).numpy()
-    Q = np.zeros((6 * N, 6 * N))
-    Q[: 2 * N, : 2 * N] = np.diag(np.tile(p.sigma[0].numpy() ** 2, 2))
+    A, Q, J = state_space(p, sc)
     P = solve_continuous_lyapunov(A, -Q)
-    state = HemodynamicState(*point.reshape(6, N)[2:])
-    J = torch.func.jacrev(lambda x: bold_signal(HemodynamicState(*x.reshape(4, N))))(torch.cat(list(state))).numpy()
     if scan_s is not None:
         inverse = np.linalg.inv(A)
         F = -(inverse + inverse @ inverse @ (expm(A * scan_s) - np.eye(6 * N)) / -scan_s) / scan_s
         P = P - F @ P - P @ F.T
-    covariance = J @ P[2 * N :, 2 * N :] @ J.T
+    covariance = J @ P @ J.T
     std = np.sqrt(np.diag(covariance))
     return covariance / np.outer(std, std), covariance
 

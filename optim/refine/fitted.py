@@ -1,0 +1,168 @@
+"""A finished fit, read back from its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mfm
+from mfm import FICParameters, RegionalMaps, SubjectData
+from mfm.errors import InputError, InputNote, MissingInputError
+from mfm.io import load_maps, load_subject
+from optim.config import FitConfig
+from optim.refine.config import RefineConfig
+from optim.refine.mechanism import Mechanism
+from optim.refine.task import Recording, Task
+from optim.simulate import read_parameters
+
+
+@dataclass(frozen=True, eq=False)
+class FittedSubject:
+    """A fit and the data it was made of.
+
+    Attributes
+    ----------
+    folder : Path
+    stem : str
+        What its files' names begin with.
+    record : dict
+        Its ``regional.json``.
+    config : FitConfig
+    subject : SubjectData
+    parameters : FICParameters
+        One candidate.
+    """
+
+    folder: Path
+    stem: str
+    record: dict[str, Any]
+    config: FitConfig
+    subject: SubjectData
+    parameters: FICParameters
+
+    def file(self, suffix: str) -> Path:
+        return self.folder / f"{self.stem}_{suffix}"
+
+
+def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Stem and ``regional.json`` of the finished fit in a folder.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no fit.
+    InputError
+        If it is not finished, or cannot be read.
+    """
+    found = [path for path in sorted(folder.glob("*_regional.json")) if "_refine" not in path.name] if folder.is_dir() else []
+    if len(found) != 1:
+        raise MissingInputError(
+            f"{folder} is not the folder of one fit.",
+            expected="sub-<id>/ as mfmfit fit writes it, with one *_regional.json",
+            found=f"{len(found)} such files" if folder.is_dir() else "no such folder",
+        )
+    status = folder / "status.json"
+    if status.exists() and json.loads(status.read_text(encoding="utf-8")).get("state") != "done":
+        raise InputError(f"The fit in {folder} is not finished.", fix="run mfmfit fit again: it goes on where it stopped")
+    try:
+        record = json.loads(found[0].read_text(encoding="utf-8"))
+        if not {"config", "coefficients", "inputs", "fingerprint"} <= set(record):
+            raise ValueError("keys are missing")
+    except ValueError as error:
+        raise InputError(f"{found[0]} was not written by a fit.", found=str(error)) from error
+    return found[0].name.removesuffix("_regional.json"), record
+
+
+def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig], subject: SubjectData | None = None):
+    """The finished fit in a folder, with its data read again.
+
+    Parameters
+    ----------
+    folder : path
+    configure : callable
+        From the configuration that the fit wrote to a `FitConfig`.
+    subject : SubjectData, optional
+        The fit's data, where they are at hand.
+
+    Returns
+    -------
+    FittedSubject
+
+    Raises
+    ------
+    InputError
+        If the fit is not finished, or its data are not those it was made of.
+    """
+    folder = Path(folder)
+    stem, record = read_record(folder)
+    config = configure(record["config"])
+    if subject is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputNote)  # told when the fit was made
+            subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
+    changed = {(s["role"], s["sha256"]) for s in record["inputs"]} ^ {(s.role, s.sha256) for s in subject.sources}
+    if changed:
+        raise InputError(
+            "The data are not those of the fit.",
+            found=f"other content: {', '.join(sorted({role for role, _ in changed}))}",
+            fix="fit anew, or give back the files that the fit was made of",
+        )
+    parameterisation = config.model.parameterisation(subject)
+    coefficients = [record["coefficients"][name] for name in parameterisation.names]
+    p = parameterisation.to_parameters(coefficients)
+    if record.get("penalty_strength") is not None:  # regions deviate from the maps
+        p, _ = read_parameters(folder / f"{stem}_regional.tsv", record["G"])
+    return FittedSubject(folder, stem, record, config, subject, p)
+
+
+def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
+    """The refinement of a fit: learned from its search scan, judged on its test scan.
+
+    Raises
+    ------
+    InputError
+        If the fit's stages share one scan, or maps do not fit.
+    """
+    train, held_out = Recording.of(fit.subject.search), Recording.of(fit.subject.test)
+    same = fit.subject.search is fit.subject.test or bool((train.fc == held_out.fc).all())
+    if same:
+        raise InputError(
+            "A refinement is judged on a scan that it did not learn from.",
+            found="one scan (or all runs pooled) for search and test",
+            fix="data.split=by_run, or data.test.fc and data.test.fcd_cdf of another scan",
+        )
+    own = fit.subject.maps
+    values, names = list(own.values), list(own.names)
+    if config.maps:
+        more = load_maps(config.maps, regions=fit.subject.labels, parcellation=fit.config.data.parcellation)
+        taken = set(names) & set(more.names)
+        if taken:
+            raise InputError(f"The fit has a map of that name: {', '.join(sorted(taken))}.", fix="call the new one otherwise")
+        values, names = [*values, *more.values], [*names, *more.names]
+        if config.terms is None:
+            config = replace(config, terms=[f"{name} x" for name in more.names])
+    maps = RegionalMaps(np.array(values).reshape(len(names), fit.subject.n_regions), tuple(names), fit.subject.labels)
+    coefficients = [fit.record["coefficients"][name] for name in fit.config.model.parameterisation(fit.subject).names]
+    parameterisation = fit.config.model.parameterisation(fit.subject)
+    fitted = None if fit.record.get("penalty_strength") is None else fit.parameters
+    mechanism = Mechanism.of(parameterisation, coefficients, fitted, config.anchor)
+    task = Task(mechanism, fit.subject.search.sc, maps, train, held_out, config)
+    task.residual()  # says what is wrong with terms before work starts
+    return task
+
+
+def fingerprint(fit: FittedSubject, task: Task) -> str:
+    """sha256 of the fit, the refinement's settings and maps, and the version."""
+    digest = hashlib.sha256()
+    settings = task.config.deciding()
+    digest.update(json.dumps([mfm.__version__, version("torch"), fit.record["fingerprint"], settings], sort_keys=True).encode())
+    digest.update(json.dumps(task.maps.names).encode() + task.maps.values.tobytes())
+    return digest.hexdigest()

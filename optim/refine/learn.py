@@ -1,0 +1,421 @@
+"""A refinement from its Fisher report to its verdict. "No evidence for a residual" is an answer like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfm import Connectome, FICParameters
+from mfm.linear import exact
+from mfm.ude import LinearResidual
+from mfm.ude.identifiability import REFUSED_SHARE
+from optim.checkpoint import load_checkpoint, save_checkpoint
+from optim.refine.mechanism import Mechanism
+from optim.refine.nulls import moran_surrogates
+from optim.refine.problem import Problem, fit_nuisance
+from optim.refine.scoring import Optimum
+from optim.refine.task import Task
+
+# Bootstrap over frequencies of the held-out gain.
+_RESAMPLES = 2000
+
+# Optima of several starts within this many nats and prior standard deviations are one.
+_SAME_NATS, _SAME_SHARE = 0.1, 0.1
+
+
+@dataclass(frozen=True)
+class Term:
+    """One coefficient of the residual.
+
+    Attributes
+    ----------
+    name : str
+    error_frozen, error : float
+        Standard error that one scan such as the training scan gives, before learning: with the fit held, and with the fit free
+        around its optimum.
+    prior_std : float
+    refused : bool
+        Whether `error` is above half of `prior_std`, so that the term was not learned.
+    value, value_error : float
+        Learned with the fit held; NaN where refused.
+    value_free, value_free_error : float
+        Learned with the fit free.
+    retest, retest_error, retest_z : float
+        Learned from the held-out scan instead, and the difference over its standard error.
+    """
+
+    name: str
+    error_frozen: float
+    error: float
+    prior_std: float
+    refused: bool
+    value: float = float("nan")
+    value_error: float = float("nan")
+    value_free: float = float("nan")
+    value_free_error: float = float("nan")
+    retest: float = float("nan")
+    retest_error: float = float("nan")
+    retest_z: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the held-out scan.
+
+    Attributes
+    ----------
+    model, against : str
+    gain : float
+        Log-likelihood of the first minus that of the second, nats (FC only: half the difference of squared misfits).
+    low, high : float
+        95 % interval by bootstrap over frequencies; NaN for FC.
+    fc_r, fc_r_against : float
+        Correlation of each model's FC with that of the scan.
+    """
+
+    model: str
+    against: str
+    gain: float
+    low: float
+    high: float
+    fc_r: float
+    fc_r_against: float
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the interval, or where there is none the gain, is above zero."""
+        return (self.gain if np.isnan(self.low) else self.low) > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What came out.
+
+    Attributes
+    ----------
+    terms : tuple of Term
+    comparisons : tuple of Comparison
+        Empty where every term was refused.
+    placebo_gains, spin_gains : array
+        Held-out gain over the mechanism in scans without a residual, and with other maps.
+    placebo_p, spin_p : float
+        Share of these, and of the one that is tested, with at least its gain; NaN where none was asked for.
+    agreement : float
+        Share of starts that ended where the best did.
+    reasons : tuple of str
+        What speaks against a residual; empty is evidence for one.
+    parameters, sc : FICParameters and Connectome
+        The refined model, fit held: it simulates like any other. The fit's own where nothing was learned.
+    slopes : array, (N,)
+        Per second.
+    edges : array, (N, N)
+        Added to the connectome.
+    abscissa_limited, bound_limited : bool
+        Whether the residual ended at the limit of stability, or at its bound.
+    converged : bool
+    """
+
+    terms: tuple[Term, ...]
+    comparisons: tuple[Comparison, ...]
+    placebo_gains: np.ndarray
+    spin_gains: np.ndarray
+    placebo_p: float
+    spin_p: float
+    agreement: float
+    reasons: tuple[str, ...]
+    parameters: FICParameters
+    sc: Connectome
+    slopes: np.ndarray
+    edges: np.ndarray
+    abscissa_limited: bool
+    bound_limited: bool
+    converged: bool
+
+    @property
+    def is_supported(self) -> bool:
+        return not self.reasons
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.is_supported:
+            return "evidence for a residual"
+        return "no evidence for a residual: " + "; ".join(self.reasons)
+
+
+def standard_errors(problem: Problem) -> Tensor:
+    """Of the residual's coefficients, (terms,), from a scan such as the problem's at the fit, without their own prior.
+
+    What the mechanism's directions and the nuisance take away is taken away: with the information H, those directions' prior
+    in it, and the covariance V of the gradient, the covariance of the estimate is ``H^-1 V H^-1`` (White 1982).
+    """
+    free = replace(problem, prior_std=torch.full_like(problem.prior_std, torch.inf))
+    system = free.system(free.start)
+    assert system is not None
+    tangents = free.tangents(free.start, system)
+    nuisance = fit_nuisance(free.likelihood, system)
+    H = free.likelihood(system, tangents, nuisance).information + torch.diag(free.precision)
+    V = free.likelihood.score_covariance(system, tangents, nuisance) + torch.diag(free.precision)
+    scale = H.diagonal().clamp(min=1e-300).rsqrt()
+    inverse = torch.linalg.pinv(H * scale[:, None] * scale, hermitian=True, rtol=1e-12) * scale[:, None] * scale
+    return (inverse @ V @ inverse).diagonal()[: free.n_terms].sqrt()
+
+
+def best_directions(problem: Problem, n: int) -> Tensor:
+    """The `n` directions (K, n) of the mechanism that the scan knows best, nuisance taken away."""
+    found = problem(problem.start).information
+    K = problem.mechanism.n_directions
+    a, b, c = found[:K, :K], found[:K, K:], found[K:, K:]
+    _, vectors = torch.linalg.eigh(a - b @ torch.linalg.pinv(c, hermitian=True) @ b.T)
+    return vectors[:, -min(n, K) :]
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A learned model on the held-out scan."""
+
+    name: str
+    problem: Problem
+    optimum: Optimum
+    terms: Tensor
+    fc_r: float
+
+
+class Refiner:
+    """The steps of one refinement, in order; `refine` takes them all."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.held_out = task.likelihood(task.held_out, None), task.likelihood(task.held_out, task.config.bins)
+        self.frozen = task.mechanism.frozen()
+
+    def judge(self, name: str, problem: Problem, start: Tensor | None = None, with_fc: bool = False) -> _Judged:
+        """Learn on the training scan, score on the held-out one."""
+        optimum = problem.minimise(start)
+        system = problem.system(optimum.x)
+        assert system is not None
+        terms = self.task.held_out_terms(system, *self.held_out)
+        return _Judged(name, problem, optimum, terms, self.task.fc_correlation(system) if with_fc else float("nan"))
+
+    def mechanism(self, with_fc: bool = False) -> _Judged:
+        return self.judge("mechanism", self.task.problem(self.frozen, None), with_fc=with_fc)
+
+    def hybrid(self, residual: LinearResidual, with_fc: bool = False) -> _Judged:
+        return self.judge("residual", self.task.problem(self.frozen, residual), with_fc=with_fc)
+
+    def gain(self, residual: LinearResidual, base: _Judged | None = None) -> float:
+        """Held-out gain of a residual over the mechanism, nats."""
+        base = self.mechanism() if base is None else base
+        return float((base.terms - self.hybrid(residual).terms).sum())
+
+
+def compare(a: _Judged, b: _Judged, seed: int) -> Comparison:
+    """Gain of `a` over `b` with its interval."""
+    difference = (b.terms - a.terms).numpy()
+    low = high = float("nan")
+    if len(difference) > 1:
+        drawn = np.random.default_rng(seed).integers(len(difference), size=(_RESAMPLES, len(difference)))
+        low, high = np.quantile(difference[drawn].sum(axis=1), [0.025, 0.975]).tolist()
+    return Comparison(a.name, b.name, float(difference.sum()), low, high, a.fc_r, b.fc_r)
+
+
+def fisher_report(task: Task) -> tuple[LinearResidual, tuple[Term, ...]]:
+    """The residual that was asked for, and what one scan can tell of its terms, before anything is learned."""
+    residual = task.residual()
+    prior = task.prior_std(residual)
+    frozen = standard_errors(task.problem(task.mechanism.frozen(), residual))
+    error = standard_errors(task.problem(task.mechanism, residual)) if task.mechanism.n_directions else frozen
+    return residual, tuple(
+        Term(name, float(frozen[k]), float(error[k]), float(prior[k]), not float(error[k]) <= REFUSED_SHARE * float(prior[k]))
+        for k, name in enumerate(residual.names)
+    )
+
+
+def refine(task: Task, work: Path | None = None, report: Callable[[str], None] | None = None) -> Refinement:
+    """Ask the data of one person for a residual, and judge the answer.
+
+    Parameters
+    ----------
+    task : Task
+    work : path, optional
+        Folder for checkpoints: placebos and permuted maps that are done are not repeated.
+    report : callable, optional
+        Told a line of every step.
+
+    Returns
+    -------
+    Refinement
+    """
+    say = report or (lambda text: None)
+    c = task.config
+    whole, terms = fisher_report(task)
+    for term in terms:
+        fate = "refused" if term.refused else "learned"
+        known = f"standard error {term.error:.3g} ({term.error_frozen:.3g} with the fit held)"
+        say(f"{term.name}: {known}, prior {term.prior_std:.3g}: {fate}")
+    keep = [k for k, term in enumerate(terms) if not term.refused]
+    if not keep:
+        return _nothing(task, terms)
+    residual = whole.select(keep)
+    refiner = Refiner(task)
+    base = refiner.mechanism(with_fc=True)
+    learned = refiner.hybrid(residual, with_fc=True)
+    comparisons = [compare(learned, base, c.seed)]
+    free, agreement = None, float("nan")
+    if task.mechanism.n_directions:
+        tuned, again, free, agreement = _retuned(task, refiner, residual, learned, len(keep))
+        comparisons += [compare(learned, tuned, c.seed), compare(free, again, c.seed), compare(tuned, base, c.seed)]
+    for one in comparisons:
+        say(f"held out, {one.model} against {one.against}: {one.gain:+.2f} nats [{one.low:.2f}, {one.high:.2f}]")
+    gain = comparisons[0].gain
+    placebos, spins = _null_gains(task, keep, refiner, base, work, say)
+    reasons = _reasons(task, terms, comparisons, _p(gain, placebos), _p(gain, spins))
+    p, sc = learned.problem.parameters(learned.optimum.x)
+    x = learned.optimum.x[: len(keep)]
+    system = learned.problem.system(learned.optimum.x)
+    assert system is not None
+    return Refinement(
+        terms=_learned_terms(terms, keep, learned, free, task.problem(refiner.frozen, residual, task.held_out)),
+        comparisons=tuple(comparisons),
+        placebo_gains=placebos,
+        spin_gains=spins,
+        placebo_p=_p(gain, placebos),
+        spin_p=_p(gain, spins),
+        agreement=agreement,
+        reasons=reasons,
+        parameters=p,
+        sc=sc,
+        slopes=residual.slopes(x).numpy(),
+        edges=residual.correction(x).numpy() if len(residual.edges) else np.zeros_like(task.sc.weights),
+        abscissa_limited=float(exact.abscissa(system)) > learned.problem.abscissa_limit,
+        bound_limited=bool(residual.slopes(x).abs().max() > 0.97 * residual.bound),
+        converged=learned.optimum.converged and (free is None or free.optimum.converged),
+    )
+
+
+def _retuned(task: Task, refiner: Refiner, residual: LinearResidual, learned: _Judged, n: int):
+    """The mechanism with as many parameters as the residual; with all of its own; and those with the residual, many starts."""
+    everything = task.problem(task.mechanism, None)
+    few: Mechanism = task.mechanism.along(best_directions(everything, n))
+    tuned = refiner.judge("re-tuned mechanism", task.problem(few, None), with_fc=True)
+    again = refiner.judge("free mechanism", everything, with_fc=True)
+    both = task.problem(task.mechanism, residual)
+    t = again.optimum.x[: task.mechanism.n_directions]
+    warm = torch.cat([torch.zeros(residual.n_terms, dtype=torch.float64), t, again.optimum.x[len(t) :]])
+    generator = torch.Generator().manual_seed(task.config.seed)
+    best, ends = refiner.judge("residual and free mechanism", both, warm, with_fc=True), []
+    for _ in range(task.config.starts - 1):
+        away = torch.randn(both.n_model, generator=generator, dtype=torch.float64)
+        away[: both.n_terms] *= task.prior_std(residual)
+        end = both.minimise(_inside(both, warm, away))
+        ends.append(end)
+    for end in ends:
+        if end.at.value < best.optimum.at.value - _SAME_NATS:
+            best = refiner.judge(best.name, both, end.x, with_fc=True)
+    prior = task.prior_std(residual)
+    same = [
+        bool(((end.x - best.optimum.x)[: both.n_terms].abs() < _SAME_SHARE * prior).all())
+        and abs(end.at.value - best.optimum.at.value) < _SAME_NATS
+        for end in ends
+    ]
+    return tuned, again, best, (1 + sum(same)) / (1 + len(same))
+
+
+def _inside(problem: Problem, start: Tensor, away: Tensor) -> Tensor:
+    """A start displaced as far as the walls allow."""
+    share = 0.5
+    while share > 1e-3:
+        x = start.clone()
+        x[: len(away)] += share * away
+        if np.isfinite(problem(x).value):
+            return x
+        share /= 2
+    return start
+
+
+def _null_gains(
+    task: Task, keep: list[int], refiner: Refiner, base: _Judged, work: Path | None, say: Callable[[str], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out gains where there is nothing to find; those that a checkpoint holds are not computed again."""
+    path = None if work is None else work / "nulls.pkl"
+    done: dict[str, list[float]] = load_checkpoint(path) or {"placebos": [], "spins": []}
+    c = task.config
+    while len(done["placebos"]) < c.placebos:
+        k = len(done["placebos"])
+        empty = task.placebo(1000 * c.seed + k)
+        done["placebos"].append(Refiner(empty).gain(empty.residual().select(keep)))
+        save_checkpoint(path, done)
+        say(f"placebo {k + 1}/{c.placebos}: {done['placebos'][-1]:+.2f} nats")
+    if c.spins:
+        for k, maps in enumerate(moran_surrogates(task.maps, task.sc.weights, c.spins, c.seed)):
+            if k < len(done["spins"]):
+                continue
+            done["spins"].append(refiner.gain(task.residual(maps).select(keep), base))
+            if k % 10 == 9 or k + 1 == c.spins:
+                save_checkpoint(path, done)
+                say(f"permuted maps {k + 1}/{c.spins}: best {max(done['spins']):+.2f} nats")
+    return np.array(done["placebos"]), np.array(done["spins"])
+
+
+def _p(gain: float, null: np.ndarray) -> float:
+    return (1 + int((null >= gain).sum())) / (1 + len(null)) if len(null) else float("nan")
+
+
+def _reasons(task: Task, terms, comparisons: list[Comparison], placebo_p: float, spin_p: float) -> tuple[str, ...]:
+    against = [f"held out, it does not beat the {one.against}" for one in comparisons[:3] if not one.is_better]
+    for name, p in (("placebos", placebo_p), ("permuted maps", spin_p)):
+        if np.isnan(p):
+            against.append(f"not compared with {name}")
+        elif p > task.config.level:
+            against.append(f"{name} do as well (p = {p:.3f})")
+    return tuple(against)
+
+
+def _learned_terms(
+    terms: tuple[Term, ...], keep: list[int], learned: _Judged, free: _Judged | None, again: Problem
+) -> tuple[Term, ...]:
+    held, retest = learned.optimum, again.minimise()
+    found = list(terms)
+    held_error, retest_error = learned.problem.posterior_errors(held.x), again.posterior_errors(retest.x)
+    free_error = None if free is None else free.problem.posterior_errors(free.optimum.x)
+    for k, position in enumerate(keep):
+        difference = float(held.x[k] - retest.x[k])
+        found[position] = replace(
+            found[position],
+            value=float(held.x[k]),
+            value_error=float(held_error[k]),
+            value_free=float("nan") if free is None else float(free.optimum.x[k]),
+            value_free_error=float("nan") if free_error is None else float(free_error[k]),
+            retest=float(retest.x[k]),
+            retest_error=float(retest_error[k]),
+            retest_z=difference / float((held_error[k] ** 2 + retest_error[k] ** 2).sqrt()),
+        )
+    return tuple(found)
+
+
+def _nothing(task: Task, terms: tuple[Term, ...]) -> Refinement:
+    problem = task.problem(task.mechanism.frozen(), None)
+    p, sc = problem.parameters(problem.start)
+    none = np.zeros(0)
+    return Refinement(
+        terms=terms,
+        comparisons=(),
+        placebo_gains=none,
+        spin_gains=none,
+        placebo_p=float("nan"),
+        spin_p=float("nan"),
+        agreement=float("nan"),
+        reasons=("one scan cannot identify any of its terms",),
+        parameters=p,
+        sc=sc,
+        slopes=np.zeros(sc.n_regions),
+        edges=np.zeros_like(sc.weights),
+        abscissa_limited=False,
+        bound_limited=False,
+        converged=True,
+    )

@@ -1,0 +1,74 @@
+"""Refine a finished fit, simulate what came out, and write it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from mfm.errors import OutputError
+from optim.fit import objective_for, stage_keys, stage_score
+from optim.refine.config import RefineConfig
+from optim.refine.fitted import FittedSubject, fingerprint, task_of
+from optim.refine.learn import Refinement, refine
+from optim.refine.output import SimulatedScore, known_terms, result_path, work_folder, write_refinement
+
+
+def refine_fit(
+    fit: FittedSubject, config: RefineConfig, overwrite: bool = False, report: Callable[[str], None] | None = None
+) -> Refinement | None:
+    """Refine a fit in its folder; None where that very refinement is already there.
+
+    The same call goes on with an interrupted refinement.
+
+    Raises
+    ------
+    InputError
+        Before work starts, if terms, maps or scans do not suit.
+    OutputError
+        If the folder holds another refinement, and `overwrite` is not set.
+    """
+    say = report or (lambda text: None)
+    task = task_of(fit, config)
+    digest = fingerprint(fit, task)
+    path = result_path(fit)
+    if path.exists() and not overwrite:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there.get("fingerprint") == digest:
+            say(f"this refinement is already done: {path}")
+            return None
+        raise OutputError(
+            f"{fit.folder} holds a refinement with other settings, or of another fit.",
+            found=str(there.get("verdict")),
+            fix="--overwrite replaces it",
+        )
+    if known := known_terms(fit, task):
+        say(f"note: the fit's own parameters follow the maps of {', '.join(known)}: such a slope re-tunes w_EE and w_EI")
+    began = time.perf_counter()
+    work = work_folder(fit, digest)
+    found = refine(task, work, say)
+    scores = simulated_scores(fit, found) if found.comparisons else ()
+    for score in scores:
+        say(f"simulated {score.stage}, {score.model}: cost {score.total:.3f}, {'within' if score.in_range else 'OUT OF'} range")
+    write_refinement(fit, task, found, scores, digest, time.perf_counter() - began)
+    return found
+
+
+def simulated_scores(fit: FittedSubject, found: Refinement) -> tuple[SimulatedScore, ...]:
+    """Cost of the fit and of the refined model in validation and test, simulated with the same noise."""
+    scores = []
+    for stage in ("validation", "test"):
+        scan = getattr(fit.subject, stage)
+        key = stage_keys(fit.subject, fit.config, stage)[0]
+        refined = scan
+        if found.edges.any():
+            corrected = replace(
+                scan.sc, weights=scan.sc.weights + found.edges, steps=(*scan.sc.steps, "corrected"), signed=True
+            )
+            refined = replace(scan, sc=corrected)
+        for name, p, at in (("fit", fit.parameters, scan), ("refined", found.parameters, refined)):
+            objective = objective_for(at, stage, fit.config)
+            score = stage_score(stage, objective.evaluate(p, key), 0, 1, objective)
+            scores.append(SimulatedScore(**vars(score), model=name))
+    return tuple(scores)

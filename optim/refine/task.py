@@ -1,0 +1,133 @@
+"""One refinement as a task: the fit, the residual that is asked for, the scan to learn from and the one to be judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from mfm import Connectome, Protocol, RegionalMaps, Scan, upper_triangle
+from mfm.errors import InputError
+from mfm.linear.fisher_z import FisherZLikelihood
+from mfm.linear.system import LinearSystem
+from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram
+from mfm.ude import LinearResidual
+from mfm.ude.linear_residual import total_leak
+from optim.refine.config import RefineConfig
+from optim.refine.mechanism import Mechanism
+from optim.refine.nulls import mechanism_scan
+from optim.refine.problem import Likelihood, Problem, fit_nuisance
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What is known of a scan: its FC and, where there is one, its series (T, N)."""
+
+    fc: Tensor
+    protocol: Protocol
+    bold: Tensor | None = None
+
+    @classmethod
+    def of(cls, scan: Scan) -> Recording:
+        """That of a stage of a fit."""
+        return cls(scan.target.fc, Protocol(scan.tr_s, scan.n_frames, dt_s=scan.tr_s), scan.bold)
+
+    @classmethod
+    def of_series(cls, bold: Tensor, tr_s: float) -> Recording:
+        """That of a simulated or sampled series."""
+        from mfm import functional_connectivity
+
+        return cls(functional_connectivity(bold), Protocol(tr_s, len(bold), dt_s=tr_s), bold)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A refinement of one person's fit.
+
+    Attributes
+    ----------
+    mechanism : Mechanism
+        The fit.
+    sc : Connectome
+    maps : RegionalMaps
+        Of the terms.
+    train, held_out : Recording
+    config : RefineConfig
+    """
+
+    mechanism: Mechanism
+    sc: Connectome
+    maps: RegionalMaps
+    train: Recording
+    held_out: Recording
+    config: RefineConfig
+
+    def __post_init__(self):
+        if self.config.loss == "whittle" and (self.train.bold is None or self.held_out.bold is None):
+            raise InputError(
+                "Whittle's likelihood needs time series.",
+                found="FC only",
+                fix="loss=fc, or fit from data.timeseries",
+            )
+
+    @property
+    def loss(self) -> str:
+        """``whittle`` or ``fc``."""
+        known = self.train.bold is not None and self.held_out.bold is not None
+        return self.config.loss if self.config.loss != "auto" else "whittle" if known else "fc"
+
+    def residual(self, maps: RegionalMaps | None = None) -> LinearResidual:
+        """The residual on the task's maps, or on others of the same names."""
+        c = self.config
+        return LinearResidual.of(self.maps if maps is None else maps, self.sc, c.terms, c.edges, c.bound)
+
+    def prior_std(self, residual: LinearResidual) -> Tensor:
+        """Of the coefficients: slopes per second, edges relative to the connectome."""
+        sizes = [self.config.prior * total_leak()] * residual.n_slopes + [self.config.edge_prior] * len(residual.edges)
+        return torch.tensor(sizes, dtype=torch.float64)
+
+    def likelihood(self, recording: Recording, bins: int | None) -> Likelihood:
+        """How a scan scores models."""
+        if self.loss == "fc":
+            return FisherZLikelihood(recording.fc, recording.protocol)
+        assert recording.bold is not None
+        found = periodogram(recording.bold, recording.protocol.tr_s, (self.config.band[0], self.config.band[1]), bins)
+        return WhittleLikelihood(found, self.config.amplitude, self.config.noise)
+
+    def problem(self, mechanism: Mechanism, residual: LinearResidual | None, recording: Recording | None = None) -> Problem:
+        """Learning from the training scan, or from another recording."""
+        prior = torch.zeros(0, dtype=torch.float64) if residual is None else self.prior_std(residual)
+        return Problem(mechanism, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
+
+    def placebo(self, seed: int) -> Task:
+        """The same task on two scans of the fitted mechanism alone, as long and as noisy as the recorded ones."""
+        problem = self.problem(self.mechanism.frozen(), None)
+        system = problem.system(problem.start)
+        assert system is not None
+        values = dict(zip(problem.likelihood.nuisance, fit_nuisance(problem.likelihood, system).exp().tolist(), strict=True))
+        drawn = [
+            Recording.of_series(
+                mechanism_scan(
+                    system, recording.protocol, values.get("log_scale", 1.0), values.get("log_noise", 0.0), 2 * seed + k, 1
+                )[0],
+                recording.protocol.tr_s,
+            )
+            for k, recording in enumerate((self.train, self.held_out))
+        ]
+        return replace(self, train=drawn[0], held_out=drawn[1])
+
+    def held_out_terms(self, system: LinearSystem, likelihood: Likelihood, averaged: Likelihood) -> Tensor:
+        """Negative log-likelihood of the held-out scan by frequency (or its misfit of FC, one number), nuisance fitted to it.
+
+        Scale and noise are the scan's, not the model's: they are fitted anew for every model alike, to the `averaged` scan.
+        """
+        nuisance = fit_nuisance(averaged, system)
+        if isinstance(likelihood, WhittleLikelihood):
+            return likelihood.by_frequency(system, nuisance)
+        return torch.tensor([likelihood(system, Tangents.zero(0, system), nuisance).value], dtype=torch.float64)
+
+    def fc_correlation(self, system: LinearSystem) -> float:
+        """Correlation of a model's FC with that of the held-out scan."""
+        z = FisherZLikelihood(self.held_out.fc, self.held_out.protocol).predicted(system)
+        return float(torch.corrcoef(torch.stack([torch.tanh(z), upper_triangle(self.held_out.fc)]))[0, 1])

@@ -1,0 +1,148 @@
+"""From a fit's folder to a refinement's files, and what goes wrong on the way."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import mfm
+from mfm.errors import InputError, MissingInputError, OutputError
+from optim.cli import fit_and_write, main, run_refine
+from optim.configuration import compose, from_values
+from optim.outputs import FitFolder
+from optim.refine.config import RefineConfig
+from optim.refine.fitted import read_fit, task_of
+from optim.simulate import simulate_to_folder
+
+QUICK = RefineConfig(placebos=0, spins=0, starts=1, bins=4, prior=1.0, figures=False)
+
+
+@pytest.fixture(scope="module")
+def fitted(subject, tmp_path_factory):
+    """A finished fit, and its folder."""
+    from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
+
+    config = FitConfig(
+        acquisition=AcquisitionConfig(tr_s=2.0),
+        objective=ObjectiveConfig(search="linear", n_repeats=1, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.005),
+        optimizer=OptimizerConfig(population=8, generations=2, initial_candidates=20),
+        data=DataConfig(subject="tiny"),
+        output=OutputConfig(folder=str(tmp_path_factory.mktemp("refine")), figures=False),
+    )
+    fit_and_write(subject, config)
+    return FitFolder(config).path
+
+
+@pytest.fixture
+def folder(fitted, tmp_path):
+    """A copy of it, to be refined."""
+    import shutil
+
+    return shutil.copytree(fitted, tmp_path / fitted.name)
+
+
+def new_map(tmp_path):
+    path = tmp_path / "thickness.csv"
+    np.savetxt(path, np.random.default_rng(8).normal(size=8))
+    return str(path)
+
+
+def test_writes_a_model_that_simulates(subject, folder, tmp_path, capsys):
+    config = replace(QUICK, maps={"thickness": new_map(tmp_path)}, edges=["thickness"], figures=True)
+    assert run_refine(folder, config, subject=subject) == 0
+    out = capsys.readouterr()
+    assert "evidence for a residual" in out.out
+    (record_path,) = folder.glob("*_refine.json")
+    record = json.loads(record_path.read_text(encoding="utf-8"))
+    assert [term["name"] for term in record["terms"]] == ["thickness x", "edges thickness"]
+    assert record["trained_on"] == "run 1"
+    assert record["judged_on"] == "run 3"
+    assert "not compared with placebos" in record["reasons"]
+    assert (folder / "refine.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert not list(folder.glob("refine-work-*"))
+    stem = record_path.name.removesuffix("_refine.json")
+    header = (folder / f"{stem}_refine_heldout.tsv").read_text(encoding="utf-8").splitlines()[0]
+    assert header.split("\t") == ["model", "against", "gain", "low", "high", "fc_r", "fc_r_against"]
+    models = [line.split("\t")[-1] for line in (folder / f"{stem}_refine_fit.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert models == ["fit", "refined", "fit", "refined"]
+    assert (folder / "figures" / "refine.png").stat().st_size > 1000
+    # The refined model simulates from its table, edges included.
+    sc = tmp_path / "sc.csv"
+    np.savetxt(sc, subject.search.sc.weights, delimiter=",")
+    table = folder / f"{stem}_refine_regional.tsv"
+    files = simulate_to_folder(table, tmp_path / "sim", sc=str(sc), sc_transform="none", n_frames=20, dt_s=0.005)
+    assert np.load(files[0]).shape == (1, 20, 8)
+    # Done is done.
+    assert run_refine(folder, config, subject=subject) == 0
+    assert "already done" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="--overwrite replaces it"):
+        run_refine(folder, replace(config, seed=2), subject=subject)
+
+
+def test_every_term_refused_is_a_result_too(subject, folder, capsys):
+    assert run_refine(folder, replace(QUICK, prior=0.0001), subject=subject) == 0
+    out = capsys.readouterr()
+    assert "one scan cannot identify any of its terms" in out.out
+    assert "the fit's own parameters follow the maps of myelin x, gradient x" in out.err
+    (table,) = folder.glob("*_refine_regional.tsv")
+    fit = read_fit(folder, from_values, subject)
+    rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+    column = rows[0].index("w_EE")
+    assert np.allclose([float(row[column]) for row in rows[1:]], fit.parameters.w_EE[0].numpy())
+
+
+def test_check_tells_what_the_data_can_tell(subject, folder, capsys):
+    assert run_refine(folder, QUICK, check_only=True, subject=subject) == 0
+    assert "myelin x" in capsys.readouterr().out
+    assert not list(folder.glob("*_refine*"))
+
+
+def test_a_regional_fit_keeps_its_regions(subject, folder):
+    """Deviations from the maps come from the table."""
+    (path,) = folder.glob("*_regional.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "penalty_strength": 1.0}), encoding="utf-8")
+    table = path.with_suffix(".tsv")
+    lines = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+    lines[1][lines[0].index("w_EE")] = "5.5"
+    table.write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
+    task = task_of(read_fit(folder, from_values, subject), QUICK)
+    p = task.mechanism.frozen().parameters(torch.zeros((1, 0), dtype=torch.float64))
+    assert p.w_EE[0, 0].item() == pytest.approx(5.5)
+
+
+def test_folders_that_hold_no_finished_fit(subject, folder, tmp_path):
+    with pytest.raises(MissingInputError, match="not the folder of one fit"):
+        read_fit(tmp_path / "nowhere", from_values, subject)
+    status = folder / "status.json"
+    status.write_text(json.dumps({**json.loads(status.read_text(encoding="utf-8")), "state": "running"}), encoding="utf-8")
+    with pytest.raises(InputError, match="is not finished"):
+        read_fit(folder, from_values, subject)
+
+
+def test_other_data_are_told(subject, folder):
+    other = replace(subject, sources=(mfm.subject.Source("sc", "SC.csv", "0" * 64),))
+    with pytest.raises(InputError, match=r"The data are not those of the fit.(.|\n)*other content: sc"):
+        read_fit(folder, from_values, other)
+
+
+def test_a_scan_that_was_learned_from_judges_nothing(subject, folder):
+    pooled = replace(subject, test=subject.search)
+    with pytest.raises(InputError, match="judged on a scan that it did not learn from"):
+        task_of(read_fit(folder, from_values, pooled), QUICK)
+
+
+def test_new_maps_need_new_names(subject, folder, tmp_path):
+    with pytest.raises(InputError, match="has a map of that name: myelin"):
+        task_of(read_fit(folder, from_values, subject), replace(QUICK, maps={"myelin": new_map(tmp_path)}))
+
+
+def test_settings_compose_and_errors_exit(folder, capsys):
+    assert compose(["seed=3", "edges=[myelin]"], "refine/default", RefineConfig) == RefineConfig(seed=3, edges=["myelin"])
+    assert compose(["refine.spins=0"]).refine.spins == 0
+    assert compose(["maps={thickness: thickness.csv}"], "refine/default", RefineConfig).maps == {"thickness": "thickness.csv"}
+    assert main(["refine", str(folder / "nowhere")]) == 66
+    assert main(["refine", str(folder), "sins=3"]) == 2
+    capsys.readouterr()

@@ -310,8 +310,14 @@ def test_simulate_with_wrong_input(files, capsys):
     assert main([*arguments, "--parameters", "p.csv", "--G", "1", "--tr", "2", "--frames", "70"]) == 0
 
 
-def run(*arguments, **options):
-    return subprocess.Popen([sys.executable, "-m", "optim.cli", *arguments], stderr=subprocess.PIPE, text=True, **options)
+def heed_interrupts():
+    """A shell that runs the tests in the background makes its children ignore the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "optim.cli", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
 
 
 def test_ctrl_c_ends_with_a_code_and_the_same_command_resumes(files, capsys):

@@ -29,7 +29,8 @@ def network(n_regions=N):
 def candidates(B=3, sigma=0.004, n_regions=N):
     rng = np.random.default_rng(1)
     w_EE, w_EI = rng.uniform(3.0, 3.6, (B, n_regions)), rng.uniform(2.2, 2.8, (B, n_regions))
-    return mfm.FICParameters(w_EE, w_EI, np.full((B, n_regions), sigma), np.full(B, 2.5))
+    I_ext = rng.uniform(-0.01, 0.01, (B, n_regions))
+    return mfm.FICParameters(w_EE, w_EI, np.full((B, n_regions), sigma), np.full(B, 2.5), I_ext=I_ext)
 
 
 def displaced(B=3, n_regions=N):

@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 import mfm
+from mfm.statistics.fc import square_matrix
 from surrogate import load_pretrained
 from surrogate.corpus.store import Corpus
 from surrogate.data import Group, load_groups
@@ -64,11 +65,8 @@ class Shard:
         self.sc = torch.as_tensor(corpus.connectome(group.shard.connectome).weights / 0.02, dtype=torch.float32)
         protocol = group.shard.protocol
         self.timing = torch.tensor([len(self.sc) / 100, protocol.tr_s, protocol.scan_s / 600]).log()
-        n = len(self.sc)
-        above = torch.triu_indices(n, n, 1)
-        self.fc = torch.eye(n).repeat(int(stayed.sum()), 1, 1)
         upper = group.labels.fc[stayed].float()
-        self.fc[:, above[0], above[1]] = self.fc[:, above[1], above[0]] = upper
+        self.fc = square_matrix(upper)
         self.cdf = group.labels.fcd_cdf[stayed].float()
         self.upper = upper - upper.mean(dim=1, keepdim=True)
         self.mean = upper.mean(dim=1)
@@ -140,10 +138,8 @@ def _costs(truth: Statistics, target: int) -> Tensor:
 @torch.inference_mode()
 def _predicted(network: CostPredictor, shard: Shard, upper: Tensor, cdf: Tensor) -> Tensor:
     n, B = len(shard.sc), len(shard)
-    fc = torch.eye(n)
-    above = torch.triu_indices(n, n, 1)
-    fc[above[0], above[1]] = fc[above[1], above[0]] = upper
-    terms = network(shard.parameters, shard.sc, shard.timing, fc.expand(B, n, n), cdf.expand(B, -1))
+    fc = square_matrix(upper).expand(B, n, n)
+    terms = network(shard.parameters, shard.sc, shard.timing, fc, cdf.expand(B, -1))
     return terms.sum(dim=1).double()
 
 

@@ -17,6 +17,7 @@ import mfm
 from mfm import Target
 from mfm.constants import RATE_RANGE_HZ
 from mfm.io import write_tsv
+from mfm.statistics.fc import square_matrix
 from surrogate.bundle import Surrogate
 from surrogate.calibration import expected_calibration_error
 from surrogate.corpus.store import Corpus
@@ -262,7 +263,7 @@ def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
     rows = []
     for target in targets:
         others = torch.arange(n) != target
-        goal = Target(_square(true.fc[target]), true.fcd_cdf[target])
+        goal = Target(square_matrix(true.fc[target]), true.fcd_cdf[target])
         a, b = (_cost(x, others, goal) for x in (true, predicted))
         ranks = [spearmanr(getattr(a, term), getattr(b, term)).statistic for term in ("total", "corr", "mean_diff", "ks")]
         best = b.total.argsort()[:10]
@@ -280,18 +281,8 @@ def target_sets(true: Statistics) -> Tensor:
 
 
 def _cost(x: Statistics, index: Tensor, goal: Target) -> mfm.Cost:
-    fc = _square(x.fc[index])
+    fc = square_matrix(x.fc[index])
     return mfm.attenuated(mfm.cost(fc, x.fcd_cdf[index], goal), fc, x.variance[index], 1)
-
-
-def _square(upper: Tensor) -> Tensor:
-    """Symmetric matrices with ones on the diagonal from their upper triangles (..., P)."""
-    n = round((1 + (1 + 8 * upper.shape[-1]) ** 0.5) / 2)
-    matrix = torch.eye(n, dtype=upper.dtype).expand(*upper.shape[:-1], n, n).clone()
-    i, j = torch.triu_indices(n, n, offset=1)
-    matrix[..., i, j] = upper
-    matrix[..., j, i] = upper
-    return matrix
 
 
 def write_accuracies(path: Path, report: Report) -> Path:

@@ -128,3 +128,13 @@ def _correlation(x: Tensor) -> Tensor:
     x = x / x.abs().amax(dim=-2, keepdim=True)
     x = x / x.norm(dim=-2, keepdim=True)
     return x.mT @ x
+
+
+def square_matrix(upper: Tensor) -> Tensor:
+    """Symmetric matrices with ones on the diagonal from their upper triangles (..., P)."""
+    n = round((1 + (1 + 8 * upper.shape[-1]) ** 0.5) / 2)
+    matrix = torch.eye(n, dtype=upper.dtype).expand(*upper.shape[:-1], n, n).clone()
+    i, j = torch.triu_indices(n, n, offset=1)
+    matrix[..., i, j] = upper
+    matrix[..., j, i] = upper
+    return matrix

@@ -12,6 +12,7 @@ import torch
 import mfm
 from mfm import Bounds, FICParameters, Protocol
 from mfm.maps import REGIONAL_PARAMETERS
+from mfm.statistics.fc import square_matrix
 from surrogate.features import GLOBAL_FEATURES
 
 if TYPE_CHECKING:
@@ -184,9 +185,7 @@ def _search_target(space: MapSpace, sc, protocol, fc: np.ndarray | None, rng) ->
 def _surrogate_target(space: MapSpace, sc, protocol, fc, fcd_cdf, surrogate: Surrogate, rng) -> mfm.Target:
     """FC as for a search by theory, and an FCD."""
     edges, _ = _search_target(space, sc, protocol, fc, rng)
-    matrix = torch.eye(sc.n_regions, dtype=torch.float64)
-    above = torch.triu_indices(sc.n_regions, sc.n_regions, 1)
-    matrix[above[0], above[1]] = matrix[above[1], above[0]] = edges.double().clamp(-0.99, 0.99)
+    matrix = square_matrix(edges.double().clamp(-0.99, 0.99))
     if fcd_cdf is not None:
         return mfm.Target(matrix, torch.as_tensor(fcd_cdf))
     u = space.draw(256, rng)

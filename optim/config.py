@@ -136,8 +136,8 @@ class ObjectiveConfig:
     search: str = "simulation"
     surrogate: str = "fic"
     gate: str = "classifier"
-    audit_every: int = 8
-    audit_candidates: int = 6
+    audit_every: int = 16
+    audit_candidates: int = 16
     least_rank: float = 0.6
     validated: int | None = None
     backend: str = "auto"

@@ -19,6 +19,7 @@ import mfm
 from mfm import FICParameters, MapParameterisation, Scan, SubjectData
 from mfm.errors import MfmfitError
 from mfm.subject import STAGES
+from optim.audits import Audit, AuditLog
 from optim.config import FitConfig
 from optim.identifiability import Identifiability, identifiability
 from optim.linear_objective import LinearObjective
@@ -28,7 +29,7 @@ from optim.search import Generation, run_search
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
 from optim.smooth_cost import SmoothCost
-from optim.surrogate_objective import Audit, AuditedObjective, AuditLog, SurrogateObjective
+from optim.surrogate_objective import AuditedObjective, SurrogateObjective
 from surrogate.bundle import load_pretrained
 
 # The test is repeated this often, to know how far its figure would move with other noise. With the test's own
@@ -225,7 +226,9 @@ def search_objective(scan: Scan, config: FitConfig, report: Callable[[str], None
         predicted = surrogate_objective(scan, config)
         if not o.audit_every:
             return predicted
-        return AuditedObjective(predicted, simulated, o.audit_every, o.audit_candidates, o.least_rank, report)
+        # Short searches are audited too, in the end.
+        every = min(o.audit_every, config.optimizer.generations)
+        return AuditedObjective(predicted, simulated, every, o.audit_candidates, o.least_rank, report)
     return simulated
 
 
@@ -305,7 +308,7 @@ def fit_subject(
     seconds = {"search": sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)}
     n_searched = sum(state.n_simulated for state in states)
     winners = np.array([u for state in states for u in state.winners])
-    audits = [state.audits for state in states]
+    audits = AuditLog.joined([state.audits for state in states])
     if not len(winners):
         raise NoFitError(
             "No candidate kept every region's firing rate within [2.7, 3.3] Hz.",
@@ -374,7 +377,7 @@ def fit_subject(
 
 
 def _shortlist(
-    winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig, audits: list[AuditLog]
+    winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig, audits: AuditLog
 ) -> tuple[np.ndarray, Evaluation]:
     """The winners of the lowest predicted cost, corrected by all audits, and what is predicted of them, the best first.
 
@@ -382,31 +385,26 @@ def _shortlist(
     """
     winners = np.unique(winners, axis=0)
     candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
-    log = AuditLog()
-    for one in audits:
-        log.places += one.places
-        log.errors += one.errors
-    predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, log)
-    kept = None if any(one.given_up for one in audits) else config.objective.validated
+    predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, audits)
+    kept = None if audits.given_up else config.objective.validated
     order = predicted.loss.argsort(stable=True)[:kept].tolist()
     return winners[order], predicted[order]
 
 
 def _prediction_record(
-    predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: list[AuditLog]
+    predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: AuditLog
 ) -> PredictionRecord:
     """`predicted` of all validated winners; `simulated` of the chosen one."""
-    log = AuditLog(audits=[audit for one in audits for audit in one.audits])
     terms = {term: float(getattr(predicted.cost, term)[chosen.index]) for term in ("corr", "mean_diff", "ks", "total")}
     return PredictionRecord(
         **terms,
         simulated_total=float(simulated.cost.total[0]),
         regret=float(chosen.losses[0] - chosen.losses[chosen.index]),
-        rank_correlation=log.rank_correlation,
-        offset=log.offset(len(log.audits)),
-        given_up=any(one.given_up for one in audits),
-        simulated=sum(one.simulated for one in audits),
-        audits=tuple(log.audits),
+        rank_correlation=audits.rank_correlation,
+        offset=audits.offset(len(audits.audits)),
+        given_up=audits.given_up,
+        simulated=audits.simulated,
+        audits=tuple(audits.audits),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from optim.audits import AuditLog
 from optim.checkpoint import load_checkpoint, save_checkpoint
 from optim.cmaes import CMAES, Sampler, implausible_loss
 from optim.config import OptimizerConfig
@@ -19,7 +20,7 @@ from optim.linear_objective import LinearObjective
 from optim.objective import Objective
 from optim.search_space import SearchSpace
 from optim.seeds import noise_keys, stream
-from optim.surrogate_objective import AuditedObjective, AuditLog
+from optim.surrogate_objective import AuditedObjective
 
 # Those that sample around one start; `GradientSearch` descends from several.
 SAMPLERS: dict[str, Callable[..., Sampler]] = {"cmaes": CMAES, "delssome": DELSSOMESearch}

@@ -7,99 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 import mfm
-from mfm import Cost, FICParameters, Scan
+from mfm import FICParameters, Scan
 from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputNote
+from optim.audits import LEAST_AUDITED, TERMS, Audit, AuditLog
 from optim.config import GATES
 from optim.objective import Evaluation, SimulationObjective
 from surrogate.bundle import Surrogate
 
 # Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
-
-_TERMS = ("corr", "mean_diff", "ks")
-
-# Audits correct predictions within that distance (root mean square over summary features, in standard deviations of the
-# training data), against so many audits of no error. Chosen, not tuned.
-_REACH, _PRIOR = 0.25, 0.5
-
-# What leaving the range counts as an error of the FCD term.
-_LEFT_ERROR = 1.0
-
-# Audited candidates that a rank correlation needs to be worth anything.
-_LEAST_AUDITED = 12
-
-
-@dataclass(frozen=True)
-class Audit:
-    """A candidate of a search that was simulated too.
-
-    Attributes
-    ----------
-    call : int
-        Which population it was of, from 0.
-    predicted, simulated : float
-        Total cost; NaN where simulation left the range.
-    """
-
-    call: int
-    predicted: float
-    simulated: float
-
-    @property
-    def stayed(self) -> bool:
-        """Whether simulation stayed within range."""
-        return self.simulated == self.simulated
-
-
-@dataclass
-class AuditLog:
-    """What audits of a search have shown so far; a search keeps it with its checkpoint.
-
-    Attributes
-    ----------
-    calls : int
-        Populations scored.
-    simulated : int
-        Candidates simulated, by audits and since they failed.
-    audits : list of Audit
-    given_up : bool
-        Whether populations are simulated from now on.
-    places, errors : list of tensors
-        Where the audited candidates lie, and simulated minus predicted terms of their costs, before any correction.
-    """
-
-    calls: int = 0
-    simulated: int = 0
-    audits: list[Audit] = field(default_factory=list)
-    given_up: bool = False
-    places: list[Tensor] = field(default_factory=list)
-    errors: list[Tensor] = field(default_factory=list)
-
-    @property
-    def rank_correlation(self) -> float:
-        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
-        pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.stayed]
-        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= _LEAST_AUDITED else float("nan")
-
-    def corrected(self, cost: Cost, place: Tensor) -> Cost:
-        """Costs plus what audits nearby were wrong by: their mean, weighted by distance, and drawn to 0 far from any."""
-        if not self.places:
-            return cost
-        distance = (place[:, None] - torch.stack(self.places)).square().mean(dim=2)
-        weight = torch.exp(-distance / (2 * _REACH**2)).double()
-        error = weight @ torch.stack(self.errors) / (weight.sum(dim=1, keepdim=True) + _PRIOR)
-        return Cost(*(getattr(cost, term) + error[:, k] for k, term in enumerate(_TERMS)))
-
-    def offset(self, last: int) -> float:
-        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
-        found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
-        return sum(found) / len(found) if found else 0.0
-
 
 @dataclass(frozen=True, eq=False)
 class SurrogateObjective:
@@ -182,11 +102,12 @@ class SurrogateObjective:
 class AuditedObjective:
     """An objective whose predictions are checked by simulation every few populations, and given up where they fail.
 
-    Of every `every`-th population the best candidate and `candidates - 1` others, spread over the ranks of those predicted
-    within range, are simulated with the population's noise. Where the rank correlation over all audits falls below
-    `least_rank`, or more than half of the last ones leave the range, every later population is simulated.
+    Of every `every`-th population (the first is number 0, and is left alone: it only finds a start) the best candidate and
+    `candidates - 1` others, spread over the ranks of those predicted within range, are simulated, always with the same noise.
+    Where the rank correlation over all audits falls below `least_rank`, or more than half of the last ones leave the range,
+    every later population is simulated.
 
-    What audits find wrong corrects the predictions nearby from then on (`AuditLog.corrected`): a search drifts to where a
+    What audits find wrong corrects predictions from then on (`AuditLog.corrected`): a search drifts to where a
     prediction is too good, and comes back from there.
 
     Parameters
@@ -203,8 +124,8 @@ class AuditedObjective:
 
     predicted: SurrogateObjective
     simulated: SimulationObjective
-    every: int = 8
-    candidates: int = 6
+    every: int = 16
+    candidates: int = 16
     least_rank: float = 0.6
     report: Callable[[str], None] | None = None
     log: AuditLog = field(default_factory=AuditLog)
@@ -215,7 +136,7 @@ class AuditedObjective:
         if self.log.given_up:
             return self._simulate(p, seed)
         evaluation, place = self.predicted.evaluate_at(p, self.log)
-        if call % self.every == 0:
+        if call and call % self.every == 0:
             self._audit(p, seed, evaluation, place, call)
             if self.log.given_up:
                 return self._simulate(p, seed)
@@ -231,20 +152,20 @@ class AuditedObjective:
             return
         order = inside[evaluation.cost.total[inside].argsort(stable=True)]
         chosen = order[torch.linspace(0, len(order) - 1, min(self.candidates, len(order))).round().long()]
-        seeds = seed if isinstance(seed, int) else [seed[k] for k in chosen.tolist()]
-        truth = self._simulate(p[chosen], seeds)
         log = self.log
+        if log.noise is None:
+            log.noise = seed if isinstance(seed, int) else seed[0]
+        truth = self._simulate(p[chosen], log.noise)
         # The surrogate's own error: what was corrected already must not count twice.
         raw = self.predicted.evaluate_at(p[chosen])[0].cost
-        error = torch.stack([getattr(truth.cost, term) - getattr(raw, term) for term in _TERMS], dim=1)
-        left_range = torch.tensor([0.0, 0.0, _LEFT_ERROR], dtype=error.dtype)
-        log.errors += list(torch.where(truth.within_range[:, None], error, left_range))
+        error = torch.stack([getattr(truth.cost, term) - getattr(raw, term) for term in TERMS], dim=1)
+        log.errors += list(error.masked_fill(~truth.within_range[:, None], float("nan")))
         log.places += list(place[chosen])
         for k, true, ok in zip(chosen.tolist(), truth.cost.total.tolist(), truth.within_range.tolist(), strict=True):
             log.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
-        last = log.audits[-max(_LEAST_AUDITED, 3 * self.candidates) :]
+        last = log.audits[-max(LEAST_AUDITED, 3 * self.candidates) :]
         left = sum(not audit.stayed for audit in last)
-        log.given_up = log.rank_correlation < self.least_rank or (len(last) >= _LEAST_AUDITED and 2 * left > len(last))
+        log.given_up = log.rank_correlation < self.least_rank or (len(last) >= LEAST_AUDITED and 2 * left > len(last))
         if self.report is not None:
             self.report(
                 f"audit of population {call}: simulated minus predicted cost {log.offset(3 * self.candidates):+.3f}, rank "

@@ -24,6 +24,31 @@ _LEFT_COST, _LEFT_REACH, _LEFT_PRIOR = 1.0, 0.25, 0.5
 LEAST_AUDITED = 12
 
 
+def populations(audits: int, generations: int) -> tuple[int, ...]:
+    """Which populations of a search to audit.
+
+    The first audit comes early, to see whether predictions hold at all; the others are spread over the second half, where errors
+    decide, and the last is that of the last population, for the choice among winners.
+
+    Parameters
+    ----------
+    audits : int
+    generations : int
+        Populations of the search; number 0 is the random one before them.
+
+    Examples
+    --------
+    >>> from optim.audits import populations
+    >>> populations(5, 80)
+    (16, 50, 60, 70, 80)
+    >>> populations(1, 80)
+    (80,)
+    """
+    later = audits - 1
+    shares = [0.2, *(0.5 + 0.5 * k / later for k in range(1, later + 1))] if later > 0 else [1.0] * audits
+    return tuple(sorted({max(1, round(share * generations)) for share in shares}))
+
+
 @dataclass(frozen=True)
 class Audit:
     """A candidate of a search that was simulated too.

@@ -110,8 +110,8 @@ class ObjectiveConfig:
         Name of a shipped surrogate, or the folder of one; for ``search="surrogate"``, as the following.
     gate : {"classifier", "rate", "none"}
         What decides that a candidate is within range (`SurrogateObjective`).
-    audit_every, audit_candidates : int
-        Every so many populations, so many candidates are simulated too; 0 populations: never.
+    audits, audit_candidates : int
+        Of so many populations of a search (`optim.audits.populations`) so many candidates are simulated too.
     least_rank : float
         Rank correlation of predicted and simulated cost below which the rest of a search is simulated.
     validated : int, optional
@@ -136,7 +136,7 @@ class ObjectiveConfig:
     search: str = "simulation"
     surrogate: str = "fic"
     gate: str = "classifier"
-    audit_every: int = 16
+    audits: int = 5
     audit_candidates: int = 16
     least_rank: float = 0.6
     validated: int | None = None
@@ -158,7 +158,7 @@ class ObjectiveConfig:
         _one_of("objective.noise", self.noise, NOISE)
         _one_of("objective.search", self.search, SEARCHES)
         _one_of("objective.gate", self.gate, GATES)
-        _at_least("objective.audit_every", self.audit_every, 0)
+        _at_least("objective.audits", self.audits, 0)
         _at_least("objective.audit_candidates", self.audit_candidates, 2)
         if not -1 <= self.least_rank <= 1:
             raise ConfigError("objective.least_rank is not a correlation.", expected="-1 to 1", found=str(self.least_rank))

@@ -19,7 +19,7 @@ import mfm
 from mfm import FICParameters, MapParameterisation, Scan, SubjectData
 from mfm.errors import MfmfitError
 from mfm.subject import STAGES
-from optim.audits import Audit, AuditLog
+from optim.audits import Audit, AuditLog, populations
 from optim.config import FitConfig
 from optim.identifiability import Identifiability, identifiability
 from optim.linear_objective import LinearObjective
@@ -224,11 +224,10 @@ def search_objective(scan: Scan, config: FitConfig, report: Callable[[str], None
         return LinearObjective(scan, protocol, n_repeats=o.n_repeats, n_threads=o.n_threads)
     if o.search == "surrogate":
         predicted = surrogate_objective(scan, config)
-        if not o.audit_every:
+        if not o.audits:
             return predicted
-        # Short searches are audited too, in the end.
-        every = min(o.audit_every, config.optimizer.generations)
-        return AuditedObjective(predicted, simulated, every, o.audit_candidates, o.least_rank, report)
+        at = populations(o.audits, config.optimizer.generations)
+        return AuditedObjective(predicted, simulated, at, o.audit_candidates, o.least_rank, report)
     return simulated
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -100,9 +100,9 @@ class SurrogateObjective:
 
 @dataclass(eq=False)
 class AuditedObjective:
-    """An objective whose predictions are checked by simulation every few populations, and given up where they fail.
+    """An objective whose predictions are checked by simulation now and then, and given up where they fail.
 
-    Of every `every`-th population (the first is number 0, and is left alone: it only finds a start) the best candidate and
+    Of the populations `at` (counted from 0: the random ones that a search starts from count too) the best candidate and
     `candidates - 1` others, spread over the ranks of those predicted within range, are simulated, always with the same noise.
     Where the rank correlation over all audits falls below `least_rank`, or more than half of the last ones leave the range,
     every later population is simulated.
@@ -114,7 +114,9 @@ class AuditedObjective:
     ----------
     predicted : SurrogateObjective
     simulated : SimulationObjective
-    every, candidates : int
+    at : collection of int
+        See `optim.audits.populations`.
+    candidates : int
     least_rank : float
     report : callable, optional
         Told a line of every audit.
@@ -124,7 +126,7 @@ class AuditedObjective:
 
     predicted: SurrogateObjective
     simulated: SimulationObjective
-    every: int = 16
+    at: Collection[int]
     candidates: int = 16
     least_rank: float = 0.6
     report: Callable[[str], None] | None = None
@@ -136,7 +138,7 @@ class AuditedObjective:
         if self.log.given_up:
             return self._simulate(p, seed)
         evaluation, place = self.predicted.evaluate_at(p, self.log)
-        if call and call % self.every == 0:
+        if call in self.at:
             self._audit(p, seed, evaluation, place, call)
             if self.log.given_up:
                 return self._simulate(p, seed)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mfm import Cost
-from optim.audits import Audit, AuditLog
+from optim.audits import Audit, AuditLog, populations
 
 LEFT = torch.full((3,), float("nan")).double()
 
@@ -74,3 +74,10 @@ def test_logs_of_several_searches_join():
     assert len(both.places) == len(both.errors) == 1
     assert both.rank_correlation == 1.0
     assert one.rank_correlation != one.rank_correlation  # too few to say
+
+
+@pytest.mark.parametrize(("audits", "generations"), [(0, 10), (1, 1), (2, 1), (5, 3), (5, 100), (40, 30)])
+def test_populations_to_audit_end_with_the_last(audits, generations):
+    found = populations(audits, generations)
+    assert len(found) <= audits
+    assert not found or (found[-1] == generations and found[0] >= 1)

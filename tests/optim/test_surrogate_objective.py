@@ -93,7 +93,7 @@ class Predicted(Told):
 def test_good_predictions_are_kept_and_their_offset_is_told():
     lines: list[str] = []
     truth = Told(lambda G: G + 0.3)
-    audited = AuditedObjective(Predicted(lambda G: G), truth, every=2, candidates=4, report=lines.append)
+    audited = AuditedObjective(Predicted(lambda G: G), truth, at=(2, 4, 6, 8), candidates=4, report=lines.append)
     for seed in range(10):
         audited.evaluate(candidates(20), seed)
     # Of the populations 2, 4, 6 and 8: the first finds a start. What the first audit found wrong corrects the later ones.
@@ -116,7 +116,7 @@ def test_all_audits_see_the_same_noise():
             return super().evaluate(p, seed)
 
     truth = Listening(lambda G: G)
-    audited = AuditedObjective(Predicted(lambda G: G), truth, every=1, candidates=4)
+    audited = AuditedObjective(Predicted(lambda G: G), truth, at=(1, 2, 3), candidates=4)
     for seed in range(5, 9):
         audited.evaluate(candidates(20), [seed] * 20)
     assert truth.seeds == [6, 6, 6]
@@ -125,7 +125,7 @@ def test_all_audits_see_the_same_noise():
 @pytest.mark.parametrize("truth", [Told(lambda G: torch.sin(1e6 * G)), Told(lambda G: G, inside=False)])
 def test_predictions_that_fail_are_given_up_for_simulation(truth):
     lines: list[str] = []
-    audited = AuditedObjective(Predicted(lambda G: G), truth, every=1, candidates=4, report=lines.append)
+    audited = AuditedObjective(Predicted(lambda G: G), truth, at=(1, 2, 3, 4), candidates=4, report=lines.append)
     for seed in range(7):
         audited.evaluate(candidates(20), seed)
     assert audited.log.given_up
@@ -136,7 +136,7 @@ def test_predictions_that_fail_are_given_up_for_simulation(truth):
 
 def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
     predicted = SurrogateObjective(scan, protocol, untrained(), gate="none")
-    audited = AuditedObjective(predicted, SimulationObjective(scan, protocol, n_repeats=1), every=1, candidates=2)
+    audited = AuditedObjective(predicted, SimulationObjective(scan, protocol, n_repeats=1), at=(1,), candidates=2)
     audited.evaluate(candidates(5), 0)
     found = audited.evaluate(candidates(5), [1, 2, 3, 4, 5])
     assert len(found.loss) == 5
@@ -152,7 +152,7 @@ def by_surrogate(config, tmp_path):
         search="surrogate",
         surrogate=str(tmp_path / "surrogate"),
         gate="none",
-        audit_every=2,
+        audits=2,
         audit_candidates=3,
         least_rank=-1.0,
         validated=3,
@@ -177,7 +177,7 @@ def test_a_fit_tells_prediction_and_simulation_side_by_side(subject, by_surrogat
 
 def test_a_surrogate_that_was_given_up_does_not_choose_the_winners(subject, by_surrogate):
     # Twelve audits of one population are enough to judge by, and ranks that are not perfect are not enough.
-    strict = replace(by_surrogate.objective, least_rank=1.0, audit_every=1, audit_candidates=12, validated=1)
+    strict = replace(by_surrogate.objective, least_rank=1.0, audits=3, audit_candidates=12, validated=1)
     result = fit_subject(
         subject, replace(by_surrogate, objective=strict, optimizer=replace(by_surrogate.optimizer, population=20))
     )

@@ -14,8 +14,9 @@ from mfm import Cost
 TERMS = ("corr", "mean_diff", "ks")
 
 # The prior of a prediction's error: an offset, a trend, and what changes over this distance (root mean square over summary
-# features, in standard deviations of the training data), each of equal variance; and an audit's noise against that.
-_REACH, _NOISE = 0.5, 0.1
+# features, in standard deviations of the training data), each of equal variance; a share of the difference to the other
+# prediction, of a third of that where the difference is 0.05; and an audit's noise.
+_REACH, _DIFFERENCE, _SHARE, _NOISE = 0.5, 0.05, 0.3, 0.1
 
 # What leaving the range adds to the cost of candidates within that distance, against so many audits that stayed.
 _LEFT_COST, _LEFT_REACH, _LEFT_PRIOR = 1.0, 0.25, 0.5
@@ -71,6 +72,29 @@ class Audit:
         return self.simulated == self.simulated
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where B candidates lie, as far as that tells the error of their predicted costs.
+
+    Attributes
+    ----------
+    summary : tensor, (B, H)
+        `surrogate.bundle.Prediction.place`.
+    difference : tensor of float64, (B,)
+        KS by linear response (sampled FCD) minus KS by the surrogate: two predictions that err in different ways.
+    """
+
+    summary: Tensor
+    difference: Tensor
+
+    def __getitem__(self, index) -> Place:
+        return Place(self.summary[index], self.difference[index])
+
+    @classmethod
+    def joined(cls, places: Sequence[Place]) -> Place:
+        return cls(torch.cat([x.summary for x in places]), torch.cat([x.difference for x in places]))
+
+
 @dataclass
 class AuditLog:
     """What audits of a search have shown so far; a search keeps it with its checkpoint.
@@ -86,20 +110,21 @@ class AuditLog:
         Whether populations are simulated from now on.
     noise : int or None
         Seed of the noise that all audits share, so that they differ by their parameters alone.
-    places, errors : list of tensors
-        Where the audited candidates lie, (H,), and simulated minus predicted terms of their costs, (3,), before any
-        correction; NaN for those that left the range.
+    places : list of Place
+        Where the candidates of each audit lie.
+    errors : list of tensors
+        Simulated minus predicted terms of their costs, (n, 3), before any correction; NaN for those that left the range.
 
     Examples
     --------
     >>> import torch
     >>> from mfm import Cost
-    >>> from optim.audits import AuditLog
-    >>> wrong = torch.tensor([0.0, 0.0, 0.1]).double()
-    >>> log = AuditLog(places=list(torch.eye(4)), errors=[wrong] * 4)
-    >>> nothing = torch.zeros(1).double()
-    >>> round(log.corrected(Cost(nothing, nothing, nothing), torch.eye(4)[:1]).ks.item(), 2)
-    0.1
+    >>> from optim.audits import AuditLog, Place
+    >>> audited = Place(torch.eye(4), torch.zeros(4).double())
+    >>> log = AuditLog(places=[audited], errors=[torch.tensor([[0.0, 0.0, 0.1]] * 4).double()])
+    >>> nothing = torch.zeros(4).double()
+    >>> [round(ks, 2) for ks in log.corrected(Cost(nothing, nothing, nothing), audited).ks.tolist()]
+    [0.1, 0.1, 0.1, 0.1]
     """
 
     calls: int = 0
@@ -107,7 +132,7 @@ class AuditLog:
     audits: list[Audit] = field(default_factory=list)
     given_up: bool = False
     noise: int | None = None
-    places: list[Tensor] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     errors: list[Tensor] = field(default_factory=list)
 
     @classmethod
@@ -131,30 +156,32 @@ class AuditLog:
         found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
         return sum(found) / len(found) if found else 0.0
 
-    def corrected(self, cost: Cost, place: Tensor) -> Cost:
-        """Costs of candidates at `place` (B, H) plus the errors to be expected there.
+    def corrected(self, cost: Cost, place: Place) -> Cost:
+        """Costs of candidates at `place` plus the errors to be expected there.
 
         Errors are taken as Gaussian processes over the places; their mean given the audits is added. Where audits nearby left
         the range, the FCD term rises by the share that did.
         """
         if not self.places:
             return cost
-        places, errors = torch.stack(self.places), torch.stack(self.errors)
+        audited, errors = Place.joined(self.places), torch.cat(self.errors)
         stayed = ~errors.isnan().any(dim=1)
-        near = torch.exp(-_squared_distance(place, places) / (2 * _LEFT_REACH**2))
-        added = torch.zeros((len(place), len(TERMS)), dtype=errors.dtype)
+        near = torch.exp(-_squared_distance(place.summary, audited.summary) / (2 * _LEFT_REACH**2))
+        added = torch.zeros((len(near), len(TERMS)), dtype=errors.dtype)
         added[:, TERMS.index("ks")] = _LEFT_COST * near[:, ~stayed].sum(dim=1) / (near.sum(dim=1) + _LEFT_PRIOR)
         if stayed.any():
-            known = places[stayed]
-            covariance = _covariance(known, known) + _NOISE * torch.eye(len(known), dtype=torch.float64)
+            known = audited[stayed]
+            covariance = _covariance(known, known)
+            covariance += _NOISE * torch.eye(len(covariance), dtype=covariance.dtype)
             added += _covariance(place, known) @ torch.linalg.solve(covariance, errors[stayed])
         return Cost(*(getattr(cost, term) + added[:, k] for k, term in enumerate(TERMS)))
 
 
-def _covariance(a: Tensor, b: Tensor) -> Tensor:
-    """Prior covariance of an error at places (A, H) with that at places (B, H)."""
-    trend = 1 + a.double() @ b.double().mT / a.shape[1]
-    return trend + torch.exp(-_squared_distance(a, b) / (2 * _REACH**2))
+def _covariance(a: Place, b: Place) -> Tensor:
+    """Prior covariance of an error at A places with that at B places."""
+    trend = 1 + a.summary.double() @ b.summary.double().mT / a.summary.shape[1]
+    local = torch.exp(-_squared_distance(a.summary, b.summary) / (2 * _REACH**2))
+    return trend + local + _SHARE * torch.outer(a.difference, b.difference) / _DIFFERENCE**2
 
 
 def _squared_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -384,15 +384,13 @@ def _shortlist(
     """
     winners = np.unique(winners, axis=0)
     candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
-    predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, audits)
+    predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, audits if audits.places else None)
     kept = None if audits.given_up else config.objective.validated
     order = predicted.loss.argsort(stable=True)[:kept].tolist()
     return winners[order], predicted[order]
 
 
-def _prediction_record(
-    predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: AuditLog
-) -> PredictionRecord:
+def _prediction_record(predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: AuditLog) -> PredictionRecord:
     """`predicted` of all validated winners; `simulated` of the chosen one."""
     terms = {term: float(getattr(predicted.cost, term)[chosen.index]) for term in ("corr", "mean_diff", "ks", "total")}
     return PredictionRecord(

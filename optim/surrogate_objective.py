@@ -13,13 +13,19 @@ import mfm
 from mfm import FICParameters, Scan
 from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputNote
-from optim.audits import LEAST_AUDITED, TERMS, Audit, AuditLog
+from optim.audits import LEAST_AUDITED, TERMS, Audit, AuditLog, Place
 from optim.config import GATES
+from optim.linear_objective import sampled_fcd
 from optim.objective import Evaluation, SimulationObjective
 from surrogate.bundle import Surrogate
 
 # Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
+
+# Series that linear response samples for a second prediction of FCD, all with the same noise, and frames between windows: enough
+# for differences between candidates.
+_SAMPLES, _KEY, _WINDOW_STEP = 2, 0, 10
+
 
 @dataclass(frozen=True, eq=False)
 class SurrogateObjective:
@@ -77,8 +83,8 @@ class SurrogateObjective:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
         return self.evaluate_at(p)[0]
 
-    def evaluate_at(self, p: FICParameters, log: AuditLog | None = None) -> tuple[Evaluation, Tensor]:
-        """Score B candidates, corrected by the audits of `log`; and where they lie (``Prediction.place``)."""
+    def evaluate_at(self, p: FICParameters, log: AuditLog | None = None) -> tuple[Evaluation, Place]:
+        """Score B candidates, corrected by the audits of `log`; and where they lie, compared with linear response given a log."""
         target = self.scan.target
         found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
         within = found.stable
@@ -89,13 +95,17 @@ class SurrogateObjective:
         fc = found.fc.double().masked_fill(~within[:, None, None], float("nan"))
         cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
         cost = mfm.attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
+        place = Place(found.place, torch.full_like(cost.ks, float("nan")))
         if log is not None:
-            cost = log.corrected(cost, found.place)
+            lin = mfm.linear_response(p, self.scan.sc, self.protocol)
+            sampled = sampled_fcd(lin, within, len(target.fcd_cdf), _SAMPLES, _KEY, _WINDOW_STEP)
+            place = Place(found.place, mfm.cost(fc, sampled, target).ks - cost.ks)
+            cost = log.corrected(cost, place)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
         rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
-        return Evaluation.predicted(p, cost, within, rate[:, None], fc, cdf), found.place
+        return Evaluation.predicted(p, cost, within, rate[:, None], fc, cdf), place
 
 
 @dataclass(eq=False)
@@ -137,9 +147,10 @@ class AuditedObjective:
         call, self.log.calls = self.log.calls, self.log.calls + 1
         if self.log.given_up:
             return self._simulate(p, seed)
-        evaluation, place = self.predicted.evaluate_at(p, self.log)
+        # What nothing corrects yet needs no second prediction.
+        evaluation, _ = self.predicted.evaluate_at(p, self.log if self.log.places else None)
         if call in self.at:
-            self._audit(p, seed, evaluation, place, call)
+            self._audit(p, seed, evaluation, call)
             if self.log.given_up:
                 return self._simulate(p, seed)
         return evaluation
@@ -148,7 +159,7 @@ class AuditedObjective:
         self.log.simulated += p.n_candidates
         return self.simulated.evaluate(p, seed)
 
-    def _audit(self, p: FICParameters, seed: int | Sequence[int], evaluation: Evaluation, place: Tensor, call: int) -> None:
+    def _audit(self, p: FICParameters, seed: int | Sequence[int], evaluation: Evaluation, call: int) -> None:
         inside = torch.nonzero(evaluation.within_range)[:, 0]
         if not len(inside):
             return
@@ -159,10 +170,10 @@ class AuditedObjective:
             log.noise = seed if isinstance(seed, int) else seed[0]
         truth = self._simulate(p[chosen], log.noise)
         # The surrogate's own error: what was corrected already must not count twice.
-        raw = self.predicted.evaluate_at(p[chosen])[0].cost
-        error = torch.stack([getattr(truth.cost, term) - getattr(raw, term) for term in TERMS], dim=1)
-        log.errors += list(error.masked_fill(~truth.within_range[:, None], float("nan")))
-        log.places += list(place[chosen])
+        raw, place = self.predicted.evaluate_at(p[chosen], AuditLog())
+        error = torch.stack([getattr(truth.cost, term) - getattr(raw.cost, term) for term in TERMS], dim=1)
+        log.errors.append(error.masked_fill(~truth.within_range[:, None], float("nan")))
+        log.places.append(place)
         for k, true, ok in zip(chosen.tolist(), truth.cost.total.tolist(), truth.within_range.tolist(), strict=True):
             log.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
         last = log.audits[-max(LEAST_AUDITED, 3 * self.candidates) :]

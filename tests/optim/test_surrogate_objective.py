@@ -9,6 +9,7 @@ import mfm
 from mfm import Cost
 from mfm.errors import ConfigError, InputError, InputNote
 from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
+from optim.audits import Place
 from optim.config import ObjectiveConfig
 from optim.fit import fingerprint, fit_subject, prepare
 from optim.outputs import FitFolder, write_fit
@@ -86,7 +87,7 @@ class Predicted(Told):
 
     def evaluate_at(self, p, log=None):
         found = self.evaluate(p, 0)
-        place = p.G[:, None].float()
+        place = Place(p.G[:, None].float(), torch.zeros(p.n_candidates).double())
         return found if log is None else replace(found, cost=log.corrected(found.cost, place)), place
 
 

@@ -28,8 +28,8 @@ LEAST_AUDITED = 12
 def populations(audits: int, generations: int) -> tuple[int, ...]:
     """Which populations of a search to audit.
 
-    The first audit comes early, to see whether predictions hold at all; the others are spread over the second half, where errors
-    decide, and the last is that of the last population, for the choice among winners.
+    The first audit comes early, to see whether predictions hold at all; the others are spread over the second half, where
+    errors decide, and the last is that of the last population, for the choice among winners.
 
     Parameters
     ----------

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 import mfm
 from mfm import FICParameters, Scan
@@ -22,8 +21,8 @@ from surrogate.bundle import Surrogate
 # Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
 
-# Series that linear response samples for a second prediction of FCD, all with the same noise, and frames between windows: enough
-# for differences between candidates.
+# Series that linear response samples for a second prediction of FCD, all with the same noise, and frames between windows:
+# enough for differences between candidates.
 _SAMPLES, _KEY, _WINDOW_STEP = 2, 0, 10
 
 
@@ -84,7 +83,7 @@ class SurrogateObjective:
         return self.evaluate_at(p)[0]
 
     def evaluate_at(self, p: FICParameters, log: AuditLog | None = None) -> tuple[Evaluation, Place]:
-        """Score B candidates, corrected by the audits of `log`; and where they lie, compared with linear response given a log."""
+        """Score B candidates, corrected by the audits of `log`; and where they lie, with the second prediction given a log."""
         target = self.scan.target
         found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
         within = found.stable

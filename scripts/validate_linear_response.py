@@ -39,6 +39,8 @@ from mfm.constants import NEURAL
 from mfm.feedback import rate_and_slope
 from mfm.io import write_tsv
 from optim.linear_objective import LinearObjective
+from optim.surrogate_objective import SurrogateObjective
+from surrogate import load_pretrained
 
 TERMS = ("total", "corr", "mean_diff", "ks")
 _HALVINGS = 20
@@ -243,6 +245,11 @@ def rank_case(case: Case, args) -> None:
             f"| {np.median(lin - sim):+.3f} |"
         )
         table |= {f"{term}_lin": lin, f"{term}_sim": sim}
+    learned = SurrogateObjective(case.scan, case.protocol, load_pretrained(), gate="none", n_repeats=R).evaluate(p, args.seed)
+    by_surrogate = learned.cost.total.numpy()[scored]
+    print(
+        f"| total, by the shipped surrogate | {spearmanr(by_surrogate, table['total_sim'], nan_policy='omit')[0]:.3f} | | | | |"
+    )
     ten = np.argsort(table["total_lin"])[:10]
     # Chosen in one half and judged in the other, else the simulation's own ten profit from their luck.
     a, b = first.total.numpy()[scored], second.total.numpy()[scored]

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from simulated_sets import CASES, Arrays, Case, add_data_argument, as_arrays, as_parameters, kept, log, noise_seeds
 
 import mfm
@@ -27,17 +26,12 @@ from mfm.protocol import SCHEMES
 from optim.config import OptimizerConfig
 from optim.linear_objective import LinearObjective
 from optim.search import run_search
+from surrogate.evaluation import area_under_curve
 
 # Edges of the stability margin (largest real part of the Jacobian's eigenvalues, per second) with equally many sets between.
 _ABSCISSAE = (-12.0, -3.5, -1.5, -0.6, 0.0)
 _MARGINS = (0, 2, 4, 6, 8, 10, 15, 25, np.inf)
 _REPEATS = 3
-
-
-def area_under_curve(stayed: np.ndarray, score: np.ndarray) -> float:
-    """Probability that a set which stayed scores higher than one which left (ties count half)."""
-    n = stayed.sum()
-    return float((rankdata(score)[stayed].sum() - n * (n + 1) / 2) / (n * (len(stayed) - n)))
 
 
 def draw(case: Case, n: int, seed: int) -> Arrays:

@@ -96,20 +96,11 @@ class Place:
 
 
 @dataclass
-class AuditLog:
-    """What audits of a search have shown so far; a search keeps it with its checkpoint.
+class Correction:
+    """What audits find wrong with predictions of cost against one scan, and expect elsewhere.
 
     Attributes
     ----------
-    calls : int
-        Populations scored.
-    simulated : int
-        Candidates simulated, by audits and since they failed.
-    audits : list of Audit
-    given_up : bool
-        Whether populations are simulated from now on.
-    noise : int or None
-        Seed of the noise that all audits share, so that they differ by their parameters alone.
     places : list of Place
         Where the candidates of each audit lie.
     errors : list of tensors
@@ -119,44 +110,22 @@ class AuditLog:
     --------
     >>> import torch
     >>> from mfm import Cost
-    >>> from optim.audits import AuditLog, Place
+    >>> from optim.audits import Correction, Place
     >>> audited = Place(torch.eye(4), torch.zeros(4).double())
-    >>> log = AuditLog(places=[audited], errors=[torch.tensor([[0.0, 0.0, 0.1]] * 4).double()])
+    >>> correction = Correction([audited], [torch.tensor([[0.0, 0.0, 0.1]] * 4).double()])
     >>> nothing = torch.zeros(4).double()
-    >>> [round(ks, 2) for ks in log.corrected(Cost(nothing, nothing, nothing), audited).ks.tolist()]
+    >>> [round(ks, 2) for ks in correction.of(Cost(nothing, nothing, nothing), audited).ks.tolist()]
     [0.1, 0.1, 0.1, 0.1]
     """
 
-    calls: int = 0
-    simulated: int = 0
-    audits: list[Audit] = field(default_factory=list)
-    given_up: bool = False
-    noise: int | None = None
     places: list[Place] = field(default_factory=list)
     errors: list[Tensor] = field(default_factory=list)
 
-    @classmethod
-    def joined(cls, logs: Sequence[AuditLog]) -> AuditLog:
-        """What several searches of one scan have shown."""
-        found = cls(simulated=sum(log.simulated for log in logs), given_up=any(log.given_up for log in logs))
-        for log in logs:
-            found.audits += log.audits
-            found.places += log.places
-            found.errors += log.errors
-        return found
+    def add(self, place: Place, errors: Tensor) -> None:
+        self.places.append(place)
+        self.errors.append(errors)
 
-    @property
-    def rank_correlation(self) -> float:
-        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
-        pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.stayed]
-        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= LEAST_AUDITED else float("nan")
-
-    def offset(self, last: int) -> float:
-        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
-        found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
-        return sum(found) / len(found) if found else 0.0
-
-    def corrected(self, cost: Cost, place: Place) -> Cost:
+    def of(self, cost: Cost, place: Place) -> Cost:
         """Costs of candidates at `place` plus the errors to be expected there.
 
         Errors are taken as Gaussian processes over the places; their mean given the audits is added. Where audits nearby left
@@ -175,6 +144,57 @@ class AuditLog:
             covariance += _NOISE * torch.eye(len(covariance), dtype=covariance.dtype)
             added += _covariance(place, known) @ torch.linalg.solve(covariance, errors[stayed])
         return Cost(*(getattr(cost, term) + added[:, k] for k, term in enumerate(TERMS)))
+
+
+@dataclass
+class AuditLog:
+    """What audits of a search have shown so far; a search keeps it with its checkpoint.
+
+    Attributes
+    ----------
+    calls : int
+        Populations scored.
+    simulated : int
+        Candidates simulated, by audits and since they failed.
+    audits : list of Audit
+    given_up : bool
+        Whether populations are simulated from now on.
+    noise : int or None
+        Seed of the noise that all audits share, so that they differ by their parameters alone.
+    search, choice : Correction
+        Of predictions against the data that are searched on, and those that winners are chosen by.
+    """
+
+    calls: int = 0
+    simulated: int = 0
+    audits: list[Audit] = field(default_factory=list)
+    given_up: bool = False
+    noise: int | None = None
+    search: Correction = field(default_factory=Correction)
+    choice: Correction = field(default_factory=Correction)
+
+    @classmethod
+    def joined(cls, logs: Sequence[AuditLog]) -> AuditLog:
+        """What several searches of one scan have shown."""
+        found = cls(simulated=sum(log.simulated for log in logs), given_up=any(log.given_up for log in logs))
+        for log in logs:
+            found.audits += log.audits
+            for name in ("search", "choice"):
+                ours, theirs = getattr(found, name), getattr(log, name)
+                ours.places += theirs.places
+                ours.errors += theirs.errors
+        return found
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
+        pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.stayed]
+        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= LEAST_AUDITED else float("nan")
+
+    def offset(self, last: int) -> float:
+        """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""
+        found = [a.simulated - a.predicted for a in self.audits[-last:] if a.stayed]
+        return sum(found) / len(found) if found else 0.0
 
 
 def _covariance(a: Place, b: Place) -> Tensor:

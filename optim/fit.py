@@ -85,7 +85,7 @@ class PredictionRecord:
     simulated_total : float
         Its simulated cost against the same data, with other noise than the search's.
     regret : float
-        Validation cost of the winner predicted best, minus that of the winner that validation chose.
+        Validation cost of the winner predicted to be the best there, minus that of the winner that validation chose.
     rank_correlation, offset : float
         Of the audits: Spearman's of predicted and simulated cost, and the mean of simulated minus predicted.
     given_up : bool
@@ -216,9 +216,9 @@ def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[
     return space, objectives
 
 
-def search_objective(scan: Scan, config: FitConfig, report: Callable[[str], None] | None = None) -> Objective:
+def search_objective(subject: SubjectData, config: FitConfig, report: Callable[[str], None] | None = None) -> Objective:
     """What scores the candidates of the search; `report` is told of audits."""
-    o = config.objective
+    o, scan = config.objective, subject.search
     protocol, simulated = o.protocol(scan, "search"), objective_for(scan, "search", config)
     if o.search == "linear":
         return LinearObjective(scan, protocol, n_repeats=o.n_repeats, n_threads=o.n_threads)
@@ -227,7 +227,10 @@ def search_objective(scan: Scan, config: FitConfig, report: Callable[[str], None
         if not o.audits:
             return predicted
         at = populations(o.audits, config.optimizer.generations)
-        return AuditedObjective(predicted, simulated, at, o.audit_candidates, o.least_rank, report)
+        # What was simulated is judged against the validation data too, if those count alike.
+        alike = len(subject.validation.target.fcd_cdf) == len(scan.target.fcd_cdf)
+        choosing = surrogate_objective(subject.validation, config) if alike else None
+        return AuditedObjective(predicted, simulated, at, choosing, o.audit_candidates, o.least_rank, report)
     return simulated
 
 
@@ -294,7 +297,7 @@ def fit_subject(
     states = [
         run_search(
             space,
-            search_objective(subject.search, config, report),
+            search_objective(subject, config, report),
             config.optimizer,
             config.objective.noise,
             start,
@@ -378,16 +381,17 @@ def fit_subject(
 def _shortlist(
     winners: np.ndarray, space: SearchSpace, subject: SubjectData, config: FitConfig, audits: AuditLog
 ) -> tuple[np.ndarray, Evaluation]:
-    """The winners of the lowest predicted cost, corrected by all audits, and what is predicted of them, the best first.
-
-    All of them where audits found that predictions fail.
+    """The winners of the lowest predicted cost against the validation data, the best first, and what is predicted of them
+    against the search's; both corrected by all audits. All of them where audits found that predictions fail.
     """
     winners = np.unique(winners, axis=0)
     candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
-    predicted, _ = surrogate_objective(subject.search, config).evaluate_at(candidates, audits if audits.places else None)
     kept = None if audits.given_up else config.objective.validated
-    order = predicted.loss.argsort(stable=True)[:kept].tolist()
-    return winners[order], predicted[order]
+    search, choice = (surrogate_objective(scan, config) for scan in (subject.search, subject.validation))
+    chosen, _ = choice.evaluate_at(candidates, audits.choice if audits.choice.places else None)
+    order = chosen.loss.argsort(stable=True)[:kept].tolist()
+    predicted, _ = search.evaluate_at(candidates[order], audits.search if audits.search.places else None)
+    return winners[order], predicted
 
 
 def _prediction_record(predicted: Evaluation, simulated: Evaluation, chosen: _Choice, audits: AuditLog) -> PredictionRecord:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 import mfm
 from mfm import FICParameters, Scan
 from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputNote
-from optim.audits import LEAST_AUDITED, TERMS, Audit, AuditLog, Place
+from optim.audits import LEAST_AUDITED, TERMS, Audit, AuditLog, Correction, Place
 from optim.config import GATES
 from optim.linear_objective import sampled_fcd
 from optim.objective import Evaluation, SimulationObjective
@@ -82,8 +83,8 @@ class SurrogateObjective:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
         return self.evaluate_at(p)[0]
 
-    def evaluate_at(self, p: FICParameters, log: AuditLog | None = None) -> tuple[Evaluation, Place]:
-        """Score B candidates, corrected by the audits of `log`; and where they lie, with the second prediction given a log."""
+    def evaluate_at(self, p: FICParameters, correction: Correction | None = None) -> tuple[Evaluation, Place]:
+        """Score B candidates, corrected by audits; and where they lie, with the second prediction if there is a correction."""
         target = self.scan.target
         found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
         within = found.stable
@@ -95,16 +96,26 @@ class SurrogateObjective:
         cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
         cost = mfm.attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
         place = Place(found.place, torch.full_like(cost.ks, float("nan")))
-        if log is not None:
+        if correction is not None:
             lin = mfm.linear_response(p, self.scan.sc, self.protocol)
             sampled = sampled_fcd(lin, within, len(target.fcd_cdf), _SAMPLES, _KEY, _WINDOW_STEP)
             place = Place(found.place, mfm.cost(fc, sampled, target).ks - cost.ks)
-            cost = log.corrected(cost, place)
+            cost = correction.of(cost, place)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
         rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
         return Evaluation.predicted(p, cost, within, rate[:, None], fc, cdf), place
+
+    def errors(self, p: FICParameters, simulated: Evaluation) -> tuple[Place, Tensor]:
+        """Where simulated candidates lie, and simulated minus predicted terms of their costs against this scan, uncorrected.
+
+        NaN for those that left the range. The simulation may have been scored against another scan.
+        """
+        raw, place = self.evaluate_at(p, Correction())
+        truth = mfm.cost(simulated.fc, simulated.fcd_cdf, self.scan.target)
+        error = torch.stack([getattr(truth, term) - getattr(raw.cost, term) for term in TERMS], dim=1)
+        return place, error.masked_fill(~simulated.within_range[:, None], float("nan"))
 
 
 @dataclass(eq=False)
@@ -116,7 +127,7 @@ class AuditedObjective:
     Where the rank correlation over all audits falls below `least_rank`, or more than half of the last ones leave the range,
     every later population is simulated.
 
-    What audits find wrong corrects predictions from then on (`AuditLog.corrected`): a search drifts to where a
+    What audits find wrong corrects predictions from then on (`optim.audits.Correction`): a search drifts to where a
     prediction is too good, and comes back from there.
 
     Parameters
@@ -125,6 +136,8 @@ class AuditedObjective:
     simulated : SimulationObjective
     at : collection of int
         See `optim.audits.populations`.
+    choosing : SurrogateObjective, optional
+        Predictions against the data that winners will be chosen by: audits correct them too.
     candidates : int
     least_rank : float
     report : callable, optional
@@ -136,6 +149,7 @@ class AuditedObjective:
     predicted: SurrogateObjective
     simulated: SimulationObjective
     at: Collection[int]
+    choosing: SurrogateObjective | None = None
     candidates: int = 16
     least_rank: float = 0.6
     report: Callable[[str], None] | None = None
@@ -147,7 +161,7 @@ class AuditedObjective:
         if self.log.given_up:
             return self._simulate(p, seed)
         # What nothing corrects yet needs no second prediction.
-        evaluation, _ = self.predicted.evaluate_at(p, self.log if self.log.places else None)
+        evaluation, _ = self.predicted.evaluate_at(p, self.log.search if self.log.search.places else None)
         if call in self.at:
             self._audit(p, seed, evaluation, call)
             if self.log.given_up:
@@ -168,11 +182,9 @@ class AuditedObjective:
         if log.noise is None:
             log.noise = seed if isinstance(seed, int) else seed[0]
         truth = self._simulate(p[chosen], log.noise)
-        # The surrogate's own error: what was corrected already must not count twice.
-        raw, place = self.predicted.evaluate_at(p[chosen], AuditLog())
-        error = torch.stack([getattr(truth.cost, term) - getattr(raw.cost, term) for term in TERMS], dim=1)
-        log.errors.append(error.masked_fill(~truth.within_range[:, None], float("nan")))
-        log.places.append(place)
+        log.search.add(*self.predicted.errors(p[chosen], truth))
+        if self.choosing is not None:
+            log.choice.add(*self.choosing.errors(p[chosen], truth))
         for k, true, ok in zip(chosen.tolist(), truth.cost.total.tolist(), truth.within_range.tolist(), strict=True):
             log.audits.append(Audit(call, float(evaluation.cost.total[k]), true if ok else float("nan")))
         last = log.audits[-max(LEAST_AUDITED, 3 * self.candidates) :]

@@ -9,9 +9,9 @@ import mfm
 from mfm import Cost
 from mfm.errors import ConfigError, InputError, InputNote
 from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
-from optim.audits import Place
+from optim.audits import AuditLog, Correction, Place
 from optim.config import ObjectiveConfig
-from optim.fit import fingerprint, fit_subject, prepare
+from optim.fit import _shortlist, fingerprint, fit_subject, prepare, surrogate_objective
 from optim.outputs import FitFolder, write_fit
 from surrogate import untrained
 
@@ -83,12 +83,18 @@ class Told:
 
 @dataclass(eq=False)
 class Predicted(Told):
-    """One that corrects itself by audits nearby, in the space of G alone."""
+    """One that audits correct, in the space of G alone."""
 
-    def evaluate_at(self, p, log=None):
+    def evaluate_at(self, p, correction=None):
         found = self.evaluate(p, 0)
         place = Place(p.G[:, None].float(), torch.zeros(p.n_candidates).double())
-        return found if log is None else replace(found, cost=log.corrected(found.cost, place)), place
+        return found if correction is None else replace(found, cost=correction.of(found.cost, place)), place
+
+    def errors(self, p, simulated):
+        raw, place = self.evaluate_at(p)
+        error = torch.zeros((p.n_candidates, 3), dtype=torch.float64)
+        error[:, 0] = simulated.cost.total - raw.cost.total
+        return place, error.masked_fill(~simulated.within_range[:, None], float("nan"))
 
 
 def test_good_predictions_are_kept_and_their_offset_is_told():
@@ -135,6 +141,22 @@ def test_predictions_that_fail_are_given_up_for_simulation(truth):
     assert "from now on all candidates are simulated" in lines[-1]
 
 
+def test_errors_against_another_scan_are_those_of_its_target(scan, protocol):
+    other = mfm.subject_from_runs("sub-01", [np.random.default_rng(5).normal(size=(150, 3))], SC, tr_s=2.0).search
+    p = candidates(3)
+    here, there = (SurrogateObjective(x, protocol, untrained(), gate="none", n_repeats=2) for x in (scan, other))
+    simulated, judged = (SimulationObjective(x, protocol, n_repeats=2).evaluate(p, 4) for x in (scan, other))
+    place, errors = there.errors(p, simulated)
+    assert torch.equal(place.summary, here.errors(p, simulated)[0].summary)
+    expected = judged.cost.total - there.evaluate(p, 0).cost.total
+    torch.testing.assert_close(errors.sum(dim=1), expected)
+    # Added to the predictions there, they nearly give what simulation shows there.
+    correction = Correction([place], [errors])
+    assert float((correction.of(there.evaluate(p, 0).cost, place).total - judged.cost.total).abs().max()) < 0.3 * float(
+        expected.abs().max()
+    )
+
+
 def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
     predicted = SurrogateObjective(scan, protocol, untrained(), gate="none")
     audited = AuditedObjective(predicted, SimulationObjective(scan, protocol, n_repeats=1), at=(1,), candidates=2)
@@ -174,6 +196,18 @@ def test_a_fit_tells_prediction_and_simulation_side_by_side(subject, by_surrogat
     record = json.loads(folder.file("regional.json").read_text())["surrogate"]
     assert record["total"] == found.total
     assert len(folder.file("audit.tsv").read_text().splitlines()) == 1 + len(found.audits)
+
+
+def test_winners_to_validate_are_those_predicted_best_on_the_validation_data(subject, by_surrogate, space):
+    config = replace(by_surrogate, objective=replace(by_surrogate.objective, validated=4))
+    winners = space.draw(12, np.random.default_rng(3))
+    kept, predicted = _shortlist(winners, space, subject, config, AuditLog())
+    p = space.parameterisation.to_parameters(space.to_coefficients(np.unique(winners, axis=0)))
+    on_validation = surrogate_objective(subject.validation, config).evaluate(p, 0).loss
+    assert np.array_equal(kept, np.unique(winners, axis=0)[on_validation.argsort()[:4]])
+    on_search = surrogate_objective(subject.search, config).evaluate(p, 0).loss
+    torch.testing.assert_close(predicted.loss, on_search[on_validation.argsort()[:4]])
+    assert len(_shortlist(winners, space, subject, config, AuditLog(given_up=True))[0]) == len(winners)
 
 
 def test_a_surrogate_that_was_given_up_does_not_choose_the_winners(subject, by_surrogate):

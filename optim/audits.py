@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from mfm import Cost
@@ -20,6 +20,9 @@ _REACH, _DIFFERENCE, _SHARE, _NOISE = 0.5, 0.05, 0.3, 0.1
 
 # What leaving the range adds to the cost of candidates within that distance, against so many audits that stayed.
 _LEFT_COST, _LEFT_REACH, _LEFT_PRIOR = 1.0, 0.25, 0.5
+
+# Simulated costs of few realisations that differ by less may come out in either order with other noise.
+_NOISE_OF_COSTS = 0.1
 
 # Audited candidates that a rank correlation needs to be worth anything.
 LEAST_AUDITED = 12
@@ -187,9 +190,16 @@ class AuditLog:
 
     @property
     def rank_correlation(self) -> float:
-        """Spearman's, of predicted and simulated cost over all audits that stayed in range; NaN for too few."""
+        """Kendall's tau of predicted and simulated cost, over pairs of audits that simulation tells apart; NaN for too few.
+
+        Late in a search all candidates cost the same up to noise: their order says nothing about predictions.
+        """
         pairs = [(audit.predicted, audit.simulated) for audit in self.audits if audit.stayed]
-        return float(spearmanr(*zip(*pairs, strict=True)).statistic) if len(pairs) >= LEAST_AUDITED else float("nan")
+        if len(pairs) < LEAST_AUDITED:
+            return float("nan")
+        predicted, simulated = (np.subtract.outer(x, x) for x in np.transpose(pairs))
+        told_apart = simulated > _NOISE_OF_COSTS
+        return float(np.sign(predicted[told_apart]).mean()) if told_apart.sum() >= LEAST_AUDITED else float("nan")
 
     def offset(self, last: int) -> float:
         """Mean of simulated minus predicted cost over the last audits; 0 before there are any."""

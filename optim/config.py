@@ -113,7 +113,8 @@ class ObjectiveConfig:
     audits, audit_candidates : int
         Of so many populations of a search (`optim.audits.populations`) so many candidates are simulated too.
     least_rank : float
-        Rank correlation of predicted and simulated cost below which the rest of a search is simulated.
+        Rank correlation of predicted and simulated cost (`AuditLog.rank_correlation`) below which the rest of a search is
+        simulated.
     validated : int, optional
         Winners that are simulated on the validation data: those of the lowest predicted cost. Default all.
     backend : {"auto", "reference", "numba", "triton"}

@@ -87,7 +87,7 @@ class PredictionRecord:
     regret : float
         Validation cost of the winner predicted to be the best there, minus that of the winner that validation chose.
     rank_correlation, offset : float
-        Of the audits: Spearman's of predicted and simulated cost, and the mean of simulated minus predicted.
+        Of the audits: of predicted and simulated cost (`AuditLog.rank_correlation`), and the mean of simulated minus predicted.
     given_up : bool
         Whether audits failed, and the rest of a search was simulated.
     simulated : int

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -70,6 +71,16 @@ def test_a_correction_does_not_depend_on_the_other_candidates():
     correction = learned(places(12), [(0.0, 0.0, 0.01 * k) for k in range(12)])
     x = place(places(6, seed=2))
     assert torch.allclose(corrected(correction, x).ks[2:3], corrected(correction, x[2:3]).ks, rtol=1e-12)
+
+
+def test_order_counts_only_where_simulation_tells_candidates_apart():
+    # Two clusters, in the right order; within each, predictions are in the wrong one by less than noise.
+    near = [Audit(1, 0.5 - 0.01 * k, 0.5 + 0.01 * k) for k in range(8)]
+    far = [Audit(1, 1.5 - 0.01 * k, 1.5 + 0.01 * k) for k in range(8)]
+    assert AuditLog(audits=near + far).rank_correlation == 1.0
+    assert AuditLog(audits=[Audit(1, -x.predicted, x.simulated) for x in near + far]).rank_correlation == -1.0
+    assert np.isnan(AuditLog(audits=near * 3).rank_correlation)
+    assert np.isnan(AuditLog(audits=near[:3] + far[:3] + [Audit(1, 0.0, float("nan"))] * 20).rank_correlation)
 
 
 def test_logs_of_several_searches_join():

@@ -18,6 +18,9 @@ from mfm.ude import Adam, Innovation, MultipleShooting, PredictionError, Roessle
 
 SEEDS = (100, 101, 102, 103, 104)
 
+# Chosen on other noise (seeds 200 to 204): with 16 neurons a layer free runs are valid for a shorter time.
+HIDDEN = (32, 32)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -29,7 +32,7 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)
 
     xyz = ("x", "y", "z")
-    results = {regime: run(Task(Roessler(), regime, xyz, SEEDS), args.work, regime == "A", say) for regime in "ABC"}
+    results = {regime: run(Task(Roessler(), regime, xyz, SEEDS, HIDDEN), args.work, regime == "A", say) for regime in "ABC"}
     print(
         "| regime | g-error | valid time: network, formula | Wasserstein | exact support: stability, data "
         "| coefficients before, after refit | CPU s |"

@@ -47,7 +47,7 @@ LOUD = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A system, what of it is observed and how noisily, and what the residual may depend on.
+    """A system, what of it is observed and how noisily, and what the residual may depend on, by a network of which widths.
 
     `regime`: A all states, noise 5 % of their standard deviation; B the unknown's state hidden; C noise on it 5 times its
     standard deviation.
@@ -57,6 +57,7 @@ class Task:
     regime: str
     inputs: tuple[str, ...]
     seeds: tuple[int, ...]
+    hidden: tuple[int, ...] = (16, 16)
 
     @property
     def name(self) -> str:
@@ -79,7 +80,15 @@ class Task:
 
     def model(self) -> Hybrid:
         scale = [5.0] * len(self.inputs)
-        network = ResidualMLP(self.system.unknown, self.inputs, scale=scale, gain=10.0, members=len(self.seeds), seed=1000)
+        network = ResidualMLP(
+            self.system.unknown,
+            self.inputs,
+            hidden=self.hidden,
+            scale=scale,
+            gain=10.0,
+            members=len(self.seeds),
+            seed=1000,
+        )
         return Hybrid(self.system, network)
 
     def loss(self) -> PredictionError:

@@ -85,7 +85,7 @@ def judge(results: dict) -> None:
 
 def gradient_speed(say) -> None:
     """R5: one gradient of 600 samples by multiple shooting with innovation, CPU seconds (least of 5 runs of 10)."""
-    task = Task(Roessler(), "A", ("x", "y", "z"), SEEDS[:1])
+    task = Task(Roessler(), "A", ("x", "y", "z"), SEEDS[:1], HIDDEN)
     loss = PredictionError(Innovation(0.3), MultipleShooting(10), state_scale=SCALE)
     training = Training(task.model(), task.series(), loss, Adam(100))
     times = []

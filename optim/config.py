@@ -137,8 +137,8 @@ class ObjectiveConfig:
     search: str = "simulation"
     surrogate: str = "fic"
     gate: str = "classifier"
-    audits: int = 5
-    audit_candidates: int = 16
+    audits: int = 4
+    audit_candidates: int = 14
     least_rank: float = 0.6
     validated: int | None = None
     backend: str = "auto"

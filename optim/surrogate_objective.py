@@ -150,7 +150,7 @@ class AuditedObjective:
     simulated: SimulationObjective
     at: Collection[int]
     choosing: SurrogateObjective | None = None
-    candidates: int = 16
+    candidates: int = 14
     least_rank: float = 0.6
     report: Callable[[str], None] | None = None
     log: AuditLog = field(default_factory=AuditLog)

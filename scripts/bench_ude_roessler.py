@@ -18,8 +18,9 @@ from mfm.ude import Adam, Innovation, MultipleShooting, PredictionError, Roessle
 
 SEEDS = (100, 101, 102, 103, 104)
 
-# Chosen on other noise (seeds 200 to 204): with 16 neurons a layer free runs are valid for a shorter time.
-HIDDEN = (32, 32)
+# Where all states are seen: chosen on other noise (seeds 200 to 204), where free runs with 16 neurons a layer are valid for a
+# shorter time. The samples of two states do not carry as many weights.
+WIDTHS = {"A": (32, 32), "B": (16, 16), "C": (16, 16)}
 
 
 def main() -> None:
@@ -32,7 +33,9 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)
 
     xyz = ("x", "y", "z")
-    results = {regime: run(Task(Roessler(), regime, xyz, SEEDS, HIDDEN), args.work, regime == "A", say) for regime in "ABC"}
+    results = {
+        regime: run(Task(Roessler(), regime, xyz, SEEDS, WIDTHS[regime]), args.work, regime == "A", say) for regime in "ABC"
+    }
     print(
         "| regime | g-error | valid time: network, formula | Wasserstein | exact support: stability, data "
         "| coefficients before, after refit | CPU s |"
@@ -85,7 +88,7 @@ def judge(results: dict) -> None:
 
 def gradient_speed(say) -> None:
     """R5: one gradient of 600 samples by multiple shooting with innovation, CPU seconds (least of 5 runs of 10)."""
-    task = Task(Roessler(), "A", ("x", "y", "z"), SEEDS[:1], HIDDEN)
+    task = Task(Roessler(), "A", ("x", "y", "z"), SEEDS[:1], WIDTHS["A"])
     loss = PredictionError(Innovation(0.3), MultipleShooting(10), state_scale=SCALE)
     training = Training(task.model(), task.series(), loss, Adam(100))
     times = []

@@ -13,9 +13,9 @@ from mfm import Cost
 
 TERMS = ("corr", "mean_diff", "ks")
 
-# The prior of a prediction's error: an offset, a trend, and what changes over this distance (root mean square over summary
-# features, in standard deviations of the training data), each of equal variance; a share of the difference to the other
-# prediction, of a third of that where the difference is 0.05; and an audit's noise.
+# The prior of a prediction's error is a sum: an offset, a trend, and what changes over this distance (root mean square over
+# summary features, in standard deviations of the training data), each of variance 1; a share of the difference to the other
+# prediction, of variance 0.3 where that is 0.05; and an audit's noise of variance 0.1.
 _REACH, _DIFFERENCE, _SHARE, _NOISE = 0.5, 0.05, 0.3, 0.1
 
 # What leaving the range adds to the cost of candidates within that distance, against so many audits that stayed.
@@ -125,8 +125,10 @@ class Correction:
     errors: list[Tensor] = field(default_factory=list)
 
     def add(self, place: Place, errors: Tensor) -> None:
-        self.places.append(place)
-        self.errors.append(errors)
+        """What one audit found; candidates without a place (not stable on this scan's connectome) say nothing."""
+        known = place.summary.isfinite().all(dim=1)
+        self.places.append(place[known])
+        self.errors.append(errors[known])
 
     def of(self, cost: Cost, place: Place) -> Cost:
         """Costs of candidates at `place` plus the errors to be expected there.

@@ -67,6 +67,19 @@ def test_where_audits_left_the_range_costs_rise_and_only_there():
     assert corrected(learned(here[:1], [LEFT]), place(here[:1])).ks.item() == pytest.approx(1 / 1.5)
 
 
+def test_candidates_without_a_place_say_nothing():
+    x = places(6)
+    correction, clean = Correction(), Correction()
+    errors = torch.full((6, 3), 0.1).double()
+    clean.add(place(x[1:]), errors[1:])
+    correction.add(place(torch.cat([torch.full((1, 27), float("nan")), x[1:]])), errors)
+    where = place(places(3, seed=1))
+    assert torch.equal(corrected(correction, where).ks, corrected(clean, where).ks)
+    nothing = Correction()
+    nothing.add(place(torch.full((2, 27), float("nan"))), errors[:2])
+    assert corrected(nothing, where).total.tolist() == [0, 0, 0]
+
+
 def test_a_correction_does_not_depend_on_the_other_candidates():
     correction = learned(places(12), [(0.0, 0.0, 0.01 * k) for k in range(12)])
     x = place(places(6, seed=2))

@@ -137,6 +137,8 @@ def placebo(args) -> None:
     """All that a verdict asks, on scans of the mechanism; each scan's placebos are the others."""
     fit, sc, maps = mechanism()
     for loss, samples in (("whittle", 140), ("fc", 1200)):
+        if args.loss not in (None, loss):
+            continue
         frames = round(samples / (2 * BANDWIDTH_HZ * TR_S))
         config = RefineConfig(loss=loss, terms=["h x"], prior=0.25, bound=0.5)
         blank = Recording.of_series(torch.randn((frames, N), dtype=torch.float64), TR_S)
@@ -195,6 +197,7 @@ def main() -> None:
     parser.add_argument("what", choices=("recovery", "verdicts", "placebo", "speed"))
     parser.add_argument("--n", type=int, default=60, help="placebo scans")
     parser.add_argument("--spins", type=int, default=39)
+    parser.add_argument("--loss", choices=("whittle", "fc"), help="of placebos; default: both")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     {"recovery": recovery, "verdicts": verdicts, "placebo": placebo, "speed": speed}[args.what](args)

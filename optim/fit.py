@@ -388,9 +388,9 @@ def _shortlist(
     candidates = space.parameterisation.to_parameters(space.to_coefficients(winners))
     kept = None if audits.given_up else config.objective.validated
     search, choice = (surrogate_objective(scan, config) for scan in (subject.search, subject.validation))
-    chosen, _ = choice.evaluate_at(candidates, audits.choice if audits.choice.places else None)
+    chosen, _ = choice.evaluate_at(candidates, audits.choice)
     order = chosen.loss.argsort(stable=True)[:kept].tolist()
-    predicted, _ = search.evaluate_at(candidates[order], audits.search if audits.search.places else None)
+    predicted, _ = search.evaluate_at(candidates[order], audits.search)
     return winners[order], predicted
 
 

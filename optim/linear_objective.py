@@ -42,7 +42,7 @@ def sampled_fcd(
     with torch.no_grad():
         for index in torch.nonzero(wanted)[:, 0].split(_TOGETHER) if wanted.any() else ():
             bold = lin[index].sample_bold(n_samples, key, torch.float32)
-            cdf[index] = mfm.fcd_cdf(bold, frames, n_bins, n_threads, min(window_step, frames)).mean(dim=1)
+            cdf[index] = mfm.fcd_cdf(bold, frames, n_bins, n_threads, window_step).mean(dim=1)
     return cdf
 
 

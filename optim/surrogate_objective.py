@@ -83,8 +83,15 @@ class SurrogateObjective:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
         return self.evaluate_at(p)[0]
 
-    def evaluate_at(self, p: FICParameters, correction: Correction | None = None) -> tuple[Evaluation, Place]:
-        """Score B candidates, corrected by audits; and where they lie, with the second prediction if there is a correction."""
+    def evaluate_at(
+        self, p: FICParameters, correction: Correction | None = None, compare: bool = False
+    ) -> tuple[Evaluation, Place]:
+        """Score B candidates, corrected by audits; and where they lie.
+
+        The second prediction of FCD, which takes most of the time, is made where audits have something to correct, or
+        `compare` asks for it.
+        """
+        correction = correction or Correction()
         target = self.scan.target
         found = self.surrogate.predict_unchecked(p, self.scan.sc, self.protocol, n_bins=len(target.fcd_cdf))
         within = found.stable
@@ -96,9 +103,11 @@ class SurrogateObjective:
         cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
         cost = mfm.attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
         place = Place(found.place, torch.full_like(cost.ks, float("nan")))
-        if correction is not None:
+        if compare or correction.places:
             lin = mfm.linear_response(p, self.scan.sc, self.protocol)
-            sampled = sampled_fcd(lin, within, len(target.fcd_cdf), _SAMPLES, _KEY, _WINDOW_STEP)
+            sampled = sampled_fcd(
+                lin, within, len(target.fcd_cdf), _SAMPLES, _KEY, min(_WINDOW_STEP, self.protocol.window_frames)
+            )
             place = Place(found.place, mfm.cost(fc, sampled, target).ks - cost.ks)
             cost = correction.of(cost, place)
         B, N = p.w_EE.shape
@@ -112,7 +121,7 @@ class SurrogateObjective:
 
         NaN for those that left the range. The simulation may have been scored against another scan.
         """
-        raw, place = self.evaluate_at(p, Correction())
+        raw, place = self.evaluate_at(p, compare=True)
         truth = mfm.cost(simulated.fc, simulated.fcd_cdf, self.scan.target)
         error = torch.stack([getattr(truth, term) - getattr(raw.cost, term) for term in TERMS], dim=1)
         return place, error.masked_fill(~simulated.within_range[:, None], float("nan"))
@@ -160,8 +169,7 @@ class AuditedObjective:
         call, self.log.calls = self.log.calls, self.log.calls + 1
         if self.log.given_up:
             return self._simulate(p, seed)
-        # What nothing corrects yet needs no second prediction.
-        evaluation, _ = self.predicted.evaluate_at(p, self.log.search if self.log.search.places else None)
+        evaluation, _ = self.predicted.evaluate_at(p, self.log.search)
         if call in self.at:
             self._audit(p, seed, evaluation, call)
             if self.log.given_up:

@@ -96,23 +96,26 @@ def recovery(args) -> None:
                 fc[i, j] = fc[j, i] = torch.tanh(z)
                 recorded = [Recording(fc, protocol)] * 2
             loss = "whittle" if data == "spectra" else "fc"
-            for terms in (["h x"], ["t x"]):
-                config = RefineConfig(loss=loss, terms=terms, prior=0.25, bound=0.5, amplitude="regional")
+            for told, terms, network_of in (("h x", ["h x"], []), ("t x", ["t x"], []), ("network of h", [], ["h"])):
+                config = RefineConfig(loss=loss, terms=terms, network=network_of, prior=0.25, bound=0.5, amplitude="regional")
                 task = Task(fit, sc, shapes, *recorded, config)
                 residual, report = fisher_report(task)
+                if network_of:  # of the network's shapes those that a scan can tell
+                    keep = [k for k, term in enumerate(report) if not term.refused]
+                    residual, report = residual.select(keep), [report[k] for k in keep]
                 refiner = Refiner(task)
                 base = refiner.mechanism(with_fc=True)
                 for name, mode in (("held", fit.frozen()), ("free", fit)):
                     learned = refiner.judge(name, task.problem(mode, residual), with_fc=True)
                     x = learned.optimum.x[: residual.n_terms]
                     errors = [term.error_frozen if name == "held" else term.error for term in report]
-                    told = ", ".join(
+                    values = ", ".join(
                         f"{v:.2f}({s:.2f})"
                         for v, s in zip(x, torch.linalg.inv(learned.optimum.at.information).diagonal().sqrt(), strict=False)
                     )
                     cells = (
-                        f"{amplitude:g}", data if np.isinf(samples) else f"{data}, {samples}", ", ".join(terms), name,
-                        f"{nrmse(residual.slopes(x), slope):.3f}", told, ", ".join(f"{e:.2f}" for e in errors),
+                        f"{amplitude:g}", data if np.isinf(samples) else f"{data}, {samples}", told, name,
+                        f"{nrmse(residual.slopes(x), slope):.3f}", values, ", ".join(f"{e:.2f}" for e in errors),
                         f"{base.fc_r:.4f}, {learned.fc_r:.4f}",
                     )  # fmt: skip
                     print("| " + " | ".join(cells) + " |", flush=True)
@@ -136,8 +139,8 @@ def verdicts(args) -> None:
 def placebo(args) -> None:
     """All that a verdict asks, on scans of the mechanism; each scan's placebos are the others."""
     fit, sc, maps = mechanism()
-    for loss, samples in (("whittle", 140), ("fc", 1200)):
-        if args.loss not in (None, loss):
+    for loss, samples in (("whittle", 140), ("whittle", 1200), ("fc", 1200)):
+        if args.loss not in (None, loss) or args.samples not in (None, samples):
             continue
         frames = round(samples / (2 * BANDWIDTH_HZ * TR_S))
         config = RefineConfig(loss=loss, terms=["h x"], prior=0.25, bound=0.5)
@@ -198,6 +201,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=60, help="placebo scans")
     parser.add_argument("--spins", type=int, default=39)
     parser.add_argument("--loss", choices=("whittle", "fc"), help="of placebos; default: both")
+    parser.add_argument("--samples", type=int, choices=(140, 1200), help="of placebos; default: both")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     {"recovery": recovery, "verdicts": verdicts, "placebo": placebo, "speed": speed}[args.what](args)

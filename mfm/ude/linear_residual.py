@@ -6,7 +6,8 @@ slope there and on nothing else. With x = S_E - S_E*, what is added to the input
     g_i = slope_i x_i / gain + G J sum_j K_ij S_E_j,    slope_i = sum_m c_m h_m(i),    K = sum_r e_r P_r
 
 with gain = (1 - S_E*) gamma phi_E'(I_E*), so that slopes are per second: they are taken from the leak of S_E. Maps h are
-centred: what all regions share cannot be told from G. In the current, g leaves rates positive and S in [0, 1].
+centred: what all regions share cannot be told from G. In the current, g leaves rates positive and S in [0, 1]. Besides named
+products of maps, h may be the shapes of a wide network of maps (`mfm.ude.wide_network`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from mfm.linear.whittle import Tangents
 from mfm.maps import RegionalMaps
 from mfm.parameters import FICParameters
 from mfm.ude.library import Library
+from mfm.ude.wide_network import network_shapes
 
 #: The state's deviation from the fixed point, as terms name it.
 STATE = "x"
@@ -60,6 +62,8 @@ class LinearResidual:
         Of the M + R coefficients.
     patterns : tensor, (M, N)
         Mean 0 and standard deviation 1 over the regions.
+    scales : tensor, (M,)
+        Standard deviations of their coefficients a priori, relative to those of named terms.
     edges : tensor, (R, N, N)
         Symmetric, no self-connections, root mean square that of the connectome.
     bound : float
@@ -78,6 +82,7 @@ class LinearResidual:
 
     names: tuple[str, ...]
     patterns: Tensor
+    scales: Tensor
     edges: Tensor
     bound: float
 
@@ -89,19 +94,23 @@ class LinearResidual:
         terms: Sequence[str] | None = None,
         edges: Sequence[str] = (),
         bound: float = 0.25,
+        network: Sequence[str] = (),
     ) -> LinearResidual:
-        """From named terms.
+        """From named terms, and a network of maps.
 
         Parameters
         ----------
         maps : RegionalMaps
         sc : Connectome
         terms : sequence of str, optional
-            Products of maps with the state's deviation x, such as ``"myelin x"`` or ``"myelin^2 x"``; default each map by x.
+            Products of maps with the state's deviation x, such as ``"myelin x"`` or ``"myelin^2 x"``; default each map by x, or
+            none where there is a network.
         edges : sequence of str
             Up to three maps h, each giving the pattern ``h_i h_j`` of rank one: regions alike in h are tied closer.
         bound : float
             Of slopes, as a share of the total leak of 11.9 per second.
+        network : sequence of str
+            Maps of which the slope may be any smooth function: the shapes of a wide network of them, without what `terms` hold.
 
         Raises
         ------
@@ -111,20 +120,24 @@ class LinearResidual:
         """
         z = maps.zscored()
         if terms is None:
-            terms = [f"{name} {STATE}" for name in maps.names]
-        if not terms and not edges:
-            raise InputError("A residual needs terms.", expected="maps, terms such as 'myelin x', or edges")
+            terms = [] if network else [f"{name} {STATE}" for name in maps.names]
+        if not terms and not edges and not network:
+            raise InputError("A residual needs terms.", expected="maps, terms such as 'myelin x', a network, or edges")
         library = Library.of((STATE, *maps.names), terms)
         for name, powers in zip(library.names, library.terms, strict=True):
             _check_visible(name, powers)
         values = torch.from_numpy(z.values.T.copy())
         shapes = library.evaluate(torch.cat([torch.ones((len(values), 1), dtype=torch.float64), values], dim=1)).T
         shapes = shapes - shapes.mean(dim=1, keepdim=True)
-        patterns = shapes / shapes.std(dim=1, correction=0, keepdim=True).clamp(min=1e-300)
+        patterns = shapes / shapes.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-300)
         _check_distinct(tuple(terms), patterns)
-        residual = cls(
-            (*terms, *(f"edges {name}" for name in edges)), patterns, _edge_patterns(z, sc, edges), bound * total_leak()
-        )
+        names, scales = [*terms], torch.ones(len(terms), dtype=torch.float64)
+        if network:
+            more, more_scales = map(torch.from_numpy, network_shapes(_named(z, network), patterns.numpy()))
+            names += [f"network {'+'.join(network)} {k + 1}" for k in range(len(more))]
+            patterns, scales = torch.cat([patterns, more]), torch.cat([scales, more_scales])
+        names += [f"edges {name}" for name in edges]
+        residual = cls(tuple(names), patterns, scales, _edge_patterns(z, sc, edges), bound * total_leak())
         if not 0 < bound <= 1:
             raise InputError(
                 "The bound of a residual is a share of the leak.", expected="above 0, at most 1", found=repr(bound)
@@ -143,7 +156,8 @@ class LinearResidual:
         """The terms at the positions `keep`, in order."""
         local = [k for k in keep if k < self.n_slopes]
         other = [k - self.n_slopes for k in keep if k >= self.n_slopes]
-        return replace(self, names=tuple(self.names[k] for k in keep), patterns=self.patterns[local], edges=self.edges[other])
+        names = tuple(self.names[k] for k in keep)
+        return replace(self, names=names, patterns=self.patterns[local], scales=self.scales[local], edges=self.edges[other])
 
     def slopes(self, coefficients) -> Tensor:
         """(N,) per second: what the residual takes from the leak of every region."""
@@ -228,6 +242,17 @@ def _check_distinct(terms: tuple[str, ...], patterns: Tensor) -> None:
         for b in range(a):
             if r[a, b] >= _SAME:
                 raise InputError(f"The terms {terms[b]!r} and {terms[a]!r} are one.", found=f"|r| = {r[a, b]:.4f} over regions")
+
+
+def _named(maps: RegionalMaps, names: Sequence[str]) -> RegionalMaps:
+    unknown = [name for name in names if name not in maps.names]
+    if unknown or len(set(names)) < len(names):
+        raise InputError(
+            "The network's inputs are not maps.",
+            expected=f"some of {', '.join(maps.names) or 'no maps'}, each once",
+            found=", ".join(names),
+        )
+    return RegionalMaps(maps.values[[maps.names.index(name) for name in names]], tuple(names))
 
 
 def _edge_patterns(z: RegionalMaps, sc: Connectome, edges: Sequence[str]) -> Tensor:

@@ -23,7 +23,10 @@ class RefineConfig:
         Maps that the fit did not have, for terms and edges.
     terms : list of str, optional
         Products of maps and x, the deviation of S_E from its fixed point, such as ``"thickness x"`` (`mfm.ude.LinearResidual`);
-        default each of `maps` by x or, where there are none, each of the fit's maps.
+        default each of `maps` by x or, where there are none, each of the fit's maps; none where there is a `network`.
+    network : list of str
+        Maps of which the slope may be any smooth function (`mfm.ude.wide_network`): six shapes, each learned where the scan
+        can tell it.
     edges : list of str
         Maps h whose pattern ``h_i h_j`` may be added to the connectome, at most three.
     loss : {"auto", "whittle", "fc"}
@@ -47,9 +50,11 @@ class RefineConfig:
     starts : int
         Starts of the last stage, in which residual and fit are tuned together.
     placebos : int
-        Refinements of data in which nothing is missing.
+        Refinements of data in which nothing is missing: simulated scans of the fit.
     spins : int
         Refinements with maps that keep their spatial autocorrelation only.
+    polish : int
+        Scans simulated from what was learned, by which the error of linear theory in the coefficients is taken off; 0: none.
     level : float
         Significance.
     seed : int
@@ -59,6 +64,7 @@ class RefineConfig:
     run: bool = False
     maps: dict[str, str] | None = None
     terms: list[str] | None = None
+    network: list[str] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)
     loss: str = "auto"
     band: list[float] = field(default_factory=lambda: [0.008, 0.09])
@@ -72,6 +78,7 @@ class RefineConfig:
     starts: int = 5
     placebos: int = 20
     spins: int = 99
+    polish: int = 20
     level: float = 0.05
     seed: int = 1
     figures: bool = True
@@ -88,6 +95,8 @@ class RefineConfig:
         for name, least in (("bins", 2), ("starts", 1), ("placebos", 0), ("spins", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is too small.", expected=f"at least {least}", found=str(getattr(self, name)))
+        if self.polish == 1 or self.polish < 0:
+            raise ConfigError("polish cannot be used.", expected="2 scans or more, or 0", found=str(self.polish))
         for name in ("placebos", "spins"):
             if 0 < getattr(self, name) < 1 / self.level - 1:
                 raise ConfigError(

@@ -147,7 +147,7 @@ def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
         if taken:
             raise InputError(f"The fit has a map of that name: {', '.join(sorted(taken))}.", fix="call the new one otherwise")
         values, names = [*values, *more.values], [*names, *more.names]
-        if config.terms is None:
+        if config.terms is None and not config.network:
             config = replace(config, terms=[f"{name} x" for name in more.names])
     maps = RegionalMaps(np.array(values).reshape(len(names), fit.subject.n_regions), tuple(names), fit.subject.labels)
     coefficients = [fit.record["coefficients"][name] for name in fit.config.model.parameterisation(fit.subject).names]

@@ -23,7 +23,7 @@ class SharedTerm:
     people : int
         In whom it was learned; the others' scans could not tell it.
     mean, error, low, high : float
-        Mean over people with its standard error and 95 % interval.
+        Mean over people, of polished coefficients where there are, with its standard error and 95 % interval.
     between_std : float
         Standard deviation of people around it, beyond what their errors explain.
     icc : float
@@ -117,13 +117,14 @@ def summarise(folders: Sequence[str | Path]) -> tuple[SharedTerm, ...]:
         learned = [record for record in records if not record["terms"][k]["refused"]]
         terms = [record["terms"][k] for record in learned]
         value, error, retest = (np.array([term[c] for term in terms], dtype=float) for c in ("value", "value_error", "retest"))
+        polished = np.array([term["polished"] for term in terms], dtype=float)
         supported = sum(record["supported"] for record in learned)
         n = len(terms)
         if n < 2:
             nan = math.nan
             found.append(SharedTerm(name, n, nan, nan, nan, nan, nan, nan, supported))
             continue
-        mean, of_mean, between = random_effects(value, error)
+        mean, of_mean, between = random_effects(np.where(np.isnan(polished), value, polished), error)
         half = float(t.ppf(0.975, n - 1)) * of_mean
         found.append(SharedTerm(name, n, mean, of_mean, mean - half, mean + half, between, icc(value, retest), supported))
     return tuple(found)

@@ -19,6 +19,8 @@ from optim.refine.mechanism import Mechanism
 from optim.refine.nulls import moran_surrogates
 from optim.refine.problem import Problem, fit_nuisance
 from optim.refine.scoring import Optimum
+from optim.refine.simulated import Polish, polish
+from optim.refine.simulated import placebos as simulated_placebos
 from optim.refine.task import Task
 
 # Bootstrap over frequencies of the held-out gain.
@@ -45,6 +47,12 @@ class Term:
         Learned with the fit held; NaN where refused.
     value_free, value_free_error : float
         Learned with the fit free.
+    polished : float
+        `value` without the error that linear theory makes in it, found by simulation; NaN where it was not asked for.
+    bias, bias_error : float
+        That error, and its own Monte Carlo error.
+    spread : float
+        Standard deviation of the estimates over simulated scans: the standard error without theory.
     retest, retest_error, retest_z : float
         Learned from the held-out scan instead, and the difference over its standard error.
     """
@@ -58,6 +66,10 @@ class Term:
     value_error: float = float("nan")
     value_free: float = float("nan")
     value_free_error: float = float("nan")
+    polished: float = float("nan")
+    bias: float = float("nan")
+    bias_error: float = float("nan")
+    spread: float = float("nan")
     retest: float = float("nan")
     retest_error: float = float("nan")
     retest_z: float = float("nan")
@@ -109,8 +121,11 @@ class Refinement:
         Share of starts that ended where the best did.
     reasons : tuple of str
         What speaks against a residual; empty is evidence for one.
+    in_range : float
+        Share of the scans simulated for the polish in which all regions kept their rates; NaN where there were none.
     parameters, sc : FICParameters and Connectome
-        The refined model, fit held: it simulates like any other. The fit's own where nothing was learned.
+        The refined model, fit held, coefficients polished: it simulates like any other. The fit's own where nothing was
+        learned.
     slopes : array, (N,)
         Per second.
     edges : array, (N, N)
@@ -128,6 +143,7 @@ class Refinement:
     spin_p: float
     agreement: float
     reasons: tuple[str, ...]
+    in_range: float
     parameters: FICParameters
     sc: Connectome
     slopes: np.ndarray
@@ -274,13 +290,22 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
         say(f"held out, {one.model} against {one.against}: {one.gain:+.2f} nats [{one.low:.2f}, {one.high:.2f}]")
     gain = comparisons[0].gain
     placebos, spins = _null_gains(task, keep, refiner, base, work, say)
-    reasons = _reasons(task, terms, comparisons, _p(gain, placebos), _p(gain, spins))
-    p, sc = learned.problem.parameters(learned.optimum.x)
-    x = learned.optimum.x[: len(keep)]
-    system = learned.problem.system(learned.optimum.x)
+    judged = _learned_terms(terms, keep, learned, free, task.problem(refiner.frozen, residual, task.held_out))
+    polished, x = None, learned.optimum.x.clone()
+    if c.polish:
+        polished = polish(task, learned.problem, x, c.polish, 1000 * c.seed + 1)
+        x[: len(keep)] = polished.coefficients
+        for k, name in enumerate(residual.names):
+            bias = f"{float(polished.bias[k]):+.2g} +- {float(polished.bias_error[k]):.2g}"
+            say(f"{name}: {float(learned.optimum.x[k]):.3g} by theory, {float(x[k]):.3g} polished (bias of theory {bias})")
+        judged = _polished_terms(judged, keep, polished)
+    in_range = float("nan") if polished is None else polished.in_range
+    reasons = _reasons(task, comparisons, _p(gain, placebos), _p(gain, spins), in_range)
+    p, sc = learned.problem.parameters(x)
+    system = learned.problem.system(x)
     assert system is not None
     return Refinement(
-        terms=_learned_terms(terms, keep, learned, free, task.problem(refiner.frozen, residual, task.held_out)),
+        terms=judged,
         comparisons=tuple(comparisons),
         placebo_gains=placebos,
         spin_gains=spins,
@@ -288,6 +313,7 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
         spin_p=_p(gain, spins),
         agreement=agreement,
         reasons=reasons,
+        in_range=in_range,
         parameters=p,
         sc=sc,
         slopes=residual.slopes(x).numpy(),
@@ -345,12 +371,13 @@ def _null_gains(
     path = None if work is None else work / "nulls.pkl"
     done: dict[str, list[float]] = load_checkpoint(path) or {"placebos": [], "spins": []}
     c = task.config
-    while len(done["placebos"]) < c.placebos:
-        k = len(done["placebos"])
-        empty = task.placebo(1000 * c.seed + k)
-        done["placebos"].append(Refiner(empty).gain(empty.residual().select(keep)))
-        save_checkpoint(path, done)
-        say(f"placebo {k + 1}/{c.placebos}: {done['placebos'][-1]:+.2f} nats")
+    if len(done["placebos"]) < c.placebos:
+        for k, empty in enumerate(simulated_placebos(task, c.placebos, 1000 * c.seed)):
+            if k < len(done["placebos"]):
+                continue
+            done["placebos"].append(Refiner(empty).gain(empty.residual().select(keep)))
+            save_checkpoint(path, done)
+            say(f"placebo {k + 1}/{c.placebos}: {done['placebos'][-1]:+.2f} nats")
     if c.spins:
         for k, maps in enumerate(moran_surrogates(task.maps, task.sc.weights, c.spins, c.seed)):
             if k < len(done["spins"]):
@@ -366,18 +393,24 @@ def _p(gain: float, null: np.ndarray) -> float:
     return (1 + int((null >= gain).sum())) / (1 + len(null)) if len(null) else float("nan")
 
 
-def _reasons(task: Task, terms, comparisons: list[Comparison], placebo_p: float, spin_p: float) -> tuple[str, ...]:
+def _reasons(task: Task, comparisons: list[Comparison], placebo_p: float, spin_p: float, in_range: float) -> tuple[str, ...]:
     against = [f"held out, it does not beat the {one.against}" for one in comparisons[:3] if not one.is_better]
     for name, p in (("placebos", placebo_p), ("permuted maps", spin_p)):
         if np.isnan(p):
             against.append(f"not compared with {name}")
         elif p > task.config.level:
             against.append(f"{name} do as well (p = {p:.3f})")
+    if in_range < 0.5:
+        against.append("simulated, it does not hold 3 Hz")
     return tuple(against)
 
 
 def _learned_terms(
-    terms: tuple[Term, ...], keep: list[int], learned: _Judged, free: _Judged | None, again: Problem
+    terms: tuple[Term, ...],
+    keep: list[int],
+    learned: _Judged,
+    free: _Judged | None,
+    again: Problem,
 ) -> tuple[Term, ...]:
     held, retest = learned.optimum, again.minimise()
     found = list(terms)
@@ -398,6 +431,19 @@ def _learned_terms(
     return tuple(found)
 
 
+def _polished_terms(terms: tuple[Term, ...], keep: list[int], polished: Polish) -> tuple[Term, ...]:
+    found = list(terms)
+    for k, position in enumerate(keep):
+        found[position] = replace(
+            found[position],
+            polished=float(polished.coefficients[k]),
+            bias=float(polished.bias[k]),
+            bias_error=float(polished.bias_error[k]),
+            spread=float(polished.spread[k]),
+        )
+    return tuple(found)
+
+
 def _nothing(task: Task, terms: tuple[Term, ...]) -> Refinement:
     problem = task.problem(task.mechanism.frozen(), None)
     p, sc = problem.parameters(problem.start)
@@ -411,6 +457,7 @@ def _nothing(task: Task, terms: tuple[Term, ...]) -> Refinement:
         spin_p=float("nan"),
         agreement=float("nan"),
         reasons=("one scan cannot identify any of its terms",),
+        in_range=float("nan"),
         parameters=p,
         sc=sc,
         slopes=np.zeros(sc.n_regions),

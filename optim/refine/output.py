@@ -73,7 +73,7 @@ def write_refinement(
     if task.config.figures and found.comparisons:
         from optim.refine.figures import write_figure
 
-        write_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found)
+        write_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found, task.network_maps())
     text = _page(fit, task, found, scores, task.config.figures and bool(found.comparisons))
     write_atomic(fit.folder / "refine.html", lambda temporary: temporary.write_text(text, encoding="utf-8"))
     write_json(result_path(fit), _record(fit, task, found, fingerprint, seconds))
@@ -116,8 +116,9 @@ def _record(fit: FittedSubject, task: Task, found: Refinement, fingerprint: str,
         "placebo_p": found.placebo_p,
         "permuted_maps_p": found.spin_p,
         "permuted_maps": "Moran spectral randomisation on the connectome",
-        "placebos": "scans sampled from the fitted mechanism's linear theory, with its noise",
+        "placebos": "simulated scans of the fitted mechanism, with measurement noise",
         "agreement_of_starts": found.agreement,
+        "in_range_when_simulated": found.in_range,
         "at_limit_of_stability": found.abscissa_limited,
         "at_bound": found.bound_limited,
         "converged": found.converged,
@@ -135,13 +136,16 @@ def _record(fit: FittedSubject, task: Task, found: Refinement, fingerprint: str,
 def known_terms(fit: FittedSubject, task: Task) -> list[str]:
     """Terms along maps that the fit's own parameters follow already."""
     residual = task.residual()
-    return [name for name in residual.names[: residual.n_slopes] if any(m in fit.subject.maps.names for m in name.split())]
+    slopes = residual.names[: residual.n_slopes]
+    return [name for name in slopes if any(m in fit.subject.maps.names for m in name.replace("+", " ").split())]
 
 
 _ABOUT_TERMS = (
     "<h2>Terms</h2><p>Slopes per second and standard deviation of the map (total leak {leak:.1f} per second); edges in units "
     "of the connectome's root mean square. <code>error</code> is what one scan can tell, the fit free, before learning: above "
-    "half the prior a term is refused.</p>"
+    "half the prior a term is refused. <code>value</code> is learned by linear theory, <code>bias</code> is theory's error in "
+    "it, found by learning again from simulated scans of the refined model, and <code>polished</code> the value that the "
+    "refined model has: without the bias, where that is more than chance.</p>"
 )
 _ABOUT_HELD_OUT = (
     "<h2>Held-out scan</h2>"

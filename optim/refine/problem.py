@@ -213,6 +213,18 @@ class Problem:
         information = self.likelihood(system, self.tangents(x, system), x[self.n_model :]).information
         return torch.linalg.inv(information + torch.diag(self.precision)).diagonal().sqrt()
 
+    def power(self, x: Tensor) -> tuple[float, float]:
+        """Scale of the spectral density and density of the measurement noise at `x`; 1 and 0 where data tell neither."""
+        values = dict(zip(self.likelihood.nuisance, self.split(x)[2].exp().tolist(), strict=True))
+        return values.get("log_scale", 1.0), values.get("log_noise", 0.0)
+
+    def expected(self, x: Tensor) -> Tensor:
+        """Where the optima of scans of the model at `x` lie on average: priors draw them towards the fit."""
+        system = self.system(x)
+        assert system is not None
+        information = self.likelihood(system, self.tangents(x, system), x[self.n_model :]).information
+        return x - torch.linalg.solve(information + torch.diag(self.precision), self.precision * (x - self.start))
+
     def minimise(self, start: Tensor | None = None) -> Optimum:
         """The optimum from `start`, default the fit."""
         return fisher_scoring(self, self.start if start is None else start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from mfm.ude import LinearResidual
 from mfm.ude.linear_residual import total_leak
 from optim.refine.config import RefineConfig
 from optim.refine.mechanism import Mechanism
-from optim.refine.nulls import mechanism_scan
 from optim.refine.problem import Likelihood, Problem, fit_nuisance
 
 
@@ -80,12 +79,18 @@ class Task:
     def residual(self, maps: RegionalMaps | None = None) -> LinearResidual:
         """The residual on the task's maps, or on others of the same names."""
         c = self.config
-        return LinearResidual.of(self.maps if maps is None else maps, self.sc, c.terms, c.edges, c.bound)
+        return LinearResidual.of(self.maps if maps is None else maps, self.sc, c.terms, c.edges, c.bound, c.network)
+
+    def network_maps(self) -> RegionalMaps | None:
+        """Inputs of the network of maps, z-scored; None where none is asked for."""
+        names = tuple(self.config.network)
+        z = self.maps.zscored()
+        return RegionalMaps(z.values[[z.names.index(name) for name in names]], names) if names else None
 
     def prior_std(self, residual: LinearResidual) -> Tensor:
         """Of the coefficients: slopes per second, edges relative to the connectome."""
-        sizes = [self.config.prior * total_leak()] * residual.n_slopes + [self.config.edge_prior] * len(residual.edges)
-        return torch.tensor(sizes, dtype=torch.float64)
+        slopes = self.config.prior * total_leak() * residual.scales
+        return torch.cat([slopes, slopes.new_full((len(residual.edges),), self.config.edge_prior)])
 
     def likelihood(self, recording: Recording, bins: int | None) -> Likelihood:
         """How a scan scores models."""
@@ -99,23 +104,6 @@ class Task:
         """Learning from the training scan, or from another recording."""
         prior = torch.zeros(0, dtype=torch.float64) if residual is None else self.prior_std(residual)
         return Problem(mechanism, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
-
-    def placebo(self, seed: int) -> Task:
-        """The same task on two scans of the fitted mechanism alone, as long and as noisy as the recorded ones."""
-        problem = self.problem(self.mechanism.frozen(), None)
-        system = problem.system(problem.start)
-        assert system is not None
-        values = dict(zip(problem.likelihood.nuisance, fit_nuisance(problem.likelihood, system).exp().tolist(), strict=True))
-        drawn = [
-            Recording.of_series(
-                mechanism_scan(
-                    system, recording.protocol, values.get("log_scale", 1.0), values.get("log_noise", 0.0), 2 * seed + k, 1
-                )[0],
-                recording.protocol.tr_s,
-            )
-            for k, recording in enumerate((self.train, self.held_out))
-        ]
-        return replace(self, train=drawn[0], held_out=drawn[1])
 
     def held_out_terms(self, system: LinearSystem, likelihood: Likelihood, averaged: Likelihood) -> Tensor:
         """Negative log-likelihood of the held-out scan by frequency (or its misfit of FC, one number), nuisance fitted to it.

@@ -16,7 +16,7 @@ from optim.refine.config import RefineConfig
 from optim.refine.fitted import read_fit, task_of
 from optim.simulate import simulate_to_folder
 
-QUICK = RefineConfig(placebos=0, spins=0, starts=1, bins=4, prior=1.0, figures=False)
+QUICK = RefineConfig(placebos=0, spins=0, polish=2, starts=1, bins=4, prior=1.0, figures=False)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,16 @@ def test_check_tells_what_the_data_can_tell(subject, folder, capsys):
     assert run_refine(folder, QUICK, check_only=True, subject=subject) == 0
     assert "myelin x" in capsys.readouterr().out
     assert not list(folder.glob("*_refine*"))
+
+
+def test_a_network_of_maps_is_drawn_against_its_map(subject, folder, tmp_path, capsys):
+    config = replace(QUICK, maps={"thickness": new_map(tmp_path)}, network=["thickness"], figures=True)
+    assert run_refine(folder, config, check_only=True, subject=subject) == 0
+    told = capsys.readouterr().out
+    assert "network thickness 1" in told
+    assert "thickness x" not in told
+    assert run_refine(folder, config, subject=subject) == 0
+    assert (folder / "figures" / "refine.png").exists()
 
 
 def test_a_regional_fit_keeps_its_regions(subject, folder):

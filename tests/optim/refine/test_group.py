@@ -38,7 +38,7 @@ def test_icc_of_noise_is_near_zero():
 
 def folder(path, subject, value, refused=False, **settings):
     path.mkdir(exist_ok=True)
-    term = {"name": "h x", "refused": refused, "value": value, "value_error": 0.1, "retest": value}
+    term = {"name": "h x", "refused": refused, "value": value, "value_error": 0.1, "retest": value, "polished": None}
     record = {"subject": subject, "supported": not refused, "terms": [term], "config": {"bins": 16, "seed": 1, **settings}}
     (path / "x_refine.json").write_text(json.dumps(record), encoding="utf-8")
     return path

@@ -12,6 +12,7 @@ from mfm.linear import exact
 from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.linear.whittle import Tangents
 from mfm.ude import LinearResidual
+from optim.refine import simulated
 from optim.refine.config import RefineConfig
 from optim.refine.learn import fisher_report, refine, standard_errors
 from optim.refine.mechanism import Mechanism
@@ -178,7 +179,7 @@ def test_moran_surrogates_keep_the_autocorrelation():
 def test_placebos_have_the_mechanisms_spectra(fit):
     """Band power of a long placebo against the theory's: 4 standard errors of some 300 frequencies."""
     work = task(fit, frames=6000)
-    empty = work.placebo(3)
+    (empty,) = simulated.placebos(work, 1, 3)
     problem = work.problem(fit.frozen(), None)
     likelihood = work.likelihood(empty.train, 16)
     system = problem.system(problem.start)
@@ -188,6 +189,29 @@ def test_placebos_have_the_mechanisms_spectra(fit):
     assert abs(ratio.mean().item() - 1) < 0.1
 
 
+@pytest.mark.parametrize("off", [0.0, 0.3])
+def test_polish_takes_off_what_theory_gets_wrong(fit, monkeypatch, off):
+    """Theory is right here, to 4 Monte Carlo errors; simulated with more slope than asked it is off by that much."""
+    work = task(fit)
+    problem = work.problem(fit.frozen(), work.residual())
+    x = problem.start.clone()
+    x[0] = 0.5
+    right = simulated.simulate_scans
+
+    def wrong(p, sc, *rest):
+        return right(*problem.residual.apply(p, sc, [off]), *rest)
+
+    monkeypatch.setattr(simulated, "simulate_scans", wrong)
+    found = simulated.polish(work, problem, x, 20, 3)
+    assert abs(found.bias.item() - off) < 4 * found.bias_error.item()
+    assert found.bias_error.item() < 0.06
+    assert found.in_range == 1.0
+    if off:
+        assert found.coefficients.item() == pytest.approx(0.5 - found.bias.item())
+    else:
+        assert found.coefficients.item() == 0.5
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -195,6 +219,7 @@ def test_placebos_have_the_mechanisms_spectra(fit):
         ({"band": [0.1, 0.01]}, "low, high"),
         ({"prior": 0.0}, "must lie in"),
         ({"placebos": 5}, "cannot reach the level"),
+        ({"polish": 1}, "2 scans or more, or 0"),
         ({"starts": 0}, "too small"),
         ({"amplitude": "no"}, "global | regional"),
     ],

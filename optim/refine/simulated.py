@@ -1,0 +1,147 @@
+"""Scans of a model simulated in full, nonlinear as it is: placebos, and what linear theory gets wrong in the coefficients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+import mfm
+from mfm import Connectome, FICParameters, Protocol
+from mfm.errors import InputError
+from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
+from optim.refine.problem import Problem, fit_nuisance
+from optim.refine.task import Recording, Task
+
+_DT_S = 0.006
+
+# A bias of this many Monte Carlo errors is one.
+_BEYOND_CHANCE = 3.0
+
+
+def simulate_scans(
+    p: FICParameters, sc: Connectome, protocol: Protocol, n: int, seed: int, scale: float = 1.0, noise: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Simulated BOLD of one candidate with white measurement noise.
+
+    Parameters
+    ----------
+    p : FICParameters
+        One candidate.
+    sc : Connectome
+    protocol : Protocol
+        TR and frames; steps are those of a fit's search, stable ones.
+    n, seed : int
+        Scans, and the seed of both noises.
+    scale, noise : float
+        Of the spectral density, and the density of the measurement noise per Hz, in the scaled unit.
+
+    Returns
+    -------
+    bold : tensor, (n, T, N)
+        Around its mean.
+    rate_E : tensor, (n, N)
+        Hz.
+
+    Raises
+    ------
+    InputError
+        If the model does not stay finite.
+    """
+    dt_s = nearest_dt(protocol.tr_s, _DT_S)
+    timing = Protocol(
+        protocol.tr_s,
+        protocol.n_frames,
+        dt_s,
+        hemo_dt_s=coarse_hemodynamic_dt(protocol.tr_s, dt_s),
+        scheme="exponential",
+    )
+    with torch.no_grad():
+        simulated = mfm.simulate(p, sc, timing, n_repeats=n, seed=seed)
+    bold = simulated.bold[0].double()
+    if not torch.isfinite(bold).all():
+        raise InputError(
+            "The fitted model does not stay finite when it is simulated.", fix="fit anew: such a fit has nothing to refine"
+        )
+    generator = torch.Generator().manual_seed(seed + 0x5EED)
+    white = torch.randn(bold.shape, generator=generator, dtype=torch.float64)
+    bold = math.sqrt(scale) * (bold - bold.mean(dim=1, keepdim=True)) + math.sqrt(noise / protocol.tr_s) * white
+    return bold, simulated.rate_E[0].double()
+
+
+def placebos(task: Task, n: int, seed: int) -> list[Task]:
+    """The same task on `n` pairs of scans of the fitted mechanism alone, as long and as noisy as the recorded ones.
+
+    They hold what theory does not know of the model: a residual that makes up for that alone gains as much on them.
+    """
+    problem = task.problem(task.mechanism.frozen(), None)
+    system = problem.system(problem.start)
+    assert system is not None
+    x = torch.cat([problem.start[: problem.n_model], fit_nuisance(problem.likelihood, system)])
+    train, held_out = (
+        simulate_scans(*problem.parameters(x), recording.protocol, n, 2 * seed + k, *problem.power(x))[0]
+        for k, recording in enumerate((task.train, task.held_out))
+    )
+    tr_s = task.train.protocol.tr_s, task.held_out.protocol.tr_s
+    return [
+        replace(task, train=Recording.of_series(a, tr_s[0]), held_out=Recording.of_series(b, tr_s[1]))
+        for a, b in zip(train, held_out, strict=True)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Polish:
+    """Coefficients checked, and where it takes that corrected, by simulation.
+
+    Attributes
+    ----------
+    coefficients : tensor, (terms,)
+        Learned by theory, less its bias where that is beyond three of its Monte Carlo errors.
+    bias, bias_error : tensor, (terms,)
+        What theory adds to the coefficients of the model that it found, and the Monte Carlo error of that.
+    spread : tensor, (terms,)
+        Standard deviation of the estimates over scans.
+    in_range : float
+        Share of the simulated scans in which every region's rate kept to [2.7, 3.3] Hz.
+    """
+
+    coefficients: Tensor
+    bias: Tensor
+    bias_error: Tensor
+    spread: Tensor
+    in_range: float
+
+
+def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish:
+    """One step of indirect inference (Gourieroux, Monfort & Renault 1993): learn again from scans of what was learned.
+
+    The model at `x` is simulated `n` times as the training scan was recorded, and each scan is learned from as that one was.
+    The mean of the estimates less the one that the priors lead to expect is the error of theory. It is taken off where chance
+    does not explain it, as far as bound and stability allow: a correction that is not needed would add noise.
+
+    Parameters
+    ----------
+    task : Task
+    problem : Problem
+        Its residual with the fit held.
+    x : tensor, (P,)
+        The optimum on the training scan.
+    n : int
+        Scans, two or more.
+    seed : int
+    """
+    M = problem.n_terms
+    p, sc = problem.parameters(x)
+    bold, rate_E = simulate_scans(p, sc, task.train.protocol, n, seed, *problem.power(x))
+    found = []
+    for scan in bold:
+        again = task.problem(problem.mechanism, problem.residual, Recording.of_series(scan, task.train.protocol.tr_s))
+        found.append(again.minimise(x).x[:M])
+    estimates = torch.stack(found)
+    bias, spread = estimates.mean(dim=0) - problem.expected(x)[:M], estimates.std(dim=0)
+    error = spread / math.sqrt(n)
+    step = torch.cat([torch.where(bias.abs() > _BEYOND_CHANCE * error, -bias, 0.0), x.new_zeros(len(x) - M)])
+    share = next((s for s in (1.0, 0.5, 0.25, 0.125) if math.isfinite(problem(x + s * step).value)), 0.0)
+    return Polish((x + share * step)[:M], bias, error, spread, float(mfm.within_range(rate_E).double().mean()))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -159,22 +160,113 @@ def simulate(
     >>> mfm.simulate(p, sc, mfm.Protocol(tr_s=0.72, n_frames=10, burn_in_s=7.2, warm_up_s=3)).bold.shape
     torch.Size([1, 1, 10, 2])
     """
+    return simulate_many([SimulationRequest(p, sc, protocol, n_repeats, seed, initial)], backend, n_threads)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationRequest:
+    """What `simulate` is asked for, for one subject among several (`simulate_many`).
+
+    Attributes
+    ----------
+    p, sc, protocol, n_repeats, seed, initial
+        As in `simulate`.
+    """
+
+    p: FICParameters
+    sc: Connectome
+    protocol: Protocol
+    n_repeats: int = 1
+    seed: int | Sequence[int] = 0
+    initial: tuple | None = None
+
+
+def simulate_many(
+    requests: Sequence[SimulationRequest], backend: str = "auto", n_threads: int | None = None
+) -> list[Simulation]:
+    """Simulate several subjects, each with a connectome, candidates, timing and length of its own.
+
+    On a GPU they share launches, which a few hundred candidates of one subject do not fill; their BOLD then shares memory. The
+    other backends take one after the other.
+
+    Parameters
+    ----------
+    requests : sequence of SimulationRequest
+    backend, n_threads
+        As in `simulate`.
+
+    Returns
+    -------
+    list of Simulation
+        In the order of the requests.
+
+    Raises
+    ------
+    InputError, BackendError
+        As `simulate` does for any of them, before work starts.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.005), [1.0])
+    >>> requests = [
+    ...     mfm.SimulationRequest(p, mfm.Connectome([[0.0, w], [w, 0.0]]), mfm.Protocol(0.72, frames, burn_in_s=0, warm_up_s=3))
+    ...     for w, frames in ((0.02, 4), (0.03, 6))
+    ... ]
+    >>> [tuple(simulation.bold.shape) for simulation in mfm.simulate_many(requests)]
+    [(1, 1, 4, 2), (1, 1, 6, 2)]
+    """
+    works = [_work(request, backend) for request in requests]
+    names = [_resolve(backend, request.p) for request in requests]
+    on_gpu = [k for k, name in enumerate(names) if name == "triton"]
+    trajectories = dict(zip(on_gpu, _simulate_triton([works[k] for k in on_gpu]), strict=True)) if on_gpu else {}
+    found = []
+    for k, (request, work, name) in enumerate(zip(requests, works, names, strict=True)):
+        if name == "reference":
+            trajectories[k] = _simulate_reference(work)
+        elif name == "numba":
+            trajectories[k] = _simulate_numba(work, n_threads or available_cores())
+        trajectory = trajectories.pop(k)
+        status = _status(trajectory, check_range=work.p.w_IE is None)
+        bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
+        seed = int(work.keys[0]) if np.ndim(request.seed) == 0 else tuple(int(key) for key in work.keys)
+        found.append(Simulation(bold, rate_E, S_E, S_I, status, work.protocol, seed, name))
+    return found
+
+
+class Work(NamedTuple):
+    """A checked request, as backends take it: w_IE (B, N), the state at the start (B, R, N) and a noise key per candidate."""
+
+    p: FICParameters
+    w_IE: Tensor
+    sc: Connectome
+    protocol: Protocol
+    initial: tuple[Tensor, Tensor]
+    keys: np.ndarray
+    n_repeats: int
+
+    @property
+    def n_lanes(self) -> int:
+        """Simulations: candidates x realisations."""
+        return self.p.n_candidates * self.n_repeats
+
+    @property
+    def bold_size(self) -> int:
+        """Numbers in the BOLD of one simulation."""
+        return self.protocol.n_frames * self.p.n_regions
+
+
+def _work(request: SimulationRequest, backend: str) -> Work:
+    p, sc, n_repeats = request.p, request.sc, request.n_repeats
     check_same_regions(p, sc)
     if backend not in BACKENDS:
         raise BackendError(f"Unknown backend {backend!r}.", expected=" | ".join(BACKENDS), found=repr(backend))
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
-    n_repeats = int(n_repeats)
-    backend = _resolve(backend, p)
-    keys = _noise_keys(seed, p.n_candidates)
-    w_IE = feedback_weights(p, sc)
-    S_E, S_I = _initial_state(p, initial, n_repeats)
-    run = {"reference": _simulate_reference, "numba": _simulate_numba, "triton": _simulate_triton}[backend]
-    trajectory = run(p, w_IE, sc, protocol, (S_E, S_I), keys, n_repeats, n_threads or available_cores())
-    status = _status(trajectory, check_range=p.w_IE is None)
-    bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
-    recorded_seed = int(keys[0]) if np.ndim(seed) == 0 else tuple(int(key) for key in keys)
-    return Simulation(bold, rate_E, S_E, S_I, status, protocol, recorded_seed, backend)
+    _resolve(backend, p)
+    keys = _noise_keys(request.seed, p.n_candidates)
+    initial = _initial_state(p, request.initial, int(n_repeats))
+    return Work(p, feedback_weights(p, sc), sc, request.protocol, initial, keys, int(n_repeats))
 
 
 def compute_device(p: FICParameters, backend: str = "auto") -> torch.device:
@@ -254,34 +346,35 @@ def within_range(rate_E: Tensor, band_hz: tuple[float, float] = RATE_RANGE_HZ) -
     return ((rate_E >= band_hz[0]) & (rate_E <= band_hz[1])).all(dim=-1)
 
 
-def _simulate_reference(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+def _simulate_reference(work: Work) -> tuple[Tensor, ...]:
     from mfm.backends.reference import simulate_reference
 
-    return tuple(simulate_reference(p, w_IE, sc, protocol, initial, keys, n_repeats))
+    return tuple(simulate_reference(*work))
 
 
-def _simulate_numba(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, ...]:
     from mfm.backends.compiled import simulate_lanes
 
-    B, R, N = p.n_candidates, n_repeats, p.n_regions
+    p, B, R, N = work.p, work.p.n_candidates, work.n_repeats, work.p.n_regions
 
     def lanes(value: Tensor) -> np.ndarray:
         return np.repeat(value.detach().cpu().double().numpy(), R, axis=0)
 
     parameters = {name: lanes(getattr(p, name)) for name in ("w_EE", "w_EI", "sigma", "G")}
-    parameters["w_IE"] = lanes(w_IE)
-    parameters["I_ext"] = lanes(torch.zeros_like(w_IE) if p.I_ext is None else p.I_ext)
-    parameters["S_E"], parameters["S_I"] = (x.detach().cpu().double().numpy().reshape(B * R, N) for x in initial)
+    parameters["w_IE"] = lanes(work.w_IE)
+    parameters["I_ext"] = lanes(torch.zeros_like(work.w_IE) if p.I_ext is None else p.I_ext)
+    parameters["S_E"], parameters["S_I"] = (x.detach().cpu().double().numpy().reshape(B * R, N) for x in work.initial)
     realisations = np.tile(np.arange(R, dtype=np.uint32), B)
-    bold, means = simulate_lanes(parameters, sc.weights, protocol, np.repeat(keys, R), realisations, n_threads)
+    keys = np.repeat(work.keys, R)
+    bold, means = simulate_lanes(parameters, work.sc.weights, work.protocol, keys, realisations, n_threads)
     averages = torch.from_numpy(means).reshape(3, B, R, N)
     return torch.from_numpy(bold).reshape(B, R, -1, N), *averages
 
 
-def _simulate_triton(p, w_IE, sc, protocol, initial, keys, n_repeats, n_threads):
+def _simulate_triton(works: list[Work]) -> Sequence[tuple[Tensor, ...]]:
     from mfm.backends.gpu import simulate_on_gpu
 
-    return simulate_on_gpu(p, w_IE, sc, protocol, initial, keys, n_repeats)
+    return simulate_on_gpu(works)
 
 
 def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:

@@ -11,8 +11,7 @@ import torch
 import mfm
 from mfm.backends import gpu
 from mfm.demo import demo_subject
-from mfm.feedback import feedback_weights
-from mfm.simulation import _initial_state, _noise_keys
+from mfm.simulation import SimulationRequest, _work
 
 DEVICE = "cuda"
 HCP = mfm.Protocol(tr_s=0.72, n_frames=1200)
@@ -44,8 +43,8 @@ def candidates(B: int, sc: mfm.Connectome, device: str = DEVICE, sigma: float = 
 
 def simulate_tile(p, sc, protocol, tile, seed: int = 0):
     """`mfm.simulate` with a tile of our choice: BOLD and averages."""
-    arguments = (_initial_state(p, None, 1), _noise_keys(seed, p.n_candidates), 1, tile)
-    return gpu.simulate_on_gpu(p, feedback_weights(p, sc), sc, protocol, *arguments)
+    work = _work(SimulationRequest(p, sc, protocol, seed=seed), "triton")
+    return gpu.simulate_on_gpu([work], tile)[0]
 
 
 def smooth_noise(R: int, T: int, N: int) -> torch.Tensor:
@@ -102,6 +101,19 @@ def repetition() -> Iterator[Check]:
         yield Check(what, difference < 1e-3, "identical" if difference == 0 else f"BOLD {difference:.1e} of its std")
 
 
+def subjects_together() -> Iterator[Check]:
+    """Three subjects in one launch, with connectomes, timing and lengths of their own, against each by itself."""
+    requests = [
+        mfm.SimulationRequest(candidates(50, network(N)), network(N), mfm.Protocol(tr_s, frames, dt_s, 7.2, 3.0), seed=N)
+        for N, tr_s, frames, dt_s in ((68, 0.72, 20, 0.006), (84, 2.0, 9, 0.005), (100, 0.8, 15, 0.005))
+    ]
+    worst = 0.0
+    for one, request in zip(mfm.simulate_many(requests, "triton"), requests, strict=True):
+        alone = mfm.simulate(request.p, request.sc, request.protocol, seed=request.seed, backend="triton")
+        worst = max(worst, ((one.bold - alone.bold).abs().max() / alone.bold.std()).item())
+    yield Check("subjects in one launch are what each is alone", worst < 1e-3, f"BOLD {worst:.1e} of its std")
+
+
 def fc_and_fcd() -> Iterator[Check]:
     """FC and FCD on the GPU against the processor's float64."""
     for N, T in ((20, 400), (68, 1200), (100, 1200)):
@@ -141,6 +153,7 @@ CHECKS: tuple[tuple[int, Callable[[], Iterator[Check]]], ...] = (
     *((30, lambda N=N: same_path(N)) for N in (20, 68, 100, 200, 400)),
     (30, noise_free),
     (30, repetition),
+    (20, subjects_together),
     (60, fc_and_fcd),
     (120, realisations),
 )

@@ -1,29 +1,38 @@
-"""Host side of the `triton` backend: what the GPU can do, the arrays that the kernel reads, and its launches.
+"""Host side of the `triton` backend: what the GPU can do, how work is cut for it, and the kernel's launches.
 
 In Triton's interpreter (``TRITON_INTERPRET=1``) the same code runs on CPU tensors, thousands of times slower: for tests.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate, zip_longest
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
-from mfm.constants import NEURAL
+from mfm.backends.gpu_arrays import (
+    N_PARAMETERS,
+    N_STATE,
+    N_TOTALS,
+    from_rows,
+    half_size,
+    initial_rows,
+    noise_streams,
+    packed_connectome,
+    parameter_rows,
+)
 from mfm.errors import BackendError
 from mfm.feedback import excitatory_resting_point
-from mfm.parameters import FICParameters
 from mfm.protocol import Protocol
+from mfm.simulation import Work
 
 #: Most regions that the kernel takes.
 MAX_REGIONS = 512
@@ -41,8 +50,6 @@ _STEPS_PER_LAUNCH = 1_000_000
 # Share of the free memory that is planned with; the rest is for fragmentation and the caller.
 _MEMORY_SHARE = 0.9
 
-_N_PARAMETERS, _N_STATE, _N_TOTALS = 5, 6, 3
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -55,7 +62,8 @@ class Tile:
 
 
 class _Launch(NamedTuple):
-    """Loop counts of one kernel launch; `hemodynamics` is off in the warm-up, `frame` negative where no BOLD is written."""
+    """Loop counts of one kernel launch; `frame` is negative where no BOLD is written, `hemodynamics` off in the warm-up, which
+    no average counts. In the order of the kernel's table."""
 
     n_outer: int
     n_blocks: int
@@ -66,6 +74,10 @@ class _Launch(NamedTuple):
     @property
     def n_steps(self) -> int:
         return self.n_outer * self.n_blocks * self.substeps
+
+
+#: What a subject does in launches that only others need.
+_NOTHING = _Launch(0, 0, 1, -1, False)
 
 
 def interpreting() -> bool:
@@ -134,172 +146,132 @@ def choose_tile(n_regions: int, n_lanes: int, device: torch.device) -> Tile:
     return Tile(lanes, warps=4, max_registers=168 if lanes == 8 and n_half == 64 else None)
 
 
-def half_size(n_regions: int) -> int:
-    """Rows of each half of the regions: the next power of two, at least 16 for the tensor cores."""
-    return max(16, 1 << (math.ceil(n_regions / 2) - 1).bit_length())
+class _Part(NamedTuple):
+    """Some simulations of a work, and where in the group's BOLD the first of them begins."""
+
+    work: Work
+    member: int
+    first: int
+    last: int
+    bold: int
+
+    @property
+    def n_lanes(self) -> int:
+        return self.last - self.first
+
+    @property
+    def bold_size(self) -> int:
+        return self.n_lanes * self.work.bold_size
 
 
-def simulate_on_gpu(
-    p: FICParameters,
-    w_IE: Tensor,
-    sc: Connectome,
-    protocol: Protocol,
-    initial: tuple[Tensor, Tensor],
-    keys: np.ndarray,
-    n_repeats: int,
-    tile: Tile | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """BOLD (B, R, T, N), float32, and the averages of r_E, S_E and S_I (B, R, N), float64, on the device of `p`.
+def simulate_on_gpu(works: Sequence[Work], tile: Tile | None = None) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Of every work BOLD (B, R, T, N), float32, and the averages of r_E, S_E and S_I (B, R, N), float64, where its p is.
+
+    Works of similar size share launches, each with its own connectome, timing and length, and the memory of their BOLD.
 
     Raises
     ------
     BackendError
-        If the GPU has no room for the result, or for a single tile.
+        If the GPU has no room for the results, or for a single tile.
     """
-    B, R, N, T = p.n_candidates, n_repeats, p.n_regions, protocol.n_frames
-    home = p.w_EE.device
+    alike: dict[tuple, list[int]] = {}
+    for k, work in enumerate(works):
+        alike.setdefault((half_size(work.p.n_regions), work.protocol.scheme, work.p.w_EE.device), []).append(k)
+    found: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+    for members in alike.values():
+        found.update(zip(members, _simulate_alike([works[k] for k in members], tile), strict=True))
+    return [found[k] for k in range(len(works))]
+
+
+def _simulate_alike(works: list[Work], tile: Tile | None) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    home = works[0].p.w_EE.device
     device = gpu_device(home)
-    M = B * R
-    tile = tile or choose_tile(N, M, device)
-    chunk = _chunk_lanes(M, N, T, tile, device, stays=home == device)
-    bold = torch.empty((M, T, N), dtype=torch.float32, device=home)
-    means = torch.empty((_N_TOTALS, M, N), dtype=torch.float64, device=home)
-    weights, scale = packed_connectome(sc.weights, device)
-    candidate = torch.arange(M, device=home) // R
-    realisations = np.tile(np.arange(R, dtype=np.uint32), B)
-    lane_keys = np.repeat(keys, R)
-    S_E, S_I = (x.detach().reshape(M, N) for x in initial)
-    for first in range(0, M, chunk):
-        lanes = slice(first, min(first + chunk, M))
-        of = candidate[lanes]
-        fields = {name: getattr(p, name).detach()[of].to(device).double() for name in ("w_EE", "w_EI", "sigma", "G")}
-        fields["w_IE"] = w_IE.detach()[of].to(device).double()
-        I_ext = torch.zeros_like(p.w_EE) if p.I_ext is None else p.I_ext
-        fields["I_ext"] = I_ext.detach()[of].to(device).double()
-        parameters, gain = _parameter_rows(fields, sc, protocol, scale, tile.lanes)
-        state = _initial_rows(S_E[lanes].to(device).double(), S_I[lanes].to(device).double(), tile.lanes)
-        streams = _streams(lane_keys[lanes], realisations[lanes], gain.shape[0], device)
-        part = bold[lanes] if home == device else torch.empty((len(of), T, N), dtype=torch.float32, device=device)
+    stays = home == device
+    tile = tile or choose_tile(max(w.p.n_regions for w in works), sum(w.n_lanes for w in works), device)
+    chunks = _chunks(works, tile, device, stays)
+    bold = torch.empty(sum(w.n_lanes * w.bold_size for w in works), dtype=torch.float32, device=home)
+    means = [torch.empty((N_TOTALS, w.n_lanes, w.p.n_regions), dtype=torch.float64, device=home) for w in works]
+    for parts in chunks:
+        sizes = [part.bold_size for part in parts]
+        target = bold if stays else torch.empty(sum(sizes), dtype=torch.float32, device=device)
+        starts = [part.bold for part in parts] if stays else list(accumulate(sizes[:-1], initial=0))
         with on(device):
-            totals = _run(weights, parameters, gain, streams, state, part, N, protocol, tile)
-        if part.data_ptr() != bold[lanes].data_ptr():
-            bold[lanes] = part.to(home)
-        n_averaged = protocol.n_steps - protocol.warm_up_steps
-        average = _from_rows(totals, len(of), N) / n_averaged
-        average[1] += excitatory_resting_point()[0]
-        means[:, lanes] = average.to(home)
-    return bold.reshape(B, R, T, N), *means.reshape(_N_TOTALS, B, R, N)
+            averages = _run(parts, target, starts, tile)
+        for part, average, start, size in zip(parts, averages, starts, sizes, strict=True):
+            means[part.member][:, part.first : part.last] = average.to(home)
+            if not stays:
+                bold[part.bold : part.bold + size] = target[start : start + size].to(home)
+    series = bold.split([w.n_lanes * w.bold_size for w in works])
+    return [
+        (x.reshape(w.p.n_candidates, w.n_repeats, -1, w.p.n_regions), *m.reshape(N_TOTALS, w.p.n_candidates, w.n_repeats, -1))
+        for w, x, m in zip(works, series, means, strict=True)
+    ]
 
 
-def packed_connectome(weights: np.ndarray, device: torch.device) -> tuple[Tensor, float]:
-    """The connectome as high and low parts in half precision, (2, 2 HALF, 2 HALF), and the power of two it was scaled by.
-
-    Sixteen rows hold eight even regions, then their odd neighbours (`mfm.backends.triton_kernel`); columns likewise.
-    """
-    n_half = half_size(len(weights))
-    row = np.arange(2 * n_half)
-    region = 16 * (row // 16) + 2 * (row % 8) + (row // 8) % 2
-    padded = np.zeros((2 * n_half, 2 * n_half))
-    padded[: len(weights), : len(weights)] = weights
-    scale = 2.0 ** (9 - math.frexp(np.abs(weights).max())[1])
-    full = torch.from_numpy(padded[np.ix_(region, region)] * scale).to(device)
-    high = full.half()
-    return torch.stack([high, (full - high.double()).half()]).contiguous(), scale
-
-
-def _parameter_rows(fields: dict[str, Tensor], sc, protocol: Protocol, scale: float, tile_lanes: int):
-    """The kernel's parameters (5, 2 HALF, L) and the gain of the coupling (L,), float32.
-
-    The argument of phi is ``constant + from_E e + gain (C e) - from_I S_I``: all that S_E* contributes is in the constant.
-    """
-    from mfm.backends.triton_kernel import DEVIATION_SCALE
-
-    c = NEURAL
-    S_star, _ = excitatory_resting_point()
-    strength = torch.as_tensor(sc.weights.sum(axis=1), device=fields["G"].device)
-    G = fields["G"][:, None]
-    constant = c.a_E * (c.W_E * c.I_0 + fields["I_ext"] + c.J * S_star * (fields["w_EE"] + G * strength)) - c.b_E
-    rows = (
-        constant,
-        c.a_E * c.J * fields["w_EE"],
-        c.a_E * fields["w_IE"],
-        c.a_I * c.J * fields["w_EI"],
-        math.sqrt(protocol.dt_s) * fields["sigma"],
-    )
-    gain = c.a_E * c.J * fields["G"] / (scale * float(DEVIATION_SCALE.value))
-    return torch.stack([_to_rows(x, tile_lanes) for x in rows]), _pad_lanes(gain, tile_lanes).float()
-
-
-def _initial_rows(S_E: Tensor, S_I: Tensor, tile_lanes: int) -> Tensor:
-    """State at the start (6, 2 HALF, L): S_E - S_E*, S_I, and hemodynamics at rest."""
-    e = _to_rows(S_E - excitatory_resting_point()[0], tile_lanes)
-    state = torch.zeros((_N_STATE, *e.shape), dtype=torch.float32, device=e.device)
-    state[0] = e
-    state[1] = _to_rows(S_I, tile_lanes)
-    return state
-
-
-def _pad_lanes(x: Tensor, tile_lanes: int) -> Tensor:
-    """The last lane repeated until the number of lanes is a multiple of the tile and of 16."""
-    multiple = max(16, tile_lanes)
-    missing = -len(x) % multiple
-    return torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
-
-
-def _to_rows(x: Tensor, tile_lanes: int) -> Tensor:
-    """(lanes, N) as float32 (2 HALF, L): the even regions, then the odd ones, each padded with zeros."""
-    x = _pad_lanes(x, tile_lanes)
-    n_half = half_size(x.shape[1])
-    rows = torch.zeros((len(x), 2 * n_half), dtype=torch.float32, device=x.device)
-    rows[:, : x.shape[1]] = x
-    return rows.reshape(len(x), n_half, 2).permute(2, 1, 0).reshape(2 * n_half, len(x))
-
-
-def _from_rows(rows: Tensor, n_lanes: int, n_regions: int) -> Tensor:
-    """(..., 2 HALF, L) as (..., n_lanes, N)."""
-    *fields, size, padded = rows.shape
-    x = rows.reshape(*fields, 2, size // 2, padded).movedim(-1, -3).transpose(-1, -2)
-    return x.reshape(*fields, padded, size)[..., :n_lanes, :n_regions]
-
-
-def _streams(keys: np.ndarray, realisations: np.ndarray, n_padded: int, device: torch.device) -> Tensor:
-    """Noise streams (3, L): low and high words of the keys, and the realisations, as the bits of int32."""
-    words = np.stack([keys & np.uint64(0xFFFFFFFF), keys >> np.uint64(32), realisations.astype(np.uint64)])
-    words = np.pad(words, ((0, 0), (0, n_padded - len(keys))), mode="edge")
-    return torch.from_numpy(words.astype(np.uint32).view(np.int32)).to(device)
-
-
-def _run(weights, parameters, gain, streams, state, bold, n_regions, protocol: Protocol, tile: Tile) -> Tensor:
-    """All launches of one chunk of lanes; fills `bold` and returns the totals of r_E, S_E - S_E* and S_I, (3, 2 HALF, L)."""
+def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> list[Tensor]:
+    """All launches of a chunk: fills `bold` from `starts` on; returns by part averages (3, lanes, N) of r_E, S_E and S_I."""
     from mfm.backends.triton_kernel import simulate_kernel
 
-    n_padded = gain.shape[0]
-    n_half = half_size(n_regions)
-    n_programs = -(-len(bold) // tile.lanes)
-    resident = n_regions <= _RESIDENT_REGIONS
-    totals = torch.zeros((_N_TOTALS, 2 * n_half, n_padded), dtype=torch.float64, device=bold.device)
-    scratch = torch.empty(16 if resident else n_programs * 8 * n_half * tile.lanes, dtype=torch.float16, device=bold.device)
-    substeps = protocol.steps_per_hemodynamic_step
-    limit = int(max(1, min(_STEPS_PER_LAUNCH, _REGION_STEPS_PER_LAUNCH / (len(bold) * 2 * n_half))))
+    device = bold.device
+    arrays = [_arrays_of(part, tile.lanes, device) for part in parts]
+    weights = torch.stack([packed_connectome(part.work.sc.weights, device) for part in parts])
+    parameters, gain, state, streams = (torch.cat(x, dim=-1) for x in zip(*arrays, strict=True))
+    n_padded, n_half = len(gain), half_size(parts[0].work.p.n_regions)
+    first_lanes = list(accumulate((len(one[1]) for one in arrays[:-1]), initial=0))
+    resident = n_half <= half_size(_RESIDENT_REGIONS)
+    totals = torch.zeros((N_TOTALS, 2 * n_half, n_padded), dtype=torch.float64, device=device)
+    counts = [-(-part.n_lanes // tile.lanes) for part in parts]
+    n_programs = sum(counts)
+    scratch = torch.empty(16 if resident else n_programs * 8 * n_half * tile.lanes, dtype=torch.float16, device=device)
+    protocols = [part.work.protocol for part in parts]
+    n_lanes = sum(part.n_lanes for part in parts)
+    limit = int(max(1, min(_STEPS_PER_LAUNCH, _REGION_STEPS_PER_LAUNCH / (n_lanes * 2 * n_half))))
     options = {"num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
     if tile.max_registers is not None:
         options["maxnreg"] = tile.max_registers
-    step = 0
-    for launch in _launches(protocol, limit):
+    steps = [0] * len(parts)
+    for launches in zip_longest(*(_launches(protocol, limit) for protocol in protocols), fillvalue=_NOTHING):
+        plan, times = [], []
+        for k, (part, launch) in enumerate(zip(parts, launches, strict=True)):
+            protocol, end = protocols[k], first_lanes[k] + part.n_lanes
+            hemo_dt = protocol.hemodynamic_dt_s if launch.hemodynamics else 0.0
+            for lane in range(first_lanes[k], end, tile.lanes):
+                start = starts[k] + (lane - first_lanes[k]) * part.work.bold_size
+                size = part.work.p.n_regions, protocol.n_frames
+                plan.append((k, lane, end, start, *size, steps[k], *launch))
+            times += counts[k] * [(protocol.dt_s, hemo_dt, 1 / launch.substeps)]
+            steps[k] += launch.n_steps
         simulate_kernel[(n_programs,)](
-            weights, parameters, gain, streams, state, totals, bold, scratch,
-            len(bold), n_padded, n_regions, bold.shape[1],
-            step, launch.n_outer, launch.n_blocks, launch.substeps, launch.frame,
-            protocol.dt_s, protocol.hemodynamic_dt_s if launch.hemodynamics else 0.0, 1.0 / launch.substeps,
-            HALF=n_half, LANES=tile.lanes, RESIDENT=resident, DEPTH=32, EVERY_STEP=substeps == 1,
-            EXPONENTIAL=protocol.scheme == "exponential", NATIVE=not interpreting(), **options,
+            torch.tensor(plan, dtype=torch.int64, device=device), torch.tensor(times, dtype=torch.float32, device=device),
+            weights, parameters, gain, streams, state, totals, bold, scratch, n_padded,
+            HALF=n_half, LANES=tile.lanes, RESIDENT=resident, DEPTH=32,
+            EVERY_STEP=all(protocol.steps_per_hemodynamic_step == 1 for protocol in protocols),
+            EXPONENTIAL=protocols[0].scheme == "exponential", NATIVE=not interpreting(), **options,
         )  # fmt: skip
-        step += launch.n_steps
-        if not launch.hemodynamics:
-            totals.zero_()
         if bold.is_cuda:
-            torch.cuda.synchronize(bold.device)
-    return totals
+            torch.cuda.synchronize(device)
+    averages = []
+    for part, first, protocol in zip(parts, first_lanes, protocols, strict=True):
+        rows = totals[..., first : first + part.n_lanes] / (protocol.n_steps - protocol.warm_up_steps)
+        average = from_rows(rows, part.n_lanes, part.work.p.n_regions)
+        average[1] += excitatory_resting_point()[0]
+        averages.append(average)
+    return averages
+
+
+def _arrays_of(part: _Part, tile_lanes: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Parameters, gain, initial state and noise streams of a part, in columns."""
+    work, lanes = part.work, np.arange(part.first, part.last)
+    of = torch.from_numpy(lanes // work.n_repeats).to(work.p.w_EE.device)
+    fields = {name: getattr(work.p, name).detach()[of].to(device).double() for name in ("w_EE", "w_EI", "sigma", "G")}
+    fields["w_IE"] = work.w_IE.detach()[of].to(device).double()
+    I_ext = torch.zeros_like(work.p.w_EE) if work.p.I_ext is None else work.p.I_ext
+    fields["I_ext"] = I_ext.detach()[of].to(device).double()
+    parameters, gain = parameter_rows(fields, work.sc, work.protocol, tile_lanes)
+    S_E, S_I = (x.detach().reshape(work.n_lanes, -1)[part.first : part.last].to(device).double() for x in work.initial)
+    realisations = (lanes % work.n_repeats).astype(np.uint32)
+    streams = noise_streams(work.keys[lanes // work.n_repeats], realisations, len(gain), device)
+    return parameters, gain, initial_rows(S_E, S_I, tile_lanes), streams
 
 
 def _launches(protocol: Protocol, limit: int) -> Iterator[_Launch]:
@@ -321,30 +293,46 @@ def _launches(protocol: Protocol, limit: int) -> Iterator[_Launch]:
         yield _Launch(min(outer, protocol.n_frames - first), per_frame, substeps, first, True)
 
 
-def _chunk_lanes(n_lanes: int, n_regions: int, n_frames: int, tile: Tile, device: torch.device, stays: bool) -> int:
-    """Lanes simulated at a time, as memory allows; `stays` where the whole result is kept on the GPU."""
+def _chunks(works: list[Work], tile: Tile, device: torch.device, stays: bool) -> list[list[_Part]]:
+    """What is simulated at a time, as memory allows; `stays` where all results are kept on the GPU."""
+    starts = list(accumulate((w.n_lanes * w.bold_size for w in works[:-1]), initial=0))
     if device.type != "cuda":
-        return n_lanes
-    free = _MEMORY_SHARE * free_memory(device)
-    size = 2 * half_size(n_regions)
-    result_bytes = 4 * n_regions * n_frames + 8 * _N_TOTALS * n_regions
+        return [[_Part(w, k, 0, w.n_lanes, start) for k, (w, start) in enumerate(zip(works, starts, strict=True))]]
+    n_lanes = sum(w.n_lanes for w in works)
+    free, multiple = _MEMORY_SHARE * free_memory(device), max(16, tile.lanes)
+    result_bytes = [4 * w.bold_size + 8 * N_TOTALS * w.p.n_regions for w in works]
+    size = 2 * half_size(works[0].p.n_regions)
     # Kernel arrays, and twice as much again in float64 while they are made.
-    work_bytes = size * (4 * (_N_PARAMETERS + _N_STATE) + 8 * _N_TOTALS + 16 + 8 * 8)
-    needed = n_lanes * result_bytes if stays else 0
-    lane_bytes = work_bytes + (0 if stays else result_bytes)
-    multiple = max(16, tile.lanes)
-    chunk = int((free - needed) // lane_bytes) // multiple * multiple
-    if chunk < multiple:
-        raise BackendError(
-            "The GPU has too little free memory.",
-            expected=f"{(needed + multiple * lane_bytes) / 2**30:.2f} GiB for {n_lanes} simulations of {n_frames} frames",
-            found=f"{free_memory(device) / 2**30:.2f} GiB free on {torch.cuda.get_device_name(device)}",
-            cause="BOLD of all candidates is kept on the GPU" if stays else "another program uses the GPU",
-            fix="simulate fewer candidates at a time, or give parameters on the CPU: results then move there in parts"
-            if stays
-            else "free the GPU's memory, or backend='numba'",
-        )
-    return min(chunk, n_lanes)
+    work_bytes = size * (4 * (N_PARAMETERS + N_STATE) + 8 * N_TOTALS + 16 + 8 * 8)
+    needed = sum(w.n_lanes * each for w, each in zip(works, result_bytes, strict=True)) if stays else 0
+    chunks: list[list[_Part]] = [[]]
+    left = free - needed
+    for k, (work, start) in enumerate(zip(works, starts, strict=True)):
+        lane_bytes = work_bytes + (0 if stays else result_bytes[k])
+        connectome_bytes = 4 * size**2
+        first = 0
+        while first < work.n_lanes:
+            fit = int((left - connectome_bytes) // lane_bytes) // multiple * multiple
+            if fit < multiple and not chunks[-1]:
+                least = needed + connectome_bytes + multiple * lane_bytes
+                raise BackendError(
+                    "The GPU has too little free memory.",
+                    expected=f"{least / 2**30:.2f} GiB for {n_lanes} simulations of {work.protocol.n_frames} frames",
+                    found=f"{free_memory(device) / 2**30:.2f} GiB free on {torch.cuda.get_device_name(device)}",
+                    cause="BOLD of all candidates is kept on the GPU" if stays else "another program uses the GPU",
+                    fix="simulate fewer candidates at a time, or give parameters on the CPU: results then move there in parts"
+                    if stays
+                    else "free the GPU's memory, or backend='numba'",
+                )
+            if fit < multiple:
+                chunks.append([])
+                left = free - needed
+                continue
+            last = min(first + fit, work.n_lanes)
+            chunks[-1].append(_Part(work, k, first, last, start + first * work.bold_size))
+            left -= connectome_bytes + -(-(last - first) // multiple) * multiple * lane_bytes
+            first = last
+    return chunks
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,9 +1,10 @@
 """The `triton` backend's kernel: the whole simulation of a tile of candidates, noise and hemodynamics included, in one loop.
 
-A program owns `LANES` simulations (candidates x realisations) and all regions. The regions are kept as two halves, the even
-and the odd ones, each padded to `HALF` = a power of two: one Philox call makes the four normals of a pair of regions, an even
-and its odd neighbour, and both halves then have the same layout of threads. State stays in registers between the first and the
-last step of a launch; global memory sees BOLD once per TR and the state once per launch.
+A program owns `LANES` simulations (candidates x realisations) of one subject, and all regions. What differs between subjects -
+connectome, timing, length - stands in a table with a row for each program, so that one launch simulates many. The regions are
+kept as two halves, the even and the odd ones, each padded to `HALF` = a power of two: one Philox call makes the four normals of
+a pair of regions, an even and its odd neighbour, and both halves then have the same layout of threads. State stays in registers
+between the first and the last step of a launch; global memory sees BOLD once per TR and the state once per launch.
 
 **Coupling.** The state is e = S_E - S_E*, the deviation from the fixed point, and only e is multiplied by the connectome; what
 C does to S_E* is part of a constant current, computed in float64. Both factors are split into two half-precision numbers
@@ -147,8 +148,19 @@ def _add_totals(totals, stride, sums):
         tl.store(totals + k * stride, tl.load(totals + k * stride) + sums[k].to(tl.float64))
 
 
-@triton.jit(do_not_specialize=["first_step", "n_outer", "n_blocks", "substeps", "first_frame", "n_lanes", "n_frames"])
+#: Columns of the table of programs: whole numbers, then durations (`mfm.backends.gpu` fills them).
+PLAN = (
+    "subject", "first_lane", "end_lane", "bold", "n_regions", "n_frames", "first_step", "n_outer", "n_blocks", "substeps",
+    "first_frame", "is_averaged",
+)  # fmt: skip
+TIMES = ("dt", "hemo_dt", "inverse_substeps")
+_N_PLAN, _N_TIMES = tl.constexpr(len(PLAN)), tl.constexpr(len(TIMES))
+
+
+@triton.jit
 def simulate_kernel(
+    plan,
+    times,
     weights,
     parameters,
     lane_parameters,
@@ -157,18 +169,7 @@ def simulate_kernel(
     totals,
     bold,
     scratch,
-    n_lanes,
     stride_lanes,
-    n_regions,
-    n_frames,
-    first_step,
-    n_outer,
-    n_blocks,
-    substeps,
-    first_frame,
-    dt,
-    hemo_dt,
-    inverse_substeps,
     HALF: tl.constexpr,
     LANES: tl.constexpr,
     RESIDENT: tl.constexpr,
@@ -180,11 +181,29 @@ def simulate_kernel(
     """Advance `LANES` simulations by n_outer x n_blocks x substeps neural steps; see `mfm.backends.gpu` for the arrays.
 
     A block is a hemodynamic step of `substeps` neural ones (one where `EVERY_STEP`). After every n_blocks of them the sums are
-    flushed, and BOLD is written if ``first_frame >= 0``.
+    added to the totals if `is_averaged`, and BOLD is written if ``first_frame >= 0``.
     """
     program = tl.program_id(0)
-    lane_index = tl.arange(0, LANES)
-    lanes = program * LANES + lane_index
+    plan += program * _N_PLAN
+    subject = tl.load(plan)
+    first_lane = tl.load(plan + 1).to(tl.int32)
+    end_lane = tl.load(plan + 2).to(tl.int32)
+    bold += tl.load(plan + 3)
+    n_regions = tl.load(plan + 4).to(tl.int32)
+    n_frames = tl.load(plan + 5)
+    step = tl.load(plan + 6).to(tl.int32)
+    n_outer = tl.load(plan + 7).to(tl.int32)
+    n_blocks = tl.load(plan + 8).to(tl.int32)
+    substeps = tl.load(plan + 9).to(tl.int32)
+    first_frame = tl.load(plan + 10).to(tl.int32)
+    is_averaged = tl.load(plan + 11).to(tl.int32)
+    times += program * _N_TIMES
+    dt = tl.load(times)
+    hemo_dt = tl.load(times + 1)
+    inverse_substeps = tl.load(times + 2)
+
+    of_program = tl.arange(0, LANES)
+    lanes = first_lane + of_program
     pair = tl.arange(0, HALF)
     # Rows beyond the last region never move: their steps have length 0.
     exists_0 = (2 * pair < n_regions)[:, None]
@@ -219,6 +238,7 @@ def simulate_kernel(
     pair_word = zero_words + pair.to(tl.uint32)[:, None]
     realisation = zero_words + realisation
 
+    weights += subject * (8 * HALF * HALF)
     size_index = tl.arange(0, 2 * HALF)
     block = weights + size_index[:, None] * (2 * HALF) + size_index[None, :]
     if RESIDENT:
@@ -244,7 +264,6 @@ def simulate_kernel(
         tl.load(state + 5 * stride + at_1),
     )
     zero = tl.zeros((HALF, LANES), tl.float32)
-    step = first_step
     for outer in range(n_outer):
         sum_r_0 = zero
         sum_r_1 = zero
@@ -282,11 +301,12 @@ def simulate_kernel(
             sum_e_1 += drive_1
             h_0 = _hemodynamic_step(h_0, drive_0 * inverse_substeps + _S_STAR, hemo_dt_0, NATIVE)
             h_1 = _hemodynamic_step(h_1, drive_1 * inverse_substeps + _S_STAR, hemo_dt_1, NATIVE)
-        _add_totals(totals + at_0, stride, (sum_r_0, sum_e_0, sum_I_0))
-        _add_totals(totals + at_1, stride, (sum_r_1, sum_e_1, sum_I_1))
+        if is_averaged != 0:
+            _add_totals(totals + at_0, stride, (sum_r_0, sum_e_0, sum_I_0))
+            _add_totals(totals + at_1, stride, (sum_r_1, sum_e_1, sum_I_1))
         if first_frame >= 0:
-            frame = (lanes.to(tl.int64)[None, :] * n_frames + first_frame + outer) * n_regions + 2 * pair[:, None]
-            kept = lanes[None, :] < n_lanes
+            frame = (of_program.to(tl.int64)[None, :] * n_frames + first_frame + outer) * n_regions + 2 * pair[:, None]
+            kept = lanes[None, :] < end_lane
             tl.store(bold + frame, _bold(h_0), mask=exists_0 & kept)
             tl.store(bold + frame + 1, _bold(h_1), mask=exists_1 & kept)
     tl.store(state + at_0, e_0)

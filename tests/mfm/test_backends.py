@@ -200,3 +200,20 @@ def test_bad_arguments():
     tracked = mfm.FICParameters(p.w_EE.clone().requires_grad_(), p.w_EI, p.sigma, p.G)
     with pytest.raises(mfm.errors.BackendError, match="no gradients"):
         mfm.simulate(tracked, sc, short(), backend="numba")
+
+
+@pytest.mark.parametrize("backend", ["numba", "reference"])
+def test_several_subjects_are_what_each_is_alone(backend):
+    rng = np.random.default_rng(0)
+    requests = []
+    for N, frames in ((2, 4), (5, 3)):
+        p = mfm.FICParameters(rng.uniform(2, 3, (2, N)), np.full((2, N), 2.5), np.full((2, N), 0.004), [1.0, 1.5])
+        protocol = mfm.Protocol(0.72, frames, burn_in_s=1.44, warm_up_s=0.6)
+        requests.append(mfm.SimulationRequest(p, mfm.Connectome(0.02 * (1 - np.eye(N))), protocol, 2, [N, 2**40]))
+    for one, request in zip(mfm.simulate_many(requests, backend), requests, strict=True):
+        alone = mfm.simulate(request.p, request.sc, request.protocol, 2, request.seed, backend)
+        assert torch.equal(one.bold, alone.bold)
+        assert (one.seed, one.backend) == (alone.seed, backend)
+    wrong = mfm.SimulationRequest(requests[0].p, requests[1].sc, requests[0].protocol)
+    with pytest.raises(mfm.errors.InputError, match="2 regions"):
+        mfm.simulate_many([requests[0], wrong], backend)

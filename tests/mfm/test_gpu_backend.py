@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import accumulate
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mfm
-from mfm.backends import gpu
+from mfm.backends import gpu, gpu_arrays
 from mfm.errors import BackendError
 from mfm.simulation import compute_device
 
@@ -100,16 +101,37 @@ def test_gradients_are_refused(machine):
 
 def test_too_little_memory_is_chunked_then_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-    cuda, tile = torch.device("cuda"), gpu.Tile(8, 4)
     monkeypatch.setattr(gpu, "free_memory", lambda device: 2**30)
-    assert gpu._chunk_lanes(100, 68, 1200, tile, cuda, stays=True) == 100
-    part = gpu._chunk_lanes(100_000, 68, 1200, tile, cuda, stays=False)
-    assert 1000 < part < 100_000
-    assert part % 16 == 0
+    cuda, tile = torch.device("cuda"), gpu.Tile(8, 4)
+
+    def chunks(*sizes, stays):
+        works = [
+            SimpleNamespace(
+                n_lanes=n, bold_size=frames * 68, p=SimpleNamespace(n_regions=68), protocol=SimpleNamespace(n_frames=frames)
+            )
+            for n, frames in sizes
+        ]
+        found = gpu._chunks(works, tile, cuda, stays)
+        # Every simulation once, in order, with BOLD where those before it end.
+        parts = [part for chunk in found for part in chunk]
+        assert all(parts)
+        assert [part.bold for part in parts] == list(accumulate((part.bold_size for part in parts[:-1]), initial=0))
+        for k, work in enumerate(works):
+            own = [part for part in parts if part.member == k]
+            assert [own[0].first, *(part.last for part in own)] == [*(part.first for part in own), work.n_lanes]
+        return found
+
+    assert len(chunks((100, 1200), stays=True)) == 1
+    assert len(chunks((100, 1200), (50, 300), stays=True)) == 1
+    many = chunks((100, 1200), (10_000, 1200), (7, 400), stays=False)
+    assert len(many) > 3
+    assert [part.member for part in many[0]] == [0, 1]
+    assert [part.member for part in many[-1]] == [1, 2]
+    assert all(part.last % 16 == 0 for chunk in many for part in chunk if part.last < part.work.n_lanes)
     with pytest.raises(
         BackendError, match=r"(?s)too little free memory.*GiB for 100000 simulations.*1.00 GiB free on a GPU.*CPU"
     ):
-        gpu._chunk_lanes(100_000, 68, 1200, tile, cuda, stays=True)
+        chunks((100_000, 1200), stays=True)
 
 
 @pytest.mark.parametrize("n_lanes", [1, 128, 300, 8192])
@@ -119,7 +141,7 @@ def test_tiles_leave_two_programs_for_each_multiprocessor(monkeypatch, n_regions
     tile = gpu.choose_tile(n_regions, n_lanes, torch.device("cuda"))
     assert tile.lanes in (1, 2, 4, 8)
     assert tile.lanes == 1 or n_regions > 128 or n_lanes >= 2 * 132 * tile.lanes
-    assert 32 * tile.warps <= 2 * gpu.half_size(n_regions) * tile.lanes or tile.lanes < 8
+    assert 32 * tile.warps <= 2 * gpu_arrays.half_size(n_regions) * tile.lanes or tile.lanes < 8
 
 
 @given(st.integers(1, 9), st.integers(1, 6), st.integers(0, 50), st.integers(0, 40), st.integers(1, 7), st.integers(1, 100))
@@ -140,7 +162,7 @@ def test_split_products_are_exact_to_float32():
     # Both factors to 22 bits: 2^-21 of sum |C e|, against products in float64.
     rng = np.random.default_rng(3)
     weights = rng.gamma(0.3, 0.01, (100, 100))
-    packed, scale = gpu.packed_connectome(weights, torch.device("cpu"))
+    packed, scale = gpu_arrays.packed_connectome(weights, torch.device("cpu")), gpu_arrays.connectome_scale(weights)
     assert packed.shape == (2, 128, 128)
     assert (packed.double().sum(dim=0).amax() / scale - weights.max()).abs() < 2**-21 * weights.max()
     row = np.arange(128)
@@ -160,14 +182,14 @@ def test_split_products_are_exact_to_float32():
 @pytest.mark.parametrize("n_regions", [2, 20, 68, 100, 129, 400, 512])
 def test_rows_keep_every_region_in_its_place(n_regions):
     x = torch.rand(5, n_regions)
-    rows = gpu._to_rows(x, 8)
-    assert rows.shape == (2 * gpu.half_size(n_regions), 16)
-    assert torch.equal(gpu._from_rows(rows[None], 5, n_regions)[0], x)
+    rows = gpu_arrays.to_rows(x, 8)
+    assert rows.shape == (2 * gpu_arrays.half_size(n_regions), 16)
+    assert torch.equal(gpu_arrays.from_rows(rows[None], 5, n_regions)[0], x)
 
 
 def test_streams_are_the_words_of_keys_and_realisations():
     keys = np.array([7, 2**63 + 5, 2**40 + 2**31], dtype=np.uint64)
-    streams = gpu._streams(keys, np.array([0, 1, 2], dtype=np.uint32), 16, torch.device("cpu"))
+    streams = gpu_arrays.noise_streams(keys, np.array([0, 1, 2], dtype=np.uint32), 16, torch.device("cpu"))
     low, high, realisation = streams.numpy().view(np.uint32)
     assert low[:3].tolist() == [7, 5, 2**31]
     assert high[:3].tolist() == [0, 2**31, 2**8]

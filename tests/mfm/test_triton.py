@@ -1,5 +1,7 @@
 """The triton backend: on a GPU where there is one, else step by step in Triton's interpreter, on sizes to match."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,6 @@ pytest.importorskip("triton", reason="triton is not installed")
 
 import mfm
 from mfm.backends import gpu
-from mfm.feedback import feedback_weights
 from mfm.statistics import device as device_statistics
 from mfm.statistics.fc import _correlation_of
 
@@ -40,12 +41,10 @@ def displaced(B=3, n_regions=N):
 
 def run(p, protocol, tile=None, n_repeats=1, seed=5, initial=None):
     """The kernel itself: BOLD and averages, on the CPU."""
-    from mfm.simulation import _initial_state, _noise_keys
+    from mfm.simulation import SimulationRequest, _work
 
-    state = _initial_state(p, initial, n_repeats)
-    keys = _noise_keys(seed, p.n_candidates)
-    results = gpu.simulate_on_gpu(p, feedback_weights(p, network()), network(), protocol, state, keys, n_repeats, tile)
-    return [x.cpu() for x in results]
+    work = _work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial), "triton")
+    return [x.cpu() for x in gpu.simulate_on_gpu([work], tile)[0]]
 
 
 BRIEF = mfm.Protocol(tr_s=0.012, n_frames=1, burn_in_s=0.012, warm_up_s=0.006)
@@ -102,13 +101,50 @@ def test_a_streamed_connectome_gives_the_same(monkeypatch):
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(resident, streamed, strict=True))
 
 
+def chunks_of_16(works, *_):
+    """In place of what memory allows."""
+    (work,) = works
+    ends = [*range(0, work.n_lanes, 16), work.n_lanes]
+    return [[gpu._Part(work, 0, a, b, a * work.bold_size)] for a, b in pairwise(ends)]
+
+
 def test_launches_and_chunks_change_nothing(monkeypatch):
     p = candidates(9)
     whole = run(p, BRIEF, gpu.Tile(16, 4), n_repeats=2)
     monkeypatch.setattr(gpu, "_STEPS_PER_LAUNCH", 2)
-    monkeypatch.setattr(gpu, "_chunk_lanes", lambda *args, **more: 16)
+    monkeypatch.setattr(gpu, "_chunks", chunks_of_16)
     parts = run(p, BRIEF, gpu.Tile(16, 4), n_repeats=2)
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
+    """Connectomes, numbers of regions, timing, lengths, realisations and seeds of their own, over several launches."""
+    from mfm.simulation import SimulationRequest, _work
+
+    monkeypatch.setattr(gpu, "_STEPS_PER_LAUNCH", 3)
+    timings = [
+        mfm.Protocol(0.012, 2, burn_in_s=0.012, warm_up_s=0.006),
+        mfm.Protocol(0.02, 3, dt_s=0.005, burn_in_s=0.0, warm_up_s=0.02, hemo_dt_s=0.01),
+        mfm.Protocol(0.018, 1, burn_in_s=0.018, warm_up_s=0.0),
+    ]
+    sizes = ((N, 3, 1, 5), (N + 3, 1, 2, 6), (40, 2, 1, 7))
+    requests = [
+        SimulationRequest(candidates(B, n_regions=n), network(n), protocol, R, seed, displaced(B, n))
+        for (n, B, R, seed), protocol in zip(sizes, timings, strict=True)
+    ]
+    together = mfm.simulate_many(requests, backend="triton")
+    for request, one in zip(requests, together, strict=True):
+        alone = mfm.simulate(
+            request.p, request.sc, request.protocol, request.n_repeats, request.seed, "reference", request.initial
+        )
+        assert one.bold.shape == alone.bold.shape
+        assert (one.bold - alone.bold).abs().max() < 3e-6
+        assert torch.allclose(one.rate_E, alone.rate_E, rtol=5e-6)
+        assert torch.allclose(one.S_I, alone.S_I, rtol=5e-6)
+    works = [_work(request, "triton") for request in requests]
+    tile = gpu.Tile(4, 4)
+    for work, found in zip(works, gpu.simulate_on_gpu(works, tile), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(found, gpu.simulate_on_gpu([work], tile)[0], strict=True))
 
 
 def test_repeated_runs_are_identical_and_candidates_independent():

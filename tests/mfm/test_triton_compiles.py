@@ -20,8 +20,8 @@ CASES = [
     (86, 99 * 1024, 400, 300),
 ]
 POINTERS = {
-    "weights": "fp16", "parameters": "fp32", "lane_parameters": "fp32", "streams": "i32", "state": "fp32", "totals": "fp64",
-    "bold": "fp32", "scratch": "fp16",
+    "plan": "i64", "times": "fp32", "weights": "fp16", "parameters": "fp32", "lane_parameters": "fp32", "streams": "i32",
+    "state": "fp32", "totals": "fp64", "bold": "fp32", "scratch": "fp16",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def compile_for(capability: int, n_regions: int, n_lanes: int):
     }  # fmt: skip
     names = simulate_kernel.arg_names
     types = {name: "constexpr" if name in constants else "i32" for name in names}
-    types |= {"dt": "fp32", "hemo_dt": "fp32", "inverse_substeps": "fp32"} | {name: "*" + t for name, t in POINTERS.items()}
+    types |= {name: "*" + t for name, t in POINTERS.items()}
     aligned = {(names.index(name),): [["tt.divisibility", 16]] for name in (*POINTERS, "stride_lanes")}
     source = ASTSource(simulate_kernel, types, {(names.index(name),): value for name, value in constants.items()}, aligned)
     options = {"num_warps": tile.warps, "num_stages": tile.stages, "maxnreg": tile.max_registers}

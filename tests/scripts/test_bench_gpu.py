@@ -82,6 +82,9 @@ def stand_in(script, monkeypatch):
 
     properties = SimpleNamespace(multi_processor_count=100, name="no GPU")
     monkeypatch.setattr(mfm, "simulate", simulate)
+    monkeypatch.setattr(script, "SUBJECTS", 2)
+    many = mfm.simulate_many
+    monkeypatch.setattr(mfm, "simulate_many", lambda requests, backend: many(requests, "numba"))
     for name, value in {"synchronize": int, "reset_peak_memory_stats": int, "max_memory_allocated": int}.items():
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
@@ -109,7 +112,7 @@ def test_every_section_runs(script, stand_in, monkeypatch, tmp_path):
         getattr(script, section)(bench)
     assert all(row["passed"] for row in bench.sections["check"])
     assert {section: len(rows) for section, rows in bench.sections.items()} == {
-        "check": 4, "tune": 2, "goals": 9, "speed": 4, "fcd": 1
+        "check": 4, "tune": 2, "goals": 10, "speed": 4, "fcd": 1
     }  # fmt: skip
     assert "| 5 | 3 |" in (tmp_path / "bench_gpu.md").read_text()
 

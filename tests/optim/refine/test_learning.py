@@ -151,8 +151,9 @@ def test_a_scan_that_is_too_short_refuses_the_term(fit):
 
 
 def test_nothing_is_claimed_where_nothing_is(fit):
-    found = refine(task(fit, 0.0, seed=11, placebos=0, spins=0))
+    found = refine(task(fit, 0.0, seed=11, placebos=0, spins=0, polish=2, edges=["h"]))
     assert not found.is_supported
+    assert np.allclose(found.edges, found.sc.weights - SC.weights)
     assert found.verdict.startswith("no evidence for a residual: held out, it does not beat the mechanism")
 
 

@@ -7,8 +7,11 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 from mfm.errors import ConfigError, InputError, InputNote, MfmfitError
@@ -22,19 +25,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code (see ``mfmfit --help``)."""
     args = _parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", InputNote)
-            warnings.showwarning = _show_warning
-            return args.run(args)
-    except MfmfitError as error:
-        _say(f"error: {error}")
-        return error.exit_code
+        return _exit_code(lambda: args.run(args))
     except KeyboardInterrupt:
         _say("interrupted" + ("" if args.run is _simulate else ": the same command goes on where this one stopped"))
         return _EXIT_INTERRUPTED
+
+
+def _exit_code(run: Callable[[], int], name: str | None = None) -> int:
+    """What `run` returns, or the code of its error, which is told; `name` is whose it is."""
+    before = "" if name is None else f"{name}: "
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", InputNote)
+            warnings.showwarning = _show_warning
+            return run()
+    except MfmfitError as error:
+        _say(f"{before}error: {error}")
+        return error.exit_code
     except Exception:
         traceback.print_exc()
-        _say("this is a bug in mfmfit, not in your data: please report it with the lines above")
+        _say(f"{before}this is a bug in mfmfit, not in your data: please report it with the lines above")
         return _EXIT_BUG
 
 
@@ -137,13 +147,16 @@ def _parser() -> argparse.ArgumentParser:
 def _add_refine(commands) -> None:
     refine = commands.add_parser(
         "refine",
-        help="ask a fitted subject's data what the model still misses",
+        help="ask fitted subjects' data what the model still misses",
         description="Learn a residual of the fitted model (slopes along maps at its fixed point, patterns of edges) from the "
         "fit's search scan, and judge it on its test scan, on placebos and with permuted maps. Settings are Hydra overrides of "
-        "conf/refine/default.yaml, for example: mfmfit refine results/sub-01 'maps={thickness: thickness.csv}'",
+        "conf/refine/default.yaml, for example: mfmfit refine results/sub-01 'maps={thickness: thickness.csv}'. "
+        "Of several people, one that fails does not stop the others.",
     )
-    refine.add_argument("fit", metavar="FIT_DIR", help="folder of a finished fit: sub-<id>/")
-    refine.add_argument("overrides", nargs="*", metavar="SETTING=VALUE")
+    refine.add_argument(
+        "fits", nargs="+", metavar="FIT_DIR", help="folders of finished fits: sub-<id>/; then SETTING=VALUE ..."
+    )
+    refine.add_argument("--jobs", type=int, default=1, metavar="N", help="people refined at the same time (default 1)")
     refine.add_argument(
         "--check", action="store_true", help="read and check everything, print what the data can tell, and stop"
     )
@@ -416,29 +429,59 @@ def _refine(args) -> int:
     from optim.configuration import compose
     from optim.refine.config import RefineConfig
 
-    config = compose(args.overrides, "refine/default", RefineConfig)
-    return run_refine(Path(args.fit), config, args.check, args.overwrite)
+    settings = [word for word in args.fits if "=" in word and not Path(word).exists()]
+    folders = [Path(word) for word in args.fits if word not in settings]
+    config = compose(settings, "refine/default", RefineConfig)
+    if not folders or args.jobs < 1:
+        raise ConfigError("Nothing can be refined.", expected="folders of fits, and --jobs of at least 1")
+    if len(folders) == 1:
+        return run_refine(folders[0], config, args.check, args.overwrite)
+    from optim.refine.fitted import read_record
+
+    for folder in folders:  # a folder that is none is told before hours of work
+        read_record(folder)
+    with ProcessPoolExecutor(min(args.jobs, len(folders)), mp_context=get_context("spawn")) as pool:
+        codes = list(pool.map(_refine_one, folders, repeat(config), repeat(args.check), repeat(args.overwrite)))
+    failed = [folder.name for folder, code in zip(folders, codes, strict=True) if code]
+    _say(f"{len(folders) - len(failed)} of {len(folders)} people done" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return max(codes)
 
 
-def run_refine(folder: Path, config, check_only: bool = False, overwrite: bool = False, subject=None) -> int:
-    """Refine the fit in a folder as `config` (a `RefineConfig`) says, and print the verdict: no evidence is no failure."""
+def _refine_one(folder: Path, config, check_only: bool, overwrite: bool) -> int:
+    """One person in a process of its own: what goes wrong is told, and returned as an exit code."""
+    import torch
+
+    torch.set_num_threads(1)
+    return _exit_code(lambda: run_refine(folder, config, check_only, overwrite, name=folder.name), folder.name)
+
+
+def run_refine(
+    folder: Path, config, check_only: bool = False, overwrite: bool = False, subject=None, name: str | None = None
+) -> int:
+    """Refine the fit in a folder as `config` (a `RefineConfig`) says, and print the verdict: no evidence is no failure.
+
+    `name` is said before every line where there are several people.
+    """
     from optim.configuration import from_values
     from optim.refine.fitted import read_fit, task_of
     from optim.refine.learn import fisher_report
     from optim.refine.run import refine_fit
 
+    before = "" if name is None else f"{name}: "
     fit = read_fit(folder, from_values, subject)
     if check_only:
         _, terms = fisher_report(task_of(fit, config))
-        print(f"{'term':<24}{'standard error':>16}{'prior':>10}   asked")
+        lines = [f"{before}{'term':<24}{'standard error':>16}{'prior':>10}   asked"]
         for term in terms:
-            print(f"{term.name:<24}{term.error:>16.3g}{term.prior_std:>10.3g}   {'refused' if term.refused else 'yes'}")
+            asked = "refused" if term.refused else "yes"
+            lines.append(f"{before}{term.name:<24}{term.error:>16.3g}{term.prior_std:>10.3g}   {asked}")
+        print("\n".join(lines), flush=True)
         return 0
     began = time.perf_counter()
-    found = refine_fit(fit, config, overwrite, lambda text: _say(f"{text} ({time.perf_counter() - began:.0f} s)"))
+    found = refine_fit(fit, config, overwrite, lambda text: _say(f"{before}{text} ({time.perf_counter() - began:.0f} s)"))
     if found is not None:
-        print(found.verdict)
-        _say(f"report: {fit.folder / 'refine.html'}")
+        print(f"{before}{found.verdict}", flush=True)
+        _say(f"{before}report: {fit.folder / 'refine.html'}")
     return 0
 
 

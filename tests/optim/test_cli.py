@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -355,15 +356,29 @@ def test_sweeps_write_each_job_into_its_own_folder(files):
     assert again.stderr.count("already done") == 2
 
 
-def test_refines_as_a_stage_and_as_a_command(files, capsys):
-    quick = ["placebos=0", "spins=0", "starts=1", "bins=4", "figures=false"]
+def test_refines_as_a_stage_and_as_a_command(files, capfd):
+    quick = ["placebos=0", "spins=0", "starts=1", "bins=4", "polish=0", "figures=false"]
     assert fit("refine.run=true", *(f"refine.{setting}" for setting in quick)) == 0
-    assert "evidence for a residual" in capsys.readouterr().out
+    assert "evidence for a residual" in capfd.readouterr().out
     assert main(["refine", "outputs/sub-01", *quick]) == 0
-    assert "already done" in capsys.readouterr().err
+    assert "already done" in capfd.readouterr().err
+    # Of several people one that fails does not stop the others.
+    other = shutil.copytree("outputs/sub-01", "outputs/sub-02")
+    (path,) = Path(other).glob("*fic_regional.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "inputs": record["inputs"][1:]}), encoding="utf-8")
+    arguments = ["refine", "outputs/sub-01", other, *quick, "--jobs", "2"]
+    assert main(arguments) == 65
+    told = capfd.readouterr().err
+    assert "sub-01: this refinement is already done" in told
+    assert "sub-02: error: The data are not those of the fit." in told
+    assert "1 of 2 people done; failed: sub-02" in told
+    assert main(["refine", *quick]) == 2
+    assert main(["refine", "outputs/sub-01", "nowhere", *quick]) == 66
+    capfd.readouterr()
     # The refinement is no part of what decides the fit.
     assert fit() == 0
-    assert "this fit is already done" in capsys.readouterr().err
+    assert "this fit is already done" in capfd.readouterr().err
     np.savetxt("SC.csv", np.full((8, 8), 2.0), delimiter=",")
     assert main(["refine", "outputs/sub-01", *quick]) == 65
-    assert "other content: sc" in capsys.readouterr().err
+    assert "other content: sc" in capfd.readouterr().err

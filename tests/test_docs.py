@@ -1,0 +1,30 @@
+"""The documentation points at what is there: links, scripts and commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_scripts_and_commands_exist(page, capsys):
+    from optim.cli import main
+
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+    for script in re.findall(r"\b(scripts/\w+\.py)", text):
+        assert (ROOT / script).exists(), script
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    known = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    for command in re.findall(r"\bmfmfit ([a-z][a-z-]+)", text):
+        assert command in known, command
+
+
+def test_every_page_is_linked_from_the_readme():
+    text = PAGES[0].read_text(encoding="utf-8")
+    assert all(f"(docs/{page.name})" in text for page in PAGES[1:])

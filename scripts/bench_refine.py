@@ -3,7 +3,7 @@
 ``recovery``: a model with a slope ``a tanh(2 h)`` along a map, learned from noise-free FC, from FC and from the spectra
 of scans of given length (independent samples: twice the bandwidth of 0.082 Hz times the time). ``verdicts``: what whole
 refinements of such scans say. ``placebo``: how often a refinement claims a residual where there is none. ``speed``: one
-refinement of 68 regions. All scans are those of the linear theory.
+refinement of 68 regions. All scans are those of the linear theory, but for ``placebo --simulated``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from optim.refine.learn import Refiner, compare, fisher_report, refine
 from optim.refine.mechanism import Mechanism
 from optim.refine.nulls import mechanism_scan, moran_surrogates
 from optim.refine.problem import Problem
+from optim.refine.simulated import simulate_scans
 from optim.refine.task import Recording, Task
 
 TR_S, BANDWIDTH_HZ = 0.72, 0.082
@@ -148,11 +149,16 @@ def placebo(args) -> None:
         nulls = moran_surrogates(maps, sc.weights, args.spins, 3)
         rows = []
         task = Task(fit, sc, maps, blank, blank, config)
-        system = task.problem(fit.frozen(), None).system(task.problem(fit.frozen(), None).start)
+        problem = task.problem(fit.frozen(), None)
+        system = problem.system(problem.start)
         assert system is not None
+        protocol = mfm.Protocol(TR_S, frames, dt_s=TR_S)
+        if args.simulated:
+            pairs = simulate_scans(*problem.parameters(problem.start), protocol, 2 * args.n, 50)[0].split(2)
+        else:
+            pairs = [mechanism_scan(system, protocol, 1.0, 0.0, 50 + k) for k in range(args.n)]
         n_refused = 0
-        for k in range(args.n):
-            scans = mechanism_scan(system, mfm.Protocol(TR_S, frames, dt_s=TR_S), 1.0, 0.0, 50 + k)
+        for scans in pairs:
             task = replace(task, train=Recording.of_series(scans[0], TR_S), held_out=Recording.of_series(scans[1], TR_S))
             residual, report = fisher_report(task)
             n_refused += report[0].refused
@@ -201,6 +207,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=60, help="placebo scans")
     parser.add_argument("--spins", type=int, default=39)
     parser.add_argument("--loss", choices=("whittle", "fc"), help="of placebos; default: both")
+    parser.add_argument("--simulated", action="store_true", help="placebo scans of the whole model, not of its linear theory")
     parser.add_argument("--samples", type=int, choices=(140, 1200), help="of placebos; default: both")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()

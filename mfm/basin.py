@@ -115,7 +115,8 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     Notes
     -----
     Tells the candidates whose rates stay in range for 14.4 minutes in each of three realisations from those that leave it
-    (``scripts/validate_basin.py``; docs/benchmarks.md). Directions other than that of the common excursion may have smaller margins.
+    (``scripts/validate_basin.py``; docs/benchmarks.md). Directions other than that of the common excursion may have smaller
+    margins.
 
     Examples
     --------

@@ -220,8 +220,7 @@ def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> lis
     first_lanes = list(accumulate((len(one[1]) for one in arrays[:-1]), initial=0))
     resident = n_half <= half_size(_RESIDENT_REGIONS)
     totals = torch.zeros((N_TOTALS, 2 * n_half, n_padded), dtype=torch.float64, device=device)
-    counts = [-(-part.n_lanes // tile.lanes) for part in parts]
-    n_programs = sum(counts)
+    n_programs = sum(-(-part.n_lanes // tile.lanes) for part in parts)
     scratch = torch.empty(16 if resident else n_programs * 8 * n_half * tile.lanes, dtype=torch.float16, device=device)
     protocols = [part.work.protocol for part in parts]
     n_lanes = sum(part.n_lanes for part in parts)
@@ -229,20 +228,18 @@ def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> lis
     options = {"num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
     if tile.max_registers is not None:
         options["maxnreg"] = tile.max_registers
+    of, fixed = _table(parts, first_lanes, starts, tile.lanes)
     steps = [0] * len(parts)
     for launches in zip_longest(*(_launches(protocol, limit) for protocol in protocols), fillvalue=_NOTHING):
-        plan, times = [], []
-        for k, (part, launch) in enumerate(zip(parts, launches, strict=True)):
-            protocol, end = protocols[k], first_lanes[k] + part.n_lanes
-            hemo_dt = protocol.hemodynamic_dt_s if launch.hemodynamics else 0.0
-            for lane in range(first_lanes[k], end, tile.lanes):
-                start = starts[k] + (lane - first_lanes[k]) * part.work.bold_size
-                size = part.work.p.n_regions, protocol.n_frames
-                plan.append((k, lane, end, start, *size, steps[k], *launch))
-            times += counts[k] * [(protocol.dt_s, hemo_dt, 1 / launch.substeps)]
-            steps[k] += launch.n_steps
+        loops = np.array([(step, *launch) for step, launch in zip(steps, launches, strict=True)])
+        times = np.array([
+            (protocol.dt_s, protocol.hemodynamic_dt_s if launch.hemodynamics else 0.0, 1 / launch.substeps)
+            for protocol, launch in zip(protocols, launches, strict=True)
+        ])  # fmt: skip
+        plan = np.column_stack([fixed, loops[of]])
+        steps = [step + launch.n_steps for step, launch in zip(steps, launches, strict=True)]
         simulate_kernel[(n_programs,)](
-            torch.tensor(plan, dtype=torch.int64, device=device), torch.tensor(times, dtype=torch.float32, device=device),
+            torch.tensor(plan, dtype=torch.int64, device=device), torch.tensor(times[of], dtype=torch.float32, device=device),
             weights, parameters, gain, streams, state, totals, bold, scratch, n_padded,
             HALF=n_half, LANES=tile.lanes, RESIDENT=resident, DEPTH=32,
             EVERY_STEP=all(protocol.steps_per_hemodynamic_step == 1 for protocol in protocols),
@@ -257,6 +254,24 @@ def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> lis
         average[1] += excitatory_resting_point()[0]
         averages.append(average)
     return averages
+
+
+def _table(parts: list[_Part], first_lanes: list[int], starts: list[int], tile_lanes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of every program its part, and the columns of the kernel's table that all launches share: PLAN up to n_frames."""
+    of, rows = [], []
+    for k, (part, first, start) in enumerate(zip(parts, first_lanes, starts, strict=True)):
+        lanes = np.arange(0, part.n_lanes, tile_lanes)
+        of.append(np.full_like(lanes, k))
+        columns = np.broadcast_arrays(
+            k,
+            first + lanes,
+            first + part.n_lanes,
+            start + lanes * part.work.bold_size,
+            part.work.p.n_regions,
+            part.work.protocol.n_frames,
+        )
+        rows.append(np.column_stack(columns))
+    return np.concatenate(of), np.concatenate(rows)
 
 
 def _arrays_of(part: _Part, tile_lanes: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

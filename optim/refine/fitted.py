@@ -15,7 +15,7 @@ import numpy as np
 
 import mfm
 from mfm import FICParameters, RegionalMaps, SubjectData
-from mfm.errors import InputError, InputNote, MissingInputError
+from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import load_maps, load_subject
 from optim.config import FitConfig
 from optim.refine.config import RefineConfig
@@ -103,7 +103,15 @@ def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig
     """
     folder = Path(folder)
     stem, record = read_record(folder)
-    config = configure(record["config"])
+    try:
+        config = configure(record["config"])
+    except ConfigError as error:
+        made_by = record.get("versions", {}).get("mfmfit", "an unknown version")
+        raise InputError(
+            f"The fit in {folder} has settings that this version of mfmfit does not know.",
+            found=f"a fit by {made_by}, here is {mfm.__version__}: {error}",
+            fix="fit anew with this version",
+        ) from error
     if subject is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputNote)  # told when the fit was made

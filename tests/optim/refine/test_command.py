@@ -132,6 +132,15 @@ def test_folders_that_hold_no_finished_fit(subject, folder, tmp_path):
         read_fit(folder, from_values, subject)
 
 
+def test_a_fit_of_another_version_is_told(subject, folder):
+    (path,) = folder.glob("*_regional.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["config"]["objective"]["no_such_setting"] = 1
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(InputError, match=r"does not know(.|\n)*no_such_setting(.|\n)*fit anew"):
+        read_fit(folder, from_values, subject)
+
+
 def test_other_data_are_told(subject, folder):
     other = replace(subject, sources=(mfm.subject.Source("sc", "SC.csv", "0" * 64),))
     with pytest.raises(InputError, match=r"The data are not those of the fit.(.|\n)*other content: sc"):

@@ -34,7 +34,9 @@ class FisherZLikelihood:
     fc : tensor, (N, N)
         Pearson correlations.
     protocol : Protocol
-        TR and frames of the scan.
+        TR and frames of a scan.
+    n_scans : int, default 1
+        Scans whose Fisher z were averaged.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class FisherZLikelihood:
 
     fc: Tensor
     protocol: Protocol
+    n_scans: int = 1
 
     @property
     def nuisance(self) -> tuple[str, ...]:
@@ -61,8 +64,8 @@ class FisherZLikelihood:
 
     @property
     def n_samples(self) -> float:
-        """Independent samples in the scan: twice the bandwidth of BOLD times its length."""
-        return 2 * (BAND_HZ[1] - BAND_HZ[0]) * self.protocol.scan_s
+        """Independent samples in the scans: twice the bandwidth of BOLD times their length."""
+        return 2 * (BAND_HZ[1] - BAND_HZ[0]) * self.protocol.scan_s * self.n_scans
 
     def start(self, system: LinearSystem) -> Tensor:
         """Nothing to start from."""
@@ -111,7 +114,7 @@ class FisherZLikelihood:
             with torch.no_grad():
                 bold = sample_bold(slow, system.S_E, self.protocol, _SCANS_AT_A_TIME, seed * _SCANS + part)[0]
             drawn.append(torch.arctanh(upper_triangle(functional_connectivity(bold))) @ J)
-        return self.n_samples**2 * torch.atleast_2d(torch.cov(torch.cat(drawn).T))
+        return self.n_samples**2 / self.n_scans * torch.atleast_2d(torch.cov(torch.cat(drawn).T))
 
 
 def _moved(system: LinearSystem, tangents: Tangents, k: int, step: float) -> LinearSystem:

@@ -11,6 +11,7 @@ S is that of linear response, scaled, plus white measurement noise: ``exp(log_sc
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -121,6 +122,37 @@ def periodogram(bold, tr_s: float, band_hz: tuple[float, float] = BAND_HZ, n_bin
     averaged = torch.stack([(weight[part, None, None] * single[part]).sum(dim=0) for part in parts]) / counts[:, None, None]
     frequencies = torch.stack([(weight[part] * f[inside][part]).sum() for part in parts]) / counts
     return Periodogram(frequencies, averaged, counts, tr_s)
+
+
+def pooled(scans: Sequence[Periodogram], regional: bool = False) -> Periodogram:
+    """One periodogram of several scans of the same length and TR: its likelihood is the product of theirs.
+
+    Parameters
+    ----------
+    scans : sequence of Periodogram
+        At the same frequencies.
+    regional : bool
+        Divide each by the power of its regions first, where amplitudes tell nothing and may differ between scans.
+
+    Raises
+    ------
+    InputError
+        If their frequencies or regions differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mfm.linear.whittle import periodogram, pooled
+    >>> scans = [periodogram(np.random.default_rng(k).normal(size=(200, 3)), tr_s=2.0, n_bins=4) for k in range(2)]
+    >>> int(pooled(scans).counts.sum())
+    66
+    """
+    first = scans[0]
+    for other in scans[1:]:
+        if other.matrices.shape != first.matrices.shape or not torch.equal(other.frequencies_hz, first.frequencies_hz):
+            raise InputError("Scans of different length or TR cannot be pooled.", expected="the same frequencies and regions")
+    matrices = [scan.matrices / (scan.power[:, None] * scan.power).sqrt() if regional else scan.matrices for scan in scans]
+    return Periodogram(first.frequencies_hz, torch.stack(matrices).mean(dim=0), len(scans) * first.counts, first.tr_s)
 
 
 class Tangents(NamedTuple):

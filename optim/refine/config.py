@@ -9,6 +9,7 @@ from mfm.errors import ConfigError
 from mfm.linear.whittle import AMPLITUDES
 
 LOSSES = ("auto", "whittle", "fc")
+LEARN_FROM = ("all", "search")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class RefineConfig:
         can tell it.
     edges : list of str
         Maps h whose pattern ``h_i h_j`` may be added to the connectome, at most three.
+    learn_from : {"all", "search"}
+        ``all``: the scan of the fit's search and, where it is another one of the same length and TR, that of its validation.
     loss : {"auto", "whittle", "fc"}
         Whittle's likelihood of the spectra, or Fisher z of FC; ``auto``: the former where time series are known.
     band : [low, high]
@@ -66,6 +69,7 @@ class RefineConfig:
     terms: list[str] | None = None
     network: list[str] = field(default_factory=list)
     edges: list[str] = field(default_factory=list)
+    learn_from: str = "all"
     loss: str = "auto"
     band: list[float] = field(default_factory=lambda: [0.008, 0.09])
     bins: int = 16
@@ -84,8 +88,8 @@ class RefineConfig:
     figures: bool = True
 
     def __post_init__(self):
-        for name, value, allowed in (("loss", self.loss, LOSSES), ("amplitude", self.amplitude, AMPLITUDES)):
-            if value not in allowed:
+        for name, allowed in (("loss", LOSSES), ("amplitude", AMPLITUDES), ("learn_from", LEARN_FROM)):
+            if (value := getattr(self, name)) not in allowed:
                 raise ConfigError(f"{name} has an unknown value.", expected=" | ".join(allowed), found=repr(value))
         if len(self.band) != 2 or not 0 <= self.band[0] < self.band[1]:
             raise ConfigError("band is not a range of frequencies.", expected="[low, high] in Hz", found=str(self.band))

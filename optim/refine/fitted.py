@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import mfm
-from mfm import FICParameters, RegionalMaps, SubjectData
+from mfm import FICParameters, RegionalMaps, Scan, SubjectData
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import load_maps, load_subject
 from optim.config import FitConfig
@@ -131,17 +131,32 @@ def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig
     return FittedSubject(folder, stem, record, config, subject, p)
 
 
+def training_scans(subject: SubjectData, learn_from: str) -> tuple[Scan, ...]:
+    """The scans to learn from: that of the search and, where all are asked for, the validation's if it is one more of its kind.
+
+    That is: another scan than search and test, of the same connectome, TR and length.
+    """
+    first, more = subject.search, subject.validation
+    if learn_from == "search" or any(_same_scan(more, other) for other in (first, subject.test)):
+        return (first,)
+    alike = (more.tr_s, more.n_frames, more.bold is None) == (first.tr_s, first.n_frames, first.bold is None)
+    return (first, more) if alike and np.array_equal(more.sc.weights, first.sc.weights) else (first,)
+
+
+def _same_scan(a: Scan, b: Scan) -> bool:
+    return a is b or bool((a.target.fc == b.target.fc).all())
+
+
 def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
-    """The refinement of a fit: learned from its search scan, judged on its test scan.
+    """The refinement of a fit: learned from the scans of its search and validation, judged on its test scan.
 
     Raises
     ------
     InputError
         If the fit's stages share one scan, or maps do not fit.
     """
-    train, held_out = Recording.of(fit.subject.search), Recording.of(fit.subject.test)
-    same = fit.subject.search is fit.subject.test or bool((train.fc == held_out.fc).all())
-    if same:
+    train, held_out = Recording.of(*training_scans(fit.subject, config.learn_from)), Recording.of(fit.subject.test)
+    if _same_scan(fit.subject.search, fit.subject.test):
         raise InputError(
             "A refinement is judged on a scan that it did not learn from.",
             found="one scan (or all runs pooled) for search and test",

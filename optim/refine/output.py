@@ -18,7 +18,7 @@ from mfm.io import write_atomic, write_json, write_npy, write_tsv
 from mfm.ude.linear_residual import total_leak
 from optim.fit import StageScore
 from optim.page import page, table
-from optim.refine.fitted import FittedSubject
+from optim.refine.fitted import FittedSubject, training_scans
 from optim.refine.learn import Comparison, Refinement, Term
 from optim.refine.task import Task
 
@@ -111,7 +111,7 @@ def _record(fit: FittedSubject, task: Task, found: Refinement, fingerprint: str,
         "supported": found.is_supported,
         "reasons": list(found.reasons),
         "loss": task.loss,
-        "trained_on": fit.subject.search.source,
+        "trained_on": _learned_from(fit, task),
         "judged_on": fit.subject.test.source,
         "placebo_p": found.placebo_p,
         "permuted_maps_p": found.spin_p,
@@ -131,6 +131,10 @@ def _record(fit: FittedSubject, task: Task, found: Refinement, fingerprint: str,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in ("mfmfit", "torch", "numpy", "scipy")}},
     }
+
+
+def _learned_from(fit: FittedSubject, task: Task) -> str:
+    return ", ".join(scan.source for scan in training_scans(fit.subject, task.config.learn_from))
 
 
 def known_terms(fit: FittedSubject, task: Task) -> list[str]:
@@ -155,7 +159,7 @@ _ABOUT_HELD_OUT = (
 
 def _page(fit: FittedSubject, task: Task, found: Refinement, scores: tuple[SimulatedScore, ...], has_figure: bool) -> str:
     by = "the likelihood of the spectra" if task.loss == "whittle" else "FC"
-    learned, judged = (html.escape(scan.source) for scan in (fit.subject.search, fit.subject.test))
+    learned, judged = html.escape(_learned_from(fit, task)), html.escape(fit.subject.test.source)
     parts = [
         f"<h1>Refinement of {html.escape(fit.subject.subject_id)}</h1>",
         f"<p><b>{html.escape(found.verdict.capitalize())}.</b> Learned from {learned}, judged on {judged}, by {by}.</p>",

@@ -72,7 +72,7 @@ def simulate_scans(
 
 
 def placebos(task: Task, n: int, seed: int) -> list[Task]:
-    """The same task on `n` pairs of scans of the fitted mechanism alone, as long and as noisy as the recorded ones.
+    """The same task `n` times, on scans of the fitted mechanism alone, as many, as long and as noisy as the recorded ones.
 
     They hold what theory does not know of the model: a residual that makes up for that alone gains as much on them.
     """
@@ -80,15 +80,17 @@ def placebos(task: Task, n: int, seed: int) -> list[Task]:
     system = problem.system(problem.start)
     assert system is not None
     x = torch.cat([problem.start[: problem.n_model], fit_nuisance(problem.likelihood, system)])
+    p, sc = problem.parameters(x)
     train, held_out = (
-        simulate_scans(*problem.parameters(x), recording.protocol, n, 2 * seed + k, *problem.power(x))[0]
+        _like(recording, simulate_scans(p, sc, recording.protocol, n * recording.n_scans, 2 * seed + k, *problem.power(x))[0])
         for k, recording in enumerate((task.train, task.held_out))
     )
-    tr_s = task.train.protocol.tr_s, task.held_out.protocol.tr_s
-    return [
-        replace(task, train=Recording.of_series(a, tr_s[0]), held_out=Recording.of_series(b, tr_s[1]))
-        for a, b in zip(train, held_out, strict=True)
-    ]
+    return [replace(task, train=a, held_out=b) for a, b in zip(train, held_out, strict=True)]
+
+
+def _like(recording: Recording, bold: Tensor) -> list[Recording]:
+    """Series (n R, T, N) as recordings of R scans each."""
+    return [Recording.of_series(scans, recording.protocol.tr_s) for scans in bold.split(recording.n_scans)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class Polish:
 def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish:
     """One step of indirect inference (Gourieroux, Monfort & Renault 1993): learn again from scans of what was learned.
 
-    The model at `x` is simulated `n` times as the training scan was recorded, and each scan is learned from as that one was.
+    The model at `x` is simulated `n` times as the training scans were recorded, and learned from as they were.
     The mean of the estimates less the one that the priors lead to expect is the error of theory. It is taken off where chance
     does not explain it, as far as bound and stability allow: a correction that is not needed would add noise.
 
@@ -129,15 +131,15 @@ def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish
     x : tensor, (P,)
         The optimum on the training scan.
     n : int
-        Scans, two or more.
+        Repetitions, two or more.
     seed : int
     """
     M = problem.n_terms
     p, sc = problem.parameters(x)
-    bold, rate_E = simulate_scans(p, sc, task.train.protocol, n, seed, *problem.power(x))
+    bold, rate_E = simulate_scans(p, sc, task.train.protocol, n * task.train.n_scans, seed, *problem.power(x))
     found = []
-    for scan in bold:
-        again = task.problem(problem.mechanism, problem.residual, Recording.of_series(scan, task.train.protocol.tr_s))
+    for recording in _like(task.train, bold):
+        again = task.problem(problem.mechanism, problem.residual, recording)
         found.append(again.minimise(x).x[:M])
     estimates = torch.stack(found)
     bias, spread = estimates.mean(dim=0) - problem.expected(x)[:M], estimates.std(dim=0)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mfm import Connectome, Protocol, RegionalMaps, Scan, upper_triangle
+from mfm import Connectome, Protocol, RegionalMaps, Scan, fisher_mean, functional_connectivity, upper_triangle
 from mfm.errors import InputError
 from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.linear.system import LinearSystem
-from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram
+from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram, pooled
 from mfm.ude import LinearResidual
 from mfm.ude.linear_residual import total_leak
 from optim.refine.config import RefineConfig
@@ -21,23 +21,41 @@ from optim.refine.problem import Likelihood, Problem, fit_nuisance
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What is known of a scan: its FC and, where there is one, its series (T, N)."""
+    """What is known of one scan, or of several of the same length and TR.
+
+    Attributes
+    ----------
+    fc : tensor, (N, N)
+        Mean in Fisher z over the scans.
+    protocol : Protocol
+        TR and frames of each.
+    bold : tensor, (R, T, N), optional
+        Their series.
+    n_scans : int
+        R.
+    """
 
     fc: Tensor
     protocol: Protocol
     bold: Tensor | None = None
+    n_scans: int = 1
 
     @classmethod
-    def of(cls, scan: Scan) -> Recording:
-        """That of a stage of a fit."""
-        return cls(scan.target.fc, Protocol(scan.tr_s, scan.n_frames, dt_s=scan.tr_s), scan.bold)
+    def of(cls, *scans: Scan) -> Recording:
+        """Those of stages of a fit."""
+        first = scans[0]
+        known = [scan.bold for scan in scans if scan.bold is not None]
+        bold = torch.stack(known) if len(known) == len(scans) else None
+        fc = first.target.fc if len(scans) == 1 else fisher_mean(torch.stack([scan.target.fc for scan in scans]))
+        return cls(fc, Protocol(first.tr_s, first.n_frames, dt_s=first.tr_s), bold, len(scans))
 
     @classmethod
     def of_series(cls, bold: Tensor, tr_s: float) -> Recording:
-        """That of a simulated or sampled series."""
-        from mfm import functional_connectivity
-
-        return cls(functional_connectivity(bold), Protocol(tr_s, len(bold), dt_s=tr_s), bold)
+        """That of simulated or sampled series (T, N) or (R, T, N)."""
+        bold = bold.reshape(-1, *bold.shape[-2:])
+        fc = functional_connectivity(bold)
+        fc = fc[0] if len(bold) == 1 else fisher_mean(fc)
+        return cls(fc, Protocol(tr_s, bold.shape[1], dt_s=tr_s), bold, len(bold))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +111,14 @@ class Task:
         return torch.cat([slopes, slopes.new_full((len(residual.edges),), self.config.edge_prior)])
 
     def likelihood(self, recording: Recording, bins: int | None) -> Likelihood:
-        """How a scan scores models."""
+        """How scans score models."""
         if self.loss == "fc":
-            return FisherZLikelihood(recording.fc, recording.protocol)
+            return FisherZLikelihood(recording.fc, recording.protocol, recording.n_scans)
         assert recording.bold is not None
-        found = periodogram(recording.bold, recording.protocol.tr_s, (self.config.band[0], self.config.band[1]), bins)
-        return WhittleLikelihood(found, self.config.amplitude, self.config.noise)
+        band = self.config.band[0], self.config.band[1]
+        found = [periodogram(scan, recording.protocol.tr_s, band, bins) for scan in recording.bold]
+        data = pooled(found, regional=self.config.amplitude == "regional")
+        return WhittleLikelihood(data, self.config.amplitude, self.config.noise)
 
     def problem(self, mechanism: Mechanism, residual: LinearResidual | None, recording: Recording | None = None) -> Problem:
         """Learning from the training scan, or from another recording."""

@@ -57,7 +57,7 @@ def test_writes_a_model_that_simulates(subject, folder, tmp_path, capsys):
     (record_path,) = folder.glob("*_refine.json")
     record = json.loads(record_path.read_text(encoding="utf-8"))
     assert [term["name"] for term in record["terms"]] == ["thickness x", "edges thickness"]
-    assert record["trained_on"] == "run 1"
+    assert record["trained_on"] == "run 1, run 2"
     assert record["judged_on"] == "run 3"
     assert "not compared with placebos" in record["reasons"]
     assert (folder / "refine.html").read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -151,6 +151,19 @@ def test_a_scan_that_was_learned_from_judges_nothing(subject, folder):
     pooled = replace(subject, test=subject.search)
     with pytest.raises(InputError, match="judged on a scan that it did not learn from"):
         task_of(read_fit(folder, from_values, pooled), QUICK)
+
+
+def test_a_third_scan_is_learned_from_too(subject, folder):
+    fit = read_fit(folder, from_values, subject)
+    learned = task_of(fit, QUICK).train
+    assert learned.n_scans == 2
+    z = torch.arctanh(torch.stack([subject.search.target.fc, subject.validation.target.fc])[:, 0, 1]).mean()
+    assert learned.fc[0, 1].item() == pytest.approx(torch.tanh(z).item())
+    assert task_of(fit, replace(QUICK, learn_from="search")).train.n_scans == 1
+    v = subject.validation
+    shorter = replace(v, n_frames=v.n_frames - 1, bold=v.bold[1:])
+    for other in (subject.test, shorter):
+        assert task_of(replace(fit, subject=replace(subject, validation=other)), QUICK).train.n_scans == 1
 
 
 def test_new_maps_need_new_names(subject, folder, tmp_path):

@@ -118,6 +118,31 @@ def test_a_slope_is_recovered_and_supported(fit, tmp_path):
     assert (rates.mean() - 3).abs() < 0.1
 
 
+@pytest.mark.parametrize("loss", ["whittle", "fc"])
+@pytest.mark.parametrize("amplitude", ["global", "regional"])
+def test_several_scans_count_as_their_number(fit, loss, amplitude):
+    """Likelihoods add up; twice the same scan is a scan of half the variance."""
+    work = task(fit, 1.0, frames=400, loss=loss, amplitude=amplitude)
+    both = torch.cat([work.train.bold, work.held_out.bold])
+    pooled = work.likelihood(Recording.of_series(both, TR_S), 8)
+    single = [work.likelihood(recording, 8) for recording in (work.train, work.held_out)]
+    problem = work.problem(fit.frozen(), work.residual())
+    x = problem.start.clone()
+    x[0] = 0.3
+    values, infos = [], []
+    for likelihood in (pooled, *single):
+        found = likelihood(problem.system(x), problem.tangents(x, problem.system(x)), x[1:])
+        values.append(found.value)
+        infos.append(found.information)
+    assert torch.allclose(infos[0], infos[1] + infos[2])
+    if loss == "whittle":
+        assert values[0] == pytest.approx(values[1] + values[2])
+    twice = replace(work, train=Recording.of_series(work.train.bold.repeat(2, 1, 1), TR_S))
+    errors = [standard_errors(one.problem(fit.frozen(), one.residual())).item() for one in (work, twice)]
+    # Within what the prior of the measurement noise tells.
+    assert errors[0] / errors[1] == pytest.approx(2**0.5, rel=0.02)
+
+
 def test_fc_without_noise_gives_the_slope_back(fit):
     work = noise_free(task(fit, loss="fc"))
     problem = work.problem(fit.frozen(), work.residual())
@@ -223,6 +248,7 @@ def test_polish_takes_off_what_theory_gets_wrong(fit, monkeypatch, off):
         ({"polish": 1}, "2 scans or more, or 0"),
         ({"starts": 0}, "too small"),
         ({"amplitude": "no"}, "global | regional"),
+        ({"learn_from": "test"}, "all | search"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message):

@@ -38,7 +38,7 @@ class Term:
     ----------
     name : str
     error_frozen, error : float
-        Standard error that one scan such as the training scan gives, before learning: with the fit held, and with the fit free
+        Standard error that scans such as those learned from give, before learning: with the fit held, and with the fit free
         around its optimum.
     prior_std : float
     refused : bool
@@ -165,7 +165,7 @@ class Refinement:
 
 
 def standard_errors(problem: Problem) -> Tensor:
-    """Of the residual's coefficients, (terms,), from a scan such as the problem's at the fit, without their own prior.
+    """Of the residual's coefficients, (terms,), from scans such as the problem's at the fit, without their own prior.
 
     What the mechanism's directions and the nuisance take away is taken away: with the information H, those directions' prior
     in it, and the covariance V of the gradient, the covariance of the estimate is ``H^-1 V H^-1`` (White 1982).
@@ -183,7 +183,7 @@ def standard_errors(problem: Problem) -> Tensor:
 
 
 def best_directions(problem: Problem, n: int) -> Tensor:
-    """The `n` directions (K, n) of the mechanism that the scan knows best, nuisance taken away."""
+    """The `n` directions (K, n) of the mechanism that the scans know best, nuisance taken away."""
     found = problem(problem.start).information
     K = problem.mechanism.n_directions
     a, b, c = found[:K, :K], found[:K, K:], found[K:, K:]
@@ -211,7 +211,7 @@ class Refiner:
         self.frozen = task.mechanism.frozen()
 
     def judge(self, name: str, problem: Problem, start: Tensor | None = None, with_fc: bool = False) -> _Judged:
-        """Learn on the training scan, score on the held-out one."""
+        """Learn from the training scans, score on the held-out one."""
         optimum = problem.minimise(start)
         system = problem.system(optimum.x)
         assert system is not None
@@ -241,7 +241,7 @@ def compare(a: _Judged, b: _Judged, seed: int) -> Comparison:
 
 
 def fisher_report(task: Task) -> tuple[LinearResidual, tuple[Term, ...]]:
-    """The residual that was asked for, and what one scan can tell of its terms, before anything is learned."""
+    """The residual that was asked for, and what the scans can tell of its terms, before anything is learned."""
     residual = task.residual()
     prior = task.prior_std(residual)
     frozen = standard_errors(task.problem(task.mechanism.frozen(), residual))
@@ -456,7 +456,7 @@ def _nothing(task: Task, terms: tuple[Term, ...]) -> Refinement:
         placebo_p=float("nan"),
         spin_p=float("nan"),
         agreement=float("nan"),
-        reasons=("one scan cannot identify any of its terms",),
+        reasons=("the data cannot tell any of its terms",),
         in_range=float("nan"),
         parameters=p,
         sc=sc,

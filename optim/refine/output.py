@@ -146,7 +146,7 @@ def known_terms(fit: FittedSubject, task: Task) -> list[str]:
 
 _ABOUT_TERMS = (
     "<h2>Terms</h2><p>Slopes per second and standard deviation of the map (total leak {leak:.1f} per second); edges in units "
-    "of the connectome's root mean square. <code>error</code> is what one scan can tell, the fit free, before learning: above "
+    "of the connectome's root mean square. <code>error</code> is what the scans can tell, the fit free, before learning: above "
     "half the prior a term is refused. <code>value</code> is learned by linear theory, <code>bias</code> is theory's error in "
     "it, found by learning again from simulated scans of the refined model, and <code>polished</code> the value that the "
     "refined model has: without the bias, where that is more than chance.</p>"

@@ -84,7 +84,7 @@ def test_writes_a_model_that_simulates(subject, folder, tmp_path, capsys):
 def test_every_term_refused_is_a_result_too(subject, folder, capsys):
     assert run_refine(folder, replace(QUICK, prior=0.0001), subject=subject) == 0
     out = capsys.readouterr()
-    assert "one scan cannot identify any of its terms" in out.out
+    assert "the data cannot tell any of its terms" in out.out
     assert "the fit's own parameters follow the maps of myelin x, gradient x" in out.err
     (table,) = folder.glob("*_refine_regional.tsv")
     fit = read_fit(folder, from_values, subject)

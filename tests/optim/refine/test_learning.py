@@ -171,7 +171,7 @@ def test_standard_errors_are_those_of_repeated_scans(fit):
 def test_a_scan_that_is_too_short_refuses_the_term(fit):
     found = refine(task(fit, 1.0, frames=60, amplitude="regional", bins=3))
     assert found.terms[0].refused
-    assert found.verdict == "no evidence for a residual: one scan cannot identify any of its terms"
+    assert found.verdict == "no evidence for a residual: the data cannot tell any of its terms"
     assert found.parameters.I_ext is None
 
 

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples at every run: what fails, fails for whoever runs it next.
+settings.register_profile("same-examples", derandomize=True)
+settings.load_profile("same-examples")
 
 # Where there is no GPU, Triton kernels run in its interpreter; this must be known before one is defined.
 if not torch.cuda.is_available():

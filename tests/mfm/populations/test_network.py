@@ -70,11 +70,12 @@ def test_a_step_in_two_halves_is_the_step(v, beta, c):
     middle, first, early = advance(v, beta, c, 0.01, 1 / 200)
     end, second, late = advance(middle, beta, c, 0.01, 1 / 200)
     assert (spiked >= 0) == (early >= 0 or late >= 0)
-    # Before the crossing the flow is exact; after it, "from peak to reset" v moves as if it had no other term than v^2.
-    assert math.atan(end) == pytest.approx(math.atan(whole), abs=3e-4 if spiked >= 0 else 1e-9)
+    # Before the crossing the flow is exact. For the rest of its step v then moves as if it had no other term than v^2, which
+    # loses at most beta / |v| of the time: below 6e-4 for these steps, 3.7e-4 at most in 300 000 draws.
+    assert math.atan(end) == pytest.approx(math.atan(whole), abs=4e-4 if spiked >= 0 else 1e-9)
     assert (first + second) / 2 == pytest.approx(mean, rel=1e-5, abs=1e-5 if spiked < 0 else 3.0)
     if spiked >= 0:
-        assert spiked == pytest.approx(late if late >= 0 else early + 0.01, abs=3e-4)
+        assert spiked == pytest.approx(late if late >= 0 else early + 0.01, abs=4e-4)
 
 
 def test_a_neuron_fires_as_often_as_theory_says():

@@ -23,12 +23,24 @@ _EXIT_INTERRUPTED = 75
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code (see ``mfmfit --help``)."""
-    args = _parser().parse_args(argv)
+    args = _parsed(argv)
     try:
         return _exit_code(lambda: args.run(args))
     except KeyboardInterrupt:
         _say("interrupted" + ("" if args.run is _simulate else ": the same command goes on where this one stopped"))
         return _EXIT_INTERRUPTED
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. Settings and folders may stand on both sides of an option, which argparse alone refuses."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    lists = [getattr(args, name) for name in ("overrides", "fits") if hasattr(args, name)]
+    if rest and (not lists or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    for words in lists:
+        words.extend(rest)
+    return args
 
 
 def _exit_code(run: Callable[[], int], name: str | None = None) -> int:

@@ -80,6 +80,15 @@ def test_check_reads_everything_and_writes_nothing(files, capsys):
     assert not (files / "outputs").exists()
 
 
+def test_settings_may_stand_on_both_sides_of_an_option(files, capsys):
+    assert main(["fit", *DATA[:3], "--check", *DATA[3:]]) == 0
+    assert "everything needed is there" in capsys.readouterr().err
+    for unknown in (["fit", *DATA, "--chekc"], ["demo", "here"], ["fit", "--check", "--out", "x"]):
+        with pytest.raises(SystemExit):
+            main(unknown)
+        assert "unrecognized arguments" in capsys.readouterr().err
+
+
 def write_regions_by_frames():
     np.savetxt("run-1.tsv", np.loadtxt("run-1.tsv", skiprows=1).T, delimiter="\t")
 
@@ -367,7 +376,7 @@ def test_refines_as_a_stage_and_as_a_command(files, capfd):
     (path,) = Path(other).glob("*fic_regional.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**record, "inputs": record["inputs"][1:]}), encoding="utf-8")
-    arguments = ["refine", "outputs/sub-01", other, *quick, "--jobs", "2"]
+    arguments = ["refine", "outputs/sub-01", other, "--jobs", "2", *quick]
     assert main(arguments) == 65
     told = capfd.readouterr().err
     assert "sub-01: this refinement is already done" in told

@@ -6,44 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 import mfm
-from mfm import FICParameters, LinearResponse, Scan
+from mfm import FICParameters, Scan
 from mfm.basin import displaced_both_ways
 from optim.objective import Evaluation
 
-# Candidates whose sampled BOLD is held at a time.
-_TOGETHER = 64
-
 # Displacement of S_E of candidates that are not stable.
 _NEARBY = 0.01
-
-
-def sampled_fcd(
-    lin: LinearResponse, wanted: Tensor, n_bins: int, n_samples: int, key: int, window_step: int, n_threads: int | None = None
-) -> Tensor:
-    """Mean FCD distribution of BOLD sampled from linear response, float64 (B, K); NaN for candidates that are not `wanted`.
-
-    Parameters
-    ----------
-    lin : LinearResponse
-    wanted : tensor of bool, (B,)
-        Stable ones.
-    n_bins, n_samples : int
-    key : int
-        Seed of the noise that all candidates share.
-    window_step : int
-        Frames from one window to the next.
-    n_threads : int, optional
-    """
-    frames = lin.protocol.window_frames
-    cdf = torch.full((len(wanted), n_bins), float("nan"), dtype=torch.float64)
-    with torch.no_grad():
-        for index in torch.nonzero(wanted)[:, 0].split(_TOGETHER) if wanted.any() else ():
-            bold = lin[index].sample_bold(n_samples, key, torch.float32)
-            cdf[index] = mfm.fcd_cdf(bold, frames, n_bins, n_threads, window_step).mean(dim=1)
-    return cdf
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +71,8 @@ class LinearObjective:
             rate_E = mfm.rates_after_displacement(p, sc, displaced_both_ways(displacement), self.n_threads).double()
             returns = mfm.within_range(rate_E).all(dim=1) & lin.stable
             fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))
-            cdf = sampled_fcd(lin, returns, K, self.n_samples, key, self.window_step, self.n_threads)
+            cdf = torch.full((len(returns), K), float("nan"), dtype=torch.float64)
+            cdf[returns] = lin[returns].sample_fcd_cdf(self.n_samples, key, K, self.window_step, self.n_threads)
         cost = mfm.cost(fc, cdf, target)
         if self.n_repeats is not None:
             cost = mfm.attenuated(cost, fc, lin.fc_sampling_variance, self.n_repeats)

@@ -15,7 +15,6 @@ from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import ConfigError, InputNote
 from optim.audits import LEAST_AUDITED, TERMS, Audit, AuditLog, Correction, Place
 from optim.config import GATES
-from optim.linear_objective import sampled_fcd
 from optim.objective import Evaluation, SimulationObjective
 from surrogate.bundle import Surrogate
 
@@ -105,9 +104,9 @@ class SurrogateObjective:
         place = Place(found.place, torch.full_like(cost.ks, float("nan")))
         if compare or correction.places:
             lin = mfm.linear_response(p, self.scan.sc, self.protocol)
-            sampled = sampled_fcd(
-                lin, within, len(target.fcd_cdf), _SAMPLES, _KEY, min(_WINDOW_STEP, self.protocol.window_frames)
-            )
+            step = min(_WINDOW_STEP, self.protocol.window_frames)
+            sampled = torch.full_like(cdf, float("nan"))
+            sampled[within] = lin[within].sample_fcd_cdf(_SAMPLES, _KEY, len(target.fcd_cdf), step)
             place = Place(found.place, mfm.cost(fc, sampled, target).ks - cost.ks)
             cost = correction.of(cost, place)
         B, N = p.w_EE.shape

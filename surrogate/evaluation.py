@@ -214,16 +214,11 @@ def simulated_statistics(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[
 
 def _linear(group: Group, sc: mfm.Connectome, stayed: Tensor) -> Statistics:
     protocol = group.shard.protocol
-    parts = []
     with torch.no_grad():
-        for index in torch.nonzero(stayed)[:, 0].split(16):
-            lin = mfm.linear_response(group.parameters[index], sc, protocol)
-            bold = lin.sample_bold(_SAMPLES, 0, torch.float32)
-            sampled = mfm.fcd_cdf(bold, protocol.window_frames, _BINS, step_frames=min(_WINDOW_STEP, protocol.window_frames))
-            cdf = from_grid(torch.from_numpy(to_grid(sampled)), _BINS).mean(dim=1)
-            variance = lin.fc_sampling_variance / group.shard.repeats
-            parts.append(Statistics(mfm.upper_triangle(lin.fc).double(), cdf, variance))
-    return _joined(parts)
+        lin = mfm.linear_response(group.parameters[torch.nonzero(stayed)[:, 0]], sc, protocol)
+        sampled = lin.sample_fcd_cdf(_SAMPLES, 0, _BINS, min(_WINDOW_STEP, protocol.window_frames))
+        cdf = from_grid(torch.from_numpy(to_grid(sampled)), _BINS)
+        return Statistics(mfm.upper_triangle(lin.fc).double(), cdf, lin.fc_sampling_variance / group.shard.repeats)
 
 
 def _accuracies(group: Group, parts: list) -> list[Accuracy]:

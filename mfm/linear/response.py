@@ -20,11 +20,15 @@ from mfm.linear.second_order import gating_covariance, mean_rate
 from mfm.linear.system import LinearSystem
 from mfm.parameters import FICParameters, as_float_tensor
 from mfm.protocol import Protocol
+from mfm.statistics.fcd import fcd_cdf
 
 METHODS = ("auto", "modes", "exact")
 
 # Candidates whose BOLD is sampled at a time: their lines stay near the processor.
 _SAMPLED_TOGETHER = 8
+
+# Candidates whose sampled BOLD is held at a time.
+_FCD_TOGETHER = 64
 
 # Time between independent samples of BOLD: that share of the modes' mean time and the hemodynamics'. Set by simulations.
 _MEMORY, _HEMODYNAMIC_MEMORY_S = 0.82, 4.0
@@ -158,6 +162,31 @@ class LinearResponse:
             slow, S_E = self._slow.take(index).to(dtype), self._point.S_E[index]
             bold[index] = sample_bold(slow, S_E, self.protocol, n_repeats, seed)
         return bold
+
+    def sample_fcd_cdf(
+        self, n_repeats: int = 3, seed: int = 0, n_bins: int = 10_000, step_frames: int = 1, n_threads: int | None = None
+    ) -> Tensor:
+        """FCD's distribution: the mean over sampled series, whose noise all candidates share.
+
+        Parameters
+        ----------
+        n_repeats, seed : int
+            Series in single precision (`sample_bold`), and the seed of their noise.
+        n_bins, step_frames, n_threads
+            As in `mfm.fcd_cdf`.
+
+        Returns
+        -------
+        tensor, (B, n_bins)
+            float64; NaN where not stable.
+        """
+        frames = self.protocol.window_frames
+        cdf = torch.full((len(self.fc), n_bins), float("nan"), dtype=torch.float64)
+        with torch.no_grad():
+            for index in torch.nonzero(self.stable)[:, 0].split(_FCD_TOGETHER) if self.stable.any() else ():
+                bold = self[index].sample_bold(n_repeats, seed, torch.float32)
+                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames).mean(dim=1).cpu()
+        return cdf
 
     def cross_spectrum(self, frequencies_hz) -> Tensor:
         """Cross-spectral density of BOLD, exact in the linear theory.

@@ -45,6 +45,13 @@ def brute_force(p, sc, scan_s=None):
     return covariance / np.outer(std, std), covariance
 
 
+def test_fcd_is_that_of_the_sampled_series():
+    found = mfm.linear_response(candidates(), network(), mfm.Protocol(tr_s=0.72, n_frames=300))
+    cdf = found.sample_fcd_cdf(2, seed=1, n_bins=100, step_frames=7)
+    series = found.sample_bold(2, 1, torch.float32)
+    assert torch.equal(cdf, mfm.fcd_cdf(series, found.protocol.window_frames, 100, step_frames=7).mean(dim=1))
+
+
 def test_fc_solves_the_lyapunov_equation():
     fc, covariance = brute_force(candidates(), network())
     found = mfm.linear_response(candidates(), network(), LONG, method="exact")
@@ -90,13 +97,15 @@ def test_gradients(method, symmetric):
 def test_unstable_candidates_have_a_status_and_leave_the_others_alone():
     p = candidates(3)
     mixed = mfm.FICParameters(torch.stack([p.w_EE[0], torch.full((N,), 9.0), p.w_EE[2]]), p.w_EI, p.sigma, p.G)
-    protocol = mfm.Protocol(tr_s=0.72, n_frames=100)
+    protocol = mfm.Protocol(tr_s=0.72, n_frames=200)
     found = mfm.linear_response(mixed, network(), protocol)
     assert found.status.tolist() == [mfm.LinearStatus.OK, mfm.LinearStatus.UNSTABLE, mfm.LinearStatus.OK]
     assert torch.isnan(found.fc[1]).all()
     assert torch.isnan(found.sample_bold(1, 0)[1]).all()
     alone = mfm.linear_response(p[[0, 2]], network(), protocol)
     assert torch.allclose(found.fc[[0, 2]], alone.fc, rtol=0, atol=1e-14)
+    assert torch.isnan(found.sample_fcd_cdf(1)[1]).all()
+    assert found[torch.zeros(3, dtype=torch.bool)].sample_fcd_cdf(1).shape == (0, 10_000)
 
 
 def test_predicts_simulated_fc():

@@ -41,14 +41,9 @@ def simulate_scans(
     Returns
     -------
     bold : tensor, (n, T, N)
-        Around its mean.
+        Around its mean; NaN where the model did not stay finite.
     rate_E : tensor, (n, N)
         Hz.
-
-    Raises
-    ------
-    InputError
-        If the model does not stay finite.
     """
     dt_s = nearest_dt(protocol.tr_s, _DT_S)
     timing = Protocol(
@@ -61,10 +56,6 @@ def simulate_scans(
     with torch.no_grad():
         simulated = mfm.simulate(p, sc, timing, n_repeats=n, seed=seed)
     bold = simulated.bold[0].double()
-    if not torch.isfinite(bold).all():
-        raise InputError(
-            "The fitted model does not stay finite when it is simulated.", fix="fit anew: such a fit has nothing to refine"
-        )
     generator = torch.Generator().manual_seed(seed + 0x5EED)
     white = torch.randn(bold.shape, generator=generator, dtype=torch.float64)
     bold = math.sqrt(scale) * (bold - bold.mean(dim=1, keepdim=True)) + math.sqrt(noise / protocol.tr_s) * white
@@ -75,6 +66,11 @@ def placebos(task: Task, n: int, seed: int) -> list[Task]:
     """The same task `n` times, on scans of the fitted mechanism alone, as many, as long and as noisy as the recorded ones.
 
     They hold what theory does not know of the model: a residual that makes up for that alone gains as much on them.
+
+    Raises
+    ------
+    InputError
+        If the mechanism does not stay finite.
     """
     problem = task.problem(task.mechanism.frozen(), None)
     system = problem.system(problem.start)
@@ -85,6 +81,10 @@ def placebos(task: Task, n: int, seed: int) -> list[Task]:
         _like(recording, simulate_scans(p, sc, recording.protocol, n * recording.n_scans, 2 * seed + k, *problem.power(x))[0])
         for k, recording in enumerate((task.train, task.held_out))
     )
+    if not all(torch.isfinite(recording.fc).all() for recording in (*train, *held_out)):
+        raise InputError(
+            "The fitted model does not stay finite when it is simulated.", fix="fit anew: such a fit has nothing to refine"
+        )
     return [replace(task, train=a, held_out=b) for a, b in zip(train, held_out, strict=True)]
 
 
@@ -102,11 +102,12 @@ class Polish:
     coefficients : tensor, (terms,)
         Learned by theory, less its bias where that is beyond three of its Monte Carlo errors.
     bias, bias_error : tensor, (terms,)
-        What theory adds to the coefficients of the model that it found, and the Monte Carlo error of that.
+        What theory adds to the coefficients of the model that it found, and the Monte Carlo error of that; NaN where fewer
+        than two repetitions stayed within range.
     spread : tensor, (terms,)
-        Standard deviation of the estimates over scans.
+        Standard deviation of the estimates over repetitions.
     in_range : float
-        Share of the simulated scans in which every region's rate kept to [2.7, 3.3] Hz.
+        Share of the repetitions in which every region's rate kept to [2.7, 3.3] Hz: the others tell nothing of theory.
     """
 
     coefficients: Tensor
@@ -137,13 +138,19 @@ def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish
     M = problem.n_terms
     p, sc = problem.parameters(x)
     bold, rate_E = simulate_scans(p, sc, task.train.protocol, n * task.train.n_scans, seed, *problem.power(x))
-    found = []
-    for recording in _like(task.train, bold):
-        again = task.problem(problem.mechanism, problem.residual, recording)
-        found.append(again.minimise(x).x[:M])
+    stayed = mfm.within_range(rate_E).reshape(n, -1).all(dim=1)
+    found = [
+        task.problem(problem.mechanism, problem.residual, recording).minimise(x).x[:M]
+        for recording, inside in zip(_like(task.train, bold), stayed.tolist(), strict=True)
+        if inside
+    ]
+    in_range = float(stayed.double().mean())
+    if len(found) < 2:
+        unknown = torch.full((M,), math.nan, dtype=torch.float64)
+        return Polish(x[:M], unknown, unknown, unknown, in_range)
     estimates = torch.stack(found)
     bias, spread = estimates.mean(dim=0) - problem.expected(x)[:M], estimates.std(dim=0)
-    error = spread / math.sqrt(n)
+    error = spread / math.sqrt(len(found))
     step = torch.cat([torch.where(bias.abs() > _BEYOND_CHANCE * error, -bias, 0.0), x.new_zeros(len(x) - M)])
     share = next((s for s in (1.0, 0.5, 0.25, 0.125) if math.isfinite(problem(x + s * step).value)), 0.0)
-    return Polish((x + share * step)[:M], bias, error, spread, float(mfm.within_range(rate_E).double().mean()))
+    return Polish((x + share * step)[:M], bias, error, spread, in_range)

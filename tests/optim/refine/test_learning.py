@@ -238,6 +238,28 @@ def test_polish_takes_off_what_theory_gets_wrong(fit, monkeypatch, off):
         assert found.coefficients.item() == 0.5
 
 
+def test_scans_out_of_range_tell_nothing_of_theory(fit, monkeypatch):
+    work = task(fit)
+    problem = work.problem(fit.frozen(), work.residual())
+    x = problem.start.clone()
+    x[0] = 0.5
+    right = simulated.simulate_scans
+
+    def diverged(*arguments):
+        bold, rate_E = right(*arguments)
+        bold[1:], rate_E[1:] = float("nan"), float("nan")
+        return bold, rate_E
+
+    monkeypatch.setattr(simulated, "simulate_scans", diverged)
+    found = simulated.polish(work, problem, x, 4, 3)
+    assert (found.in_range, found.coefficients.item()) == (0.25, 0.5)
+    assert torch.isnan(found.bias)
+    told = refine(replace(work, config=replace(work.config, placebos=0, spins=0, polish=4)))
+    assert "simulated, it does not hold 3 Hz" in told.reasons
+    with pytest.raises(InputError, match="does not stay finite"):
+        simulated.placebos(work, 4, 3)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

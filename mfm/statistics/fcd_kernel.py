@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 
 from mfm.backends.simd import LANES, float_vector, floats, kernel, load, square_root, store  # noqa: F401  (float_vector: registration)
 
@@ -14,8 +15,9 @@ _PAIRS = 128
 # A variance below this share of the largest sum of squares so far has lost more than half of float64's digits.
 _LOST = 1e-8
 
-# Rows of a tile computed together: each load of the right-hand windows serves this many sums.
-_ROWS = 8
+# Rows of a tile computed together: each load of the right-hand windows serves this many sums. Two of LANES numbers fill half of
+# AVX2's sixteen registers, eight would be spilled at every step; AVX-512 needs eight to hide its latency.
+_ROWS = 8 if get_host_cpu_features().get("avx512f", False) else 2
 
 
 def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int = 1) -> np.ndarray | None:
@@ -130,8 +132,22 @@ def _centre_and_scale(panels, panel, n_pairs):
 
 
 @kernel
-def _add_products(panels, left, right, n_pairs, tile, offset):
-    """Add to `_ROWS` rows of the tile the products over some pairs, summed apart first: fewer roundings."""
+def _add_two(panels, left, right, n_pairs, tile, offset):
+    """Add to two rows of the tile the products over some pairs, summed apart first: fewer roundings."""
+    a = floats(_f(0.0))
+    b = a
+    for k in range(n_pairs):
+        y = load(panels, right + k * LANES)
+        at = np.uintp(left + k * LANES)  # unsigned: no index from the end
+        a = a + y * panels[at]
+        b = b + y * panels[at + np.uintp(1)]
+    store(tile, offset, load(tile, offset) + a)
+    store(tile, offset + LANES, load(tile, offset + LANES) + b)
+
+
+@kernel
+def _add_eight(panels, left, right, n_pairs, tile, offset):
+    """`_add_two` for eight rows."""
     a = floats(_f(0.0))
     b = a
     c = a
@@ -160,6 +176,9 @@ def _add_products(panels, left, right, n_pairs, tile, offset):
     store(tile, offset + 5 * LANES, load(tile, offset + 5 * LANES) + f)
     store(tile, offset + 6 * LANES, load(tile, offset + 6 * LANES) + g)
     store(tile, offset + 7 * LANES, load(tile, offset + 7 * LANES) + h)
+
+
+_add_products = _add_eight if _ROWS == 8 else _add_two
 
 
 @kernel

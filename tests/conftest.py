@@ -23,22 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 collect_ignore_glob = ["*/conftest.py"]
 
 
-def pytest_sessionstart(session):
-    """Drop compiled kernels that are older than the code they were compiled from.
-
-    numba compares a cached kernel with its own file only, not with the files of the functions and constants inside it.
-    """
-    if hasattr(session.config, "workerinput"):  # the controller of parallel tests has done so
-        return
-    compiled = ("backends", "populations", "statistics")
-    sources = [ROOT / "mfm/constants.py", *(source for name in compiled for source in (ROOT / "mfm" / name).glob("*.py"))]
-    newest = max(source.stat().st_mtime for source in sources)
-    for package in ("mfm", "optim"):
-        for cached in (ROOT / package).rglob("*.nb[ic]"):
-            if cached.stat().st_mtime < newest:
-                cached.unlink(missing_ok=True)
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared reference data, which is no part of the repository."""

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mfm.backends.simd import LANES, float_vector, floats, kernel, load, store, uints  # noqa: F401  (float_vector: registration)
+from mfm.backends.kernel import kernel
+from mfm.backends.simd import LANES, float_vector, floats, load, store, uints  # noqa: F401  (float_vector: registration)
 from mfm.backends.vector_math import exp, gaussian_pair, log, philox, transfer_function, transfer_slope
 from mfm.constants import HEMODYNAMIC, NEURAL
 from mfm.protocol import Protocol

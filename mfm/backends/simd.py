@@ -11,13 +11,16 @@ from __future__ import annotations
 import operator
 
 from llvmlite import ir
-from numba import njit
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.extending import intrinsic, models, overload, register_model
 
-#: Numbers in a vector. Two AVX-512 registers: enough independent chains to hide the latency of a multiply-add.
-LANES = 32
+HAS_AVX512 = bool(get_host_cpu_features().get("avx512f", False))
+
+#: Numbers in a vector: two registers of the widest kind, independent chains that hide the latency of a multiply-add. Four of
+#: AVX2's sixteen registers for each value would be spilled. Each lane computes the same whatever their number.
+LANES = 32 if HAS_AVX512 else 16
 
 # Contraction to fused multiply-add is allowed; reassociation is not, nor is the assumption that no NaN occurs.
 _FLOAT_FLAGS = ("contract", "nsz")
@@ -26,15 +29,6 @@ _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _UINTS = ir.VectorType(ir.IntType(32), LANES)
 _ULONGS = ir.VectorType(ir.IntType(64), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
-
-
-def kernel(function):
-    """Compile `function` without the interpreter lock, cached on disk wherever a folder for that can be written."""
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no writable folder, as in a read-only container
-        return njit(**options)(function)
 
 
 class _VectorType(types.Type):

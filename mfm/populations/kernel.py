@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from mfm.backends.kernel import kernel
 
 # Columns of `types`. The peak is kept as 1 / v_peak.
 _ALPHA, _A, _B, _W_JUMP, _TAU_S, _S_JUMP, _E_R, _U_PEAK = range(8)
@@ -20,7 +21,7 @@ _ALPHA, _A, _B, _W_JUMP, _TAU_S, _S_JUMP, _E_R, _U_PEAK = range(8)
 _SMALLEST = 1e-9
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def advance(v, beta, c, dt, u_peak):
     """One step of ``v' = v^2 - beta v + c``: the new v, the mean of v over the step, and the time since a spike (-1: none)."""
     h = 0.5 * beta
@@ -42,7 +43,7 @@ def advance(v, beta, c, dt, u_peak):
     return top / bottom, mean, -1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _move(k, v, w, eta, S, span, types, conductance, half, shared, dt, spiking, since, n_spikes, counts):
     """One step of population k. Spikes are appended to `spiking` and `since`; returns how many these now hold."""
     lo, hi = span
@@ -75,7 +76,7 @@ def _move(k, v, w, eta, S, span, types, conductance, half, shared, dt, spiking, 
     return n_spikes
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _deliver(S, s, spiking, since, n_spikes, starts, types, weight, first, targets):
     """Spikes reach their targets, and the mean synapse of their population, decayed since they were fired."""
     pre = 0
@@ -95,7 +96,7 @@ def _deliver(S, s, spiking, since, n_spikes, starts, types, weight, first, targe
             S[target, pre] += kick
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _record(t, v, w, s, starts, v_median, w_mean, s_mean, order):
     for k in range(len(s)):
         lo, hi = starts[k], starts[k + 1]
@@ -108,7 +109,7 @@ def _record(t, v, w, s, starts, v_median, w_mean, s_mean, order):
         order[t, k] = z / (hi - lo)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def run(
     v, w, eta, S, s, starts, types, conductance, weight, first, targets, shared, dt, steps_per_bin,
     rate, v_median, w_mean, s_mean, order, counts, cancel,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from mfm.backends.kernel import kernel
 from mfm.populations.closure import LARGEST_CURRENT, LARGEST_DELTA_SHARE, SCALES
 
 # Columns of `types`.
@@ -16,12 +16,12 @@ _ETA, _DELTA, _ALPHA, _A, _B, _W_JUMP, _TAU_S, _S_JUMP, _E_R = range(9)
 _DIVERGED_R, _DIVERGED_V = 100.0, 1000.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _combine(c, r, V, w, u, q):
     return c[0] + c[1] * r + c[2] * V + c[3] * w + c[4] * u + c[5] * q
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _correct(x, kappa, noise, c):
     """Corrections of delta (as a share) and I, and where the memory goes to."""
     r, V, w, m = x[0] / SCALES[0], x[1] / SCALES[1], x[2] / SCALES[2], x[4]
@@ -32,7 +32,7 @@ def _correct(x, kappa, noise, c):
     return LARGEST_DELTA_SHARE * delta, LARGEST_CURRENT * current, math.tanh(_combine(c[2], r, V, w, u, q))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _drift(x, types, coupling, density, c, corrected, out):
     K = len(x)
     for k in range(K):
@@ -54,14 +54,14 @@ def _drift(x, types, coupling, density, c, corrected, out):
         out[k, 4] = a * math.exp(c[2, 6]) * (goal - m)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def _ahead(x, slope, dt, out):
     for k in range(len(x)):
         for d in range(5):
             out[k, d] = x[k, d] + dt * slope[k, d]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel
 def run(x, types, coupling, density, c, corrected, dt, steps_per_bin, rate, states):
     """Advance `x` in place by RK4; fill `rate` (T, K), means over bins, and `states` (T, K, 5), at their ends.
 

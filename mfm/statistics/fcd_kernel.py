@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from llvmlite.binding import get_host_cpu_features
 
-from mfm.backends.simd import LANES, float_vector, floats, kernel, load, square_root, store  # noqa: F401  (float_vector: registration)
+from mfm.backends.kernel import kernel
+from mfm.backends.simd import HAS_AVX512, LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
 
 _f = np.float32
 
@@ -15,9 +15,9 @@ _PAIRS = 128
 # A variance below this share of the largest sum of squares so far has lost more than half of float64's digits.
 _LOST = 1e-8
 
-# Rows of a tile computed together: each load of the right-hand windows serves this many sums. Two of LANES numbers fill half of
-# AVX2's sixteen registers, eight would be spilled at every step; AVX-512 needs eight to hide its latency.
-_ROWS = 8 if get_host_cpu_features().get("avx512f", False) else 2
+# Rows of a tile computed together: each load of the right-hand windows serves this many sums. Four rows fill half of AVX2's
+# sixteen registers, eight would be spilled at every step.
+_ROWS = 8 if HAS_AVX512 else 4
 
 
 def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int = 1) -> np.ndarray | None:
@@ -132,22 +132,28 @@ def _centre_and_scale(panels, panel, n_pairs):
 
 
 @kernel
-def _add_two(panels, left, right, n_pairs, tile, offset):
-    """Add to two rows of the tile the products over some pairs, summed apart first: fewer roundings."""
+def _add_four(panels, left, right, n_pairs, tile, offset):
+    """Add to four rows of the tile the products over some pairs, summed apart first: fewer roundings."""
     a = floats(_f(0.0))
     b = a
+    c = a
+    d = a
     for k in range(n_pairs):
         y = load(panels, right + k * LANES)
         at = np.uintp(left + k * LANES)  # unsigned: no index from the end
         a = a + y * panels[at]
         b = b + y * panels[at + np.uintp(1)]
+        c = c + y * panels[at + np.uintp(2)]
+        d = d + y * panels[at + np.uintp(3)]
     store(tile, offset, load(tile, offset) + a)
     store(tile, offset + LANES, load(tile, offset + LANES) + b)
+    store(tile, offset + 2 * LANES, load(tile, offset + 2 * LANES) + c)
+    store(tile, offset + 3 * LANES, load(tile, offset + 3 * LANES) + d)
 
 
 @kernel
 def _add_eight(panels, left, right, n_pairs, tile, offset):
-    """`_add_two` for eight rows."""
+    """`_add_four` for eight rows."""
     a = floats(_f(0.0))
     b = a
     c = a
@@ -178,7 +184,7 @@ def _add_eight(panels, left, right, n_pairs, tile, offset):
     store(tile, offset + 7 * LANES, load(tile, offset + 7 * LANES) + h)
 
 
-_add_products = _add_eight if _ROWS == 8 else _add_two
+_add_products = _add_eight if _ROWS == 8 else _add_four
 
 
 @kernel

@@ -216,17 +216,18 @@ def simulate_many(
     >>> [tuple(simulation.bold.shape) for simulation in mfm.simulate_many(requests)]
     [(1, 1, 4, 2), (1, 1, 6, 2)]
     """
-    works = [_work(request, backend) for request in requests]
     names = [_resolve(backend, request.p) for request in requests]
-    on_gpu = [k for k, name in enumerate(names) if name == "triton"]
-    trajectories = dict(zip(on_gpu, _simulate_triton([works[k] for k in on_gpu]), strict=True)) if on_gpu else {}
+    works = [_work(request) for request in requests]
+    on_gpu = [work for work, name in zip(works, names, strict=True) if name == "triton"]
+    of_gpu = iter(_simulate_triton(on_gpu))
     found = []
-    for k, (request, work, name) in enumerate(zip(requests, works, names, strict=True)):
-        if name == "reference":
-            trajectories[k] = _simulate_reference(work)
+    for request, work, name in zip(requests, works, names, strict=True):
+        if name == "triton":
+            trajectory = next(of_gpu)
         elif name == "numba":
-            trajectories[k] = _simulate_numba(work, n_threads or available_cores())
-        trajectory = trajectories.pop(k)
+            trajectory = _simulate_numba(work, n_threads or available_cores())
+        else:
+            trajectory = _simulate_reference(work)
         status = _status(trajectory, check_range=work.p.w_IE is None)
         bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
         seed = int(work.keys[0]) if np.ndim(request.seed) == 0 else tuple(int(key) for key in work.keys)
@@ -256,14 +257,11 @@ class Work(NamedTuple):
         return self.protocol.n_frames * self.p.n_regions
 
 
-def _work(request: SimulationRequest, backend: str) -> Work:
+def _work(request: SimulationRequest) -> Work:
     p, sc, n_repeats = request.p, request.sc, request.n_repeats
     check_same_regions(p, sc)
-    if backend not in BACKENDS:
-        raise BackendError(f"Unknown backend {backend!r}.", expected=" | ".join(BACKENDS), found=repr(backend))
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
-    _resolve(backend, p)
     keys = _noise_keys(request.seed, p.n_candidates)
     initial = _initial_state(p, request.initial, int(n_repeats))
     return Work(p, feedback_weights(p, sc), sc, request.protocol, initial, keys, int(n_repeats))
@@ -280,6 +278,8 @@ def _resolve(backend: str, p: FICParameters) -> str:
     """The backend that ``auto`` stands for; a BackendError where the named one cannot do what is asked."""
     from mfm.backends.gpu import MAX_REGIONS, why_not
 
+    if backend not in BACKENDS:
+        raise BackendError(f"Unknown backend {backend!r}.", expected=" | ".join(BACKENDS), found=repr(backend))
     if backend == "auto":
         # Not triton: its kernel was never run on a GPU (README, GPU).
         return "reference" if p.requires_grad else "numba"

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from mfm.backends.kernel import kernel
 from mfm.constants import NEURAL
 
 _c = NEURAL
@@ -44,7 +44,7 @@ class ReturnRate(torch.autograd.Function):
         return *each.unbind(dim=0), of_G * outer[0], None, None, None, None, None
 
 
-@njit(cache=True)
+@kernel
 def _rate_and_slope(current, a, b, d):
     """phi(a I - b; d) and its derivative with respect to I."""
     x = a * current - b
@@ -55,13 +55,13 @@ def _rate_and_slope(current, a, b, d):
     return value, a * value / x * (1.0 - d * (value - x))
 
 
-@njit(cache=True)
+@kernel
 def _currents(S_E, S_I, coupling, w_EE, w_EI, w_IE, G):
     I_E = _DRIVE_E + _J * w_EE * S_E + _J * G * coupling - w_IE * S_I
     return I_E, _DRIVE_I + _J * w_EI * S_E - S_I
 
 
-@njit(cache=True)
+@kernel
 def _return_rates(w_EE, w_EI, w_IE, S_I_first, G, C, displacement, rest, dt, n_steps):
     """Rates (B,); gradients (4, B, N) with respect to w_EE, w_EI, w_IE and the first S_I; and (B,) with respect to G."""
     B, N = w_EE.shape

@@ -43,7 +43,7 @@ def candidates(B: int, sc: mfm.Connectome, device: str = DEVICE, sigma: float = 
 
 def simulate_tile(p, sc, protocol, tile, seed: int = 0):
     """`mfm.simulate` with a tile of our choice: BOLD and averages."""
-    work = _work(SimulationRequest(p, sc, protocol, seed=seed), "triton")
+    work = _work(SimulationRequest(p, sc, protocol, seed=seed))
     return gpu.simulate_on_gpu([work], tile)[0]
 
 

@@ -16,11 +16,9 @@ from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.extending import intrinsic, models, overload, register_model
 
-HAS_AVX512 = bool(get_host_cpu_features().get("avx512f", False))
-
 #: Numbers in a vector: two registers of the widest kind, independent chains that hide the latency of a multiply-add. Four of
 #: AVX2's sixteen registers for each value would be spilled. Each lane computes the same whatever their number.
-LANES = 32 if HAS_AVX512 else 16
+LANES = 32 if get_host_cpu_features().get("avx512f", False) else 16
 
 # Contraction to fused multiply-add is allowed; reassociation is not, nor is the assumption that no NaN occurs.
 _FLOAT_FLAGS = ("contract", "nsz")

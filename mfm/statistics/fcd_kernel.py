@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mfm.backends.kernel import kernel
-from mfm.backends.simd import HAS_AVX512, LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
+from mfm.backends.simd import LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
 
 _f = np.float32
 
@@ -15,9 +15,9 @@ _PAIRS = 128
 # A variance below this share of the largest sum of squares so far has lost more than half of float64's digits.
 _LOST = 1e-8
 
-# Rows of a tile computed together: each load of the right-hand windows serves this many sums. Four rows fill half of AVX2's
-# sixteen registers, eight would be spilled at every step.
-_ROWS = 8 if HAS_AVX512 else 4
+# Rows of a tile computed together: each load of the right-hand windows serves this many sums. In two registers each they are as
+# many chains as two multiply-adds per cycle need, and half of AVX2's registers: eight rows would be spilled at every step.
+_ROWS = 4
 
 
 def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int = 1) -> np.ndarray | None:
@@ -132,8 +132,8 @@ def _centre_and_scale(panels, panel, n_pairs):
 
 
 @kernel
-def _add_four(panels, left, right, n_pairs, tile, offset):
-    """Add to four rows of the tile the products over some pairs, summed apart first: fewer roundings."""
+def _add_products(panels, left, right, n_pairs, tile, offset):
+    """Add to `_ROWS` rows of the tile the products over some pairs, summed apart first: fewer roundings."""
     a = floats(_f(0.0))
     b = a
     c = a
@@ -149,42 +149,6 @@ def _add_four(panels, left, right, n_pairs, tile, offset):
     store(tile, offset + LANES, load(tile, offset + LANES) + b)
     store(tile, offset + 2 * LANES, load(tile, offset + 2 * LANES) + c)
     store(tile, offset + 3 * LANES, load(tile, offset + 3 * LANES) + d)
-
-
-@kernel
-def _add_eight(panels, left, right, n_pairs, tile, offset):
-    """`_add_four` for eight rows."""
-    a = floats(_f(0.0))
-    b = a
-    c = a
-    d = a
-    e = a
-    f = a
-    g = a
-    h = a
-    for _ in range(n_pairs):
-        y = load(panels, right)
-        a = a + y * panels[left]
-        b = b + y * panels[left + 1]
-        c = c + y * panels[left + 2]
-        d = d + y * panels[left + 3]
-        e = e + y * panels[left + 4]
-        f = f + y * panels[left + 5]
-        g = g + y * panels[left + 6]
-        h = h + y * panels[left + 7]
-        left += LANES
-        right += LANES
-    store(tile, offset, load(tile, offset) + a)
-    store(tile, offset + LANES, load(tile, offset + LANES) + b)
-    store(tile, offset + 2 * LANES, load(tile, offset + 2 * LANES) + c)
-    store(tile, offset + 3 * LANES, load(tile, offset + 3 * LANES) + d)
-    store(tile, offset + 4 * LANES, load(tile, offset + 4 * LANES) + e)
-    store(tile, offset + 5 * LANES, load(tile, offset + 5 * LANES) + f)
-    store(tile, offset + 6 * LANES, load(tile, offset + 6 * LANES) + g)
-    store(tile, offset + 7 * LANES, load(tile, offset + 7 * LANES) + h)
-
-
-_add_products = _add_eight if _ROWS == 8 else _add_four
 
 
 @kernel

@@ -133,7 +133,7 @@ class LinearResidual:
         _check_distinct(tuple(terms), patterns)
         names, scales = [*terms], torch.ones(len(terms), dtype=torch.float64)
         if network:
-            more, more_scales = map(torch.from_numpy, network_shapes(_named(z, network), patterns.numpy()))
+            more, more_scales = map(torch.from_numpy, network_shapes(named_maps(z, network), patterns.numpy()))
             names += [f"network {'+'.join(network)} {k + 1}" for k in range(len(more))]
             patterns, scales = torch.cat([patterns, more]), torch.cat([scales, more_scales])
         names += [f"edges {name}" for name in edges]
@@ -244,7 +244,8 @@ def _check_distinct(terms: tuple[str, ...], patterns: Tensor) -> None:
                 raise InputError(f"The terms {terms[b]!r} and {terms[a]!r} are one.", found=f"|r| = {r[a, b]:.4f} over regions")
 
 
-def _named(maps: RegionalMaps, names: Sequence[str]) -> RegionalMaps:
+def named_maps(maps: RegionalMaps, names: Sequence[str]) -> RegionalMaps:
+    """The inputs of a network, in order; an InputError where they are no maps."""
     unknown = [name for name in names if name not in maps.names]
     if unknown or len(set(names)) < len(names):
         raise InputError(

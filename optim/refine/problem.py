@@ -208,10 +208,7 @@ class Problem:
 
     def posterior_errors(self, x: Tensor) -> Tensor:
         """Standard errors (P,) at an optimum by likelihood and priors; guard rails, which tell nothing, do not count."""
-        system = self.system(x)
-        assert system is not None
-        information = self.likelihood(system, self.tangents(x, system), x[self.n_model :]).information
-        return torch.linalg.inv(information + torch.diag(self.precision)).diagonal().sqrt()
+        return torch.linalg.inv(self._curvature(x)).diagonal().sqrt()
 
     def power(self, x: Tensor) -> tuple[float, float]:
         """Scale of the spectral density and density of the measurement noise at `x`; 1 and 0 where data tell neither."""
@@ -220,10 +217,14 @@ class Problem:
 
     def expected(self, x: Tensor) -> Tensor:
         """Where the optima of scans of the model at `x` lie on average: priors draw them towards the fit."""
+        return x - torch.linalg.solve(self._curvature(x), self.precision * (x - self.start))
+
+    def _curvature(self, x: Tensor) -> Tensor:
+        """(P, P) of likelihood and priors, without the guard rails."""
         system = self.system(x)
         assert system is not None
         information = self.likelihood(system, self.tangents(x, system), x[self.n_model :]).information
-        return x - torch.linalg.solve(information + torch.diag(self.precision), self.precision * (x - self.start))
+        return information + torch.diag(self.precision)
 
     def minimise(self, start: Tensor | None = None) -> Optimum:
         """The optimum from `start`, default the fit."""

@@ -13,7 +13,7 @@ from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.linear.system import LinearSystem
 from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram, pooled
 from mfm.ude import LinearResidual
-from mfm.ude.linear_residual import total_leak
+from mfm.ude.linear_residual import named_maps, total_leak
 from optim.refine.config import RefineConfig
 from optim.refine.mechanism import Mechanism
 from optim.refine.problem import Likelihood, Problem, fit_nuisance
@@ -101,9 +101,7 @@ class Task:
 
     def network_maps(self) -> RegionalMaps | None:
         """Inputs of the network of maps, z-scored; None where none is asked for."""
-        names = tuple(self.config.network)
-        z = self.maps.zscored()
-        return RegionalMaps(z.values[[z.names.index(name) for name in names]], names) if names else None
+        return named_maps(self.maps.zscored(), self.config.network) if self.config.network else None
 
     def prior_std(self, residual: LinearResidual) -> Tensor:
         """Of the coefficients: slopes per second, edges relative to the connectome."""

@@ -43,7 +43,7 @@ def run(p, protocol, tile=None, n_repeats=1, seed=5, initial=None):
     """The kernel itself: BOLD and averages, on the CPU."""
     from mfm.simulation import SimulationRequest, _work
 
-    work = _work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial), "triton")
+    work = _work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial))
     return [x.cpu() for x in gpu.simulate_on_gpu([work], tile)[0]]
 
 
@@ -141,7 +141,7 @@ def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
         assert (one.bold - alone.bold).abs().max() < 3e-6
         assert torch.allclose(one.rate_E, alone.rate_E, rtol=5e-6)
         assert torch.allclose(one.S_I, alone.S_I, rtol=5e-6)
-    works = [_work(request, "triton") for request in requests]
+    works = [_work(request) for request in requests]
     tile = gpu.Tile(4, 4)
     for work, found in zip(works, gpu.simulate_on_gpu(works, tile), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(found, gpu.simulate_on_gpu([work], tile)[0], strict=True))

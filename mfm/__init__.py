@@ -10,7 +10,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "FICParameters": "mfm.parameters",
+    "FICParameters": "mfm.models.fic",
+    "PMFMParameters": "mfm.models.pmfm",
     "Connectome": "mfm.connectome",
     "Atlas": "mfm.atlas",
     "Protocol": "mfm.protocol",

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from mfm.compute.elementary import phi as transfer_function
+from mfm.compute.elementary import phi_slope as transfer_slope
 from mfm.constants import NEURAL
-
-
-def transfer_function(x: Tensor, d: float) -> Tensor:
-    """Firing rate phi(x; d) = x / (1 - exp(-d x)) in Hz, with phi(0; d) = 1 / d (Deco et al. 2014, eq. 7 and 8)."""
-    near_zero = (d * x).abs() < 1e-8
-    x_safe = torch.where(near_zero, torch.ones_like(x), x)
-    return torch.where(near_zero, 1.0 / d + x / 2, x_safe / -torch.expm1(-d * x_safe))
-
-
-def transfer_slope(x: Tensor, d: float) -> Tensor:
-    """Derivative of phi(x; d) with respect to x: from 0 to 1, and 1/2 at x = 0."""
-    y = d * x
-    near_zero = y.abs() < 1e-3
-    safe = torch.where(near_zero, torch.ones_like(y), y).clamp(min=-80.0)
-    e = torch.exp(-safe)
-    return torch.where(near_zero, 0.5 + y / 6, (1 - e * (1 + safe)) / (1 - e) ** 2)
 
 
 def excitatory_rate(I_E: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""The models, a file each, and what a model declares (`mfm.models.model`)."""

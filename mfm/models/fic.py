@@ -1,0 +1,131 @@
+"""The FIC model (Deco et al. 2014; Demirtas et al. 2019; Zhang et al. 2024): two populations per region, held at 3 Hz."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mfm.compute.elementary import phi, phi_slope
+from mfm.constants import NEURAL, RATE_RANGE_HZ
+from mfm.models.model import Admissible, Derived, Model, Quantity, State
+from mfm.models.parameters import ModelParameters, optional, regional, whole_brain
+
+_c = NEURAL
+A_E, B_E, D_E, LEAK_E = _c.a_E, _c.b_E, _c.d_E, 1 / _c.tau_E
+A_I, B_I, D_I, LEAK_I = _c.a_I, _c.b_I, _c.d_I, 1 / _c.tau_I
+I_I0 = _c.W_I * _c.I_0
+GAMMA = _c.gamma
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FICParameters(ModelParameters):
+    """B parameter sets of the FIC model over N regions.
+
+    Parameters
+    ----------
+    w_EE, w_EI, sigma : array or tensor, (B, N) or (N,)
+        Recurrent excitation, excitatory-to-inhibitory weight (both dimensionless) and noise amplitude (nA-free units of
+        the gating variable per square root of a second). ``sigma = 0`` is allowed: noise-free dynamics.
+    G : array or tensor, (B,) or scalar
+        Global coupling.
+    w_IE : array or tensor, (B, N) or (N,), optional
+        Inhibitory-to-excitatory weight. By default it is not a free parameter: `feedback_weights` solves it so that every
+        region rests at 3 Hz. Give it only to switch feedback inhibition control off.
+    I_ext : array or tensor, (B, N) or (N,), optional
+        External current into the excitatory population, nA (Deco et al. 2014); default none.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, a value is not finite, or ``sigma`` or ``G`` is negative.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> p = mfm.FICParameters(np.full((2, 68), 3.0), np.full((2, 68), 2.5), np.full((2, 68), 0.005), [1.0, 2.0])
+    >>> p.n_candidates, p.n_regions
+    (2, 68)
+    """
+
+    w_EE: Tensor = regional("recurrent excitation", bounds=(1.0, 10.0), may_be_negative=True)
+    w_EI: Tensor = regional(
+        "excitatory-to-inhibitory weight", bounds=(0.0, 5.0), signs=(("myelin", -1), ("gradient", +1)), may_be_negative=True
+    )
+    sigma: Tensor = regional("noise amplitude", bounds=(0.0005, 0.01), unit="1/sqrt(s)")
+    G: Tensor = whole_brain("global coupling", bounds=(0.0, 3.0))
+    w_IE: Tensor | None = optional("inhibitory-to-excitatory weight; solved for 3 Hz")
+    I_ext: Tensor | None = optional("external current into the excitatory population", unit="nA")
+
+    def noise_free(self) -> FICParameters:
+        """The same candidates without noise and under feedback inhibition: ``w_IE`` is solved."""
+        return FICParameters(self.w_EE, self.w_EI, torch.zeros_like(self.sigma), self.G, I_ext=self.I_ext)
+
+
+def pack(p: FICParameters) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Recurrent, to inhibition, feedback, background current; and the gain of the coupling."""
+    I_ext = torch.zeros_like(p.w_EE) if p.I_ext is None else p.I_ext
+    return (_c.J * p.w_EE, _c.J * p.w_EI, p.w_IE, _c.W_E * _c.I_0 + I_ext), (_c.J * p.G,)
+
+
+def drift(x, coupling, constants):
+    """dS_E and dS_I per second, and r_E in Hz, at input currents I_E and I_I in nA (Zhang et al. 2024)."""
+    S_E, S_I = x
+    (from_others,) = coupling
+    from_E, to_I, w_IE, I_E0 = constants
+    I_E = from_E * S_E + from_others - w_IE * S_I
+    I_I = to_I * S_E - S_I
+    r_E = phi((I_E + I_E0) * A_E - B_E, D_E)
+    x_I = (I_I + I_I0) * A_I - B_I
+    r_I = phi(x_I, D_I)
+    dS_E = (1.0 - S_E) * GAMMA * r_E - S_E * LEAK_E
+    dS_I = r_I - S_I * LEAK_I
+    return dS_E, dS_I, r_E, x_I
+
+
+def decay(x_I):
+    """Relaxation of S_I per second, ``1 / tau_I + dr_I/dI_I``."""
+    return phi_slope(x_I, D_I) * A_I + LEAK_I
+
+
+def complete(p: FICParameters, sc) -> FICParameters:
+    """With the inhibitory feedback w_IE that holds every region at 3 Hz, unless it is given."""
+    from mfm.feedback import feedback_weights
+
+    return FICParameters(p.w_EE, p.w_EI, p.sigma, p.G, feedback_weights(p, sc), p.I_ext)
+
+
+def rest(p: FICParameters, sc) -> tuple[Tensor, Tensor]:
+    """S_E and S_I at 3 Hz."""
+    from mfm.feedback import resting_state
+
+    found = resting_state(p.w_EI)
+    return torch.full_like(p.w_EI, found.S_E), found.S_I
+
+
+def ei_ratio(S_E: Tensor, S_I: Tensor) -> Tensor:
+    """Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I."""
+    return S_E / S_I
+
+
+FIC = Model(
+    name="fic",
+    title="feedback inhibition control, two populations per region",
+    source="Deco et al. 2014, J Neurosci 34:7886; Zhang et al. 2024, PNAS",
+    parameters=FICParameters,
+    states=(
+        State("S_E", "excitatory gating variable"),
+        State("S_I", "inhibitory gating variable", fast=True),
+    ),
+    carried=("S_E",),
+    observed="S_E",
+    reported=(Quantity("rate_E", "Hz", "excitatory firing rate"),),
+    derived=(Derived(Quantity("ei_ratio", "", "excitation/inhibition ratio S_E / S_I"), ("S_E", "S_I"), ei_ratio),),
+    pack=pack,
+    drift=drift,
+    decay=decay,
+    complete=complete,
+    rest=rest,
+    admissible=Admissible("rate_E", *RATE_RANGE_HZ, source="Zhang et al. 2024"),
+)

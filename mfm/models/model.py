@@ -1,0 +1,184 @@
+"""What a model declares: everything that simulation, theory, fitting and outputs need to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfm.errors import InputError
+
+if TYPE_CHECKING:
+    from mfm.models.parameters import ModelParameters
+
+
+@dataclass(frozen=True)
+class State:
+    """A state variable of every region.
+
+    Parameters
+    ----------
+    name : str
+        As in the paper's equations.
+    description : str
+    unit : str, default ""
+        Dimensionless by default.
+    start : float, default 0.1
+        Where the search for a fixed point starts, for models without one in closed form.
+    fast : bool, default False
+        Stepped by the exponential scheme where a protocol asks for it; the model then declares `Model.decay`.
+    """
+
+    name: str
+    description: str
+    unit: str = ""
+    start: float = 0.1
+    fast: bool = False
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number per region that a model reports: a column of outputs.
+
+    Parameters
+    ----------
+    name, unit, description : str
+    """
+
+    name: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Admissible:
+    """The range in which a reported quantity's average over time must lie in every region.
+
+    Parameters
+    ----------
+    quantity : str
+    low, high : float
+        In the quantity's unit, both ends within.
+    source : str
+    """
+
+    quantity: str
+    low: float
+    high: float
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A number per region computed from the averages of a simulation, such as the E/I ratio.
+
+    Parameters
+    ----------
+    quantity : Quantity
+    of : tuple of str
+        The averages that `compute` takes, in order: tensors (..., N).
+    compute : callable
+    """
+
+    quantity: Quantity
+    of: tuple[str, ...]
+    compute: Callable
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A whole-brain model: states of every region, coupled by the connectome, and what is observed of them.
+
+        dx = drift(x, coupling, constants) dt + sigma dW,     coupling_k = gain_k sum_j C_ij x_j,k
+
+    Parameters
+    ----------
+    name : str
+        As in ``model=`` and `mfm.models.get_model`.
+    title, source : str
+        For people: what it is, and the paper that defines it.
+    parameters : type
+        The dataclass of its parameter sets, a subclass of `mfm.models.parameters.ModelParameters`.
+    states : tuple of State
+    carried : tuple of str
+        The states that the connectome carries, one for each coupling channel.
+    observed : str
+        The state that is seen by BOLD.
+    hemodynamics : bool, default True
+        Whether it is seen through the Balloon-Windkessel model, or directly.
+    reported : tuple of Quantity
+        What `drift` reports beside the derivatives; averaged over time, as the states are.
+    derived : tuple of Derived
+        Computed from these averages.
+    noise : str, default "sigma"
+        The parameter that holds the amplitude of the noise, the same for every state of a region.
+    pack : callable
+        ``pack(p) -> (constants, gains)``: what does not change in time, computed once from a complete parameter set: a tuple
+        of tensors (B, N), and for each channel the gain (B,) of its coupling.
+    drift : callable
+        ``drift(x, coupling, constants) -> (dx_1, ..., reported_1, ..., [argument of decay])``. `x`, `coupling` and
+        `constants` are tuples; derivatives are per second. Plain arithmetic, `mfm.compute.elementary` and module-level
+        numbers only: it is called with tensors, with SIMD vectors and with GPU tiles.
+    decay : callable, optional
+        ``decay(a) -> rate`` per second, one for each fast state in a tuple (or alone): the local relaxation of the state, for the
+        exponential scheme. Its argument is what `drift` returns last.
+    complete : callable, optional
+        ``complete(p, sc) -> p``: the parameter set with every weight solved that was left open.
+    rest : callable, optional
+        ``rest(p, sc) -> (x_1, ...)``, each (B, N): the fixed point in closed form; default the state in which the noise-free
+        dynamics settle.
+    admissible : Admissible, optional
+        What makes a simulation count; default any that stays finite.
+
+    Raises
+    ------
+    InputError
+        If the declaration contradicts itself.
+    """
+
+    name: str
+    title: str
+    source: str
+    parameters: type[ModelParameters]
+    states: tuple[State, ...]
+    carried: tuple[str, ...]
+    observed: str
+    pack: Callable
+    drift: Callable
+    hemodynamics: bool = True
+    reported: tuple[Quantity, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    noise: str = "sigma"
+    decay: Callable | None = None
+    complete: Callable | None = None
+    rest: Callable | None = None
+    admissible: Admissible | None = None
+
+    def __post_init__(self):
+        names = self.state_names
+        for name in (*self.carried, self.observed):
+            if name not in names:
+                raise InputError(f"The model {self.name!r} has no state {name!r}.", expected=" | ".join(names))
+        if not self.carried:
+            raise InputError(f"The model {self.name!r} has no coupling channel.", expected="a state in `carried`")
+        if any(state.fast for state in self.states) != (self.decay is not None):
+            raise InputError(
+                f"The model {self.name!r} does not say how fast its fast states relax.",
+                expected="`decay` where a state is fast, and only there",
+            )
+        if self.admissible and self.admissible.quantity not in self.average_names:
+            raise InputError(
+                f"The model {self.name!r} reports no {self.admissible.quantity!r}.", expected=" | ".join(self.average_names)
+            )
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return tuple(state.name for state in self.states)
+
+    @property
+    def average_names(self) -> tuple[str, ...]:
+        """What a simulation averages over time: the reported quantities, then the states."""
+        return (*(quantity.name for quantity in self.reported), *self.state_names)
+
+    def __repr__(self) -> str:
+        return f"Model({self.name}: {self.title})"

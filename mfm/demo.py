@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
-from mfm.io.connectomes import transform_connectome
-from mfm.maps import MapParameterisation, RegionalMaps
+from mfm.brain.connectome import Connectome
+from mfm.brain.maps import RegionalMaps
+from mfm.io.readers.connectomes import transform_connectome
+from mfm.models.parameterisation import MapParameterisation
 from mfm.protocol import Protocol
 from mfm.simulation import simulate
 from mfm.subject import SubjectData, subject_from_runs

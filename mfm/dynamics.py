@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mfm.compute.elementary import phi as transfer_function
 from mfm.compute.elementary import phi_slope as transfer_slope
-from mfm.constants import NEURAL
+from mfm.models.constants import NEURAL
 
 
 def excitatory_rate(I_E: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
-from mfm.constants import RATE_RANGE_HZ
+from mfm.brain.connectome import Connectome
+from mfm.checks import as_float_tensor
 from mfm.errors import BackendError, InputError
-from mfm.feedback import check_same_regions, feedback_weights, resting_state
-from mfm.parameters import FICParameters, as_float_tensor
+from mfm.models.constants import RATE_RANGE_HZ
+from mfm.models.fic import FICParameters
+from mfm.models.fic_feedback import check_same_regions, feedback_weights, resting_state
 from mfm.protocol import Protocol
 
 BACKENDS = ("auto", "reference", "numba", "triton")

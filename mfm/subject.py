@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mfm.connectome import Connectome, check_labels
+from mfm.brain.connectome import Connectome, check_labels
+from mfm.brain.maps import RegionalMaps
+from mfm.checks import as_float_tensor
 from mfm.errors import InputError
-from mfm.maps import RegionalMaps
-from mfm.parameters import as_float_tensor
 from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.cost import Target
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle

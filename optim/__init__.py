@@ -8,15 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 
 _HOMES = {
-    "FitConfig": "optim.config",
-    "FitResult": "optim.fit",
-    "fit_subject": "optim.fit",
-    "Evaluation": "optim.objective",
-    "LinearObjective": "optim.linear_objective",
-    "Objective": "optim.objective",
-    "SimulationObjective": "optim.objective",
-    "SurrogateObjective": "optim.surrogate_objective",
-    "AuditedObjective": "optim.surrogate_objective",
+    "FitConfig": "optim.config.fit",
+    "FitResult": "optim.fit.result",
+    "fit_subject": "optim.fit.protocol",
+    "Evaluation": "optim.objectives.base",
+    "LinearObjective": "optim.objectives.linear",
+    "Objective": "optim.objectives.base",
+    "SimulationObjective": "optim.objectives.simulation",
+    "SurrogateObjective": "optim.objectives.surrogate",
+    "AuditedObjective": "optim.objectives.audited",
 }
 
 __all__ = sorted(_HOMES)

@@ -37,7 +37,7 @@ from gpu_checks import CHECKS, DEVICE, HCP, Check, candidates, network, simulate
 import mfm
 from mfm.backends import gpu
 from mfm.errors import BackendError
-from mfm.io.write import write_atomic, write_json
+from mfm.io.formats.write import write_atomic, write_json
 from mfm.simulation import available_cores
 
 SECTIONS = ("check", "tune", "goals", "speed", "fcd", "tests")

@@ -20,13 +20,14 @@ from mfm.demo import demo_subject
 from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.linear.system import LinearSystem
 from mfm.ude import LinearResidual
-from optim.refine.config import RefineConfig
-from optim.refine.learn import Refiner, compare, fisher_report, refine
-from optim.refine.mechanism import Mechanism
+from optim.config.refine import RefineConfig
+from optim.refine.information import fisher_report
+from optim.refine.learn import Refiner, compare, refine
 from optim.refine.nulls import mechanism_scan, moran_surrogates
+from optim.refine.placebos import simulate_scans
 from optim.refine.problem import Problem
-from optim.refine.simulated import simulate_scans
 from optim.refine.task import Recording, Task
+from optim.refine.tunable_fit import Mechanism
 
 TR_S, BANDWIDTH_HZ = 0.72, 0.082
 N = 24

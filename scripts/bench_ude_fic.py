@@ -22,13 +22,13 @@ from mfm.ude import (
     SparseRule,
     TimeSeries,
     one_step_score,
-    path_fit,
-    path_regression,
     placebo,
     resolve_feedback,
     simulate_paths,
 )
-from mfm.ude.residuals import Residual
+from mfm.ude.equations.residuals import Residual
+from mfm.ude.estimates.path_fit import path_fit
+from mfm.ude.formulas.path_regression import path_regression
 
 SEEDS = (100, 101, 102, 103, 104)
 MORE_SEEDS = (105, 106, 107, 108, 109)

@@ -14,10 +14,10 @@ import json
 from pathlib import Path
 
 from mfm.io import load_subject
-from optim.cli import fit_and_write
-from optim.configuration import compose
-from optim.locate import locate
-from optim.outputs import FitFolder
+from optim.cli.fit import fit_and_write
+from optim.cli.settings import compose
+from optim.fit.locate import locate
+from optim.report.folder import FitFolder
 
 _CMAES = ("optimizer=cmaes", "optimizer.population=60", "optimizer.generations=80")
 SEARCHES = {

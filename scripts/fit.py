@@ -7,9 +7,9 @@ from pathlib import Path
 
 import hydra
 
-from optim.cli import run_fit
-from optim.config import FitConfig
-from optim.sweep import run_job
+from optim.cli.fit import run_fit
+from optim.cli.sweep import run_job
+from optim.config.fit import FitConfig
 
 
 @hydra.main(config_path=str(Path(__file__).resolve().parents[1] / "conf"), config_name="fit", version_base="1.3")

@@ -20,10 +20,11 @@ import torch
 import mfm
 from mfm.io import load_connectome, load_timeseries, read_fcd_cdf, read_labels, read_map, read_matrix, write_atomic
 from mfm.protocol import fcd_window_frames
-from optim.config import ObjectiveConfig, OptimizerConfig
-from optim.linear_objective import LinearObjective
-from optim.search import run_search
-from optim.search_space import SearchSpace
+from optim.config.objective import ObjectiveConfig
+from optim.config.optimizer import OptimizerConfig
+from optim.objectives.linear import LinearObjective
+from optim.search.run import run_search
+from optim.search.space import SearchSpace
 
 # Of the HCP.
 TR_S, N_FRAMES = 0.72, 1200

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import hydra
 
-from optim.cli import run_ude
-from optim.sweep import run_job
-from optim.ude.config import UDEConfig
+from optim.cli.sweep import run_job
+from optim.cli.ude import run_ude
+from optim.config.ude import UDEConfig
 
 
 @hydra.main(config_path=str(Path(__file__).resolve().parents[1] / "conf/ude"), config_name="fit", version_base="1.3")

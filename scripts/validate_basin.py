@@ -23,9 +23,9 @@ from simulated_sets import CASES, Arrays, Case, add_data_argument, as_arrays, as
 
 import mfm
 from mfm.protocol import SCHEMES
-from optim.config import OptimizerConfig
-from optim.linear_objective import LinearObjective
-from optim.search import run_search
+from optim.config.optimizer import OptimizerConfig
+from optim.objectives.linear import LinearObjective
+from optim.search.run import run_search
 from surrogate.evaluation import area_under_curve
 
 # Edges of the stability margin (largest real part of the Jacobian's eigenvalues, per second) with equally many sets between.

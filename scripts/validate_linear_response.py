@@ -35,11 +35,11 @@ from simulated_sets import (
 )
 
 import mfm
-from mfm.constants import NEURAL
-from mfm.feedback import rate_and_slope
 from mfm.io import write_tsv
-from optim.linear_objective import LinearObjective
-from optim.surrogate_objective import SurrogateObjective
+from mfm.models.constants import NEURAL
+from mfm.models.fic_feedback import rate_and_slope
+from optim.objectives.linear import LinearObjective
+from optim.objectives.surrogate import SurrogateObjective
 from surrogate import load_pretrained
 
 TERMS = ("total", "corr", "mean_diff", "ks")

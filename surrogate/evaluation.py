@@ -15,8 +15,8 @@ from torch import Tensor
 
 import mfm
 from mfm import Target
-from mfm.constants import RATE_RANGE_HZ
 from mfm.io import write_tsv
+from mfm.models.constants import RATE_RANGE_HZ
 from mfm.statistics.fc import square_matrix
 from surrogate.bundle import Surrogate
 from surrogate.calibration import expected_calibration_error
@@ -94,7 +94,7 @@ class ClassifierAccuracy:
     calibration_error : float
         Of the probability for one realisation, against the share that stayed.
     barrier_auc : float
-        Of the lowest barrier that noise must climb (`surrogate.escape`), which needs no learning.
+        Of the lowest barrier that noise must climb (`mfm.basin.barrier`), which needs no learning.
     """
 
     sets: int

@@ -9,8 +9,8 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, LinearResponse, Protocol
-from mfm.feedback import feedback_weights
-from surrogate.escape import escape_barriers
+from mfm.basin.barrier import escape_barriers
+from mfm.models.fic_feedback import feedback_weights
 
 TOKEN_FEATURES = (
     "w_EE w_EI log_sigma w_IE log_coupling strength log_std_S_E log_std_BOLD mean_fc std_fc participation log_local_margin"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import mfm
-from mfm.constants import NEURAL, RATE_RANGE_HZ
+from mfm.models.constants import NEURAL, RATE_RANGE_HZ
 from surrogate.data import Labels
 from surrogate.networks import Output
 

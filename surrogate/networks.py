@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mfm.constants import NEURAL, RATE_RANGE_HZ
 from mfm.errors import ConfigError
+from mfm.models.constants import NEURAL, RATE_RANGE_HZ
 from surrogate.fcd_grid import grid_points
 from surrogate.features import GLOBAL_FEATURES, TOKEN_FEATURES, Features, fisher_z
 

@@ -3,8 +3,8 @@
 A group of `LANES` simulations shares one connectome and runs as one loop: coupling as a small matrix product, noise drawn
 in registers from a counter-based generator (`mfm.backends.vector_math.philox`: key = seed, counter = step, pair of regions,
 realisation), neural and hemodynamic step. Groups are spread over threads; lanes never mix, so that a result depends
-on neither batch size nor thread count. The equations are those of `mfm.dynamics` and `mfm.hemodynamics`, to which tests hold
-this file.
+on neither batch size nor thread count. The equations are those of `mfm.dynamics` and `mfm.models.hemodynamics`, to which tests
+hold this file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from mfm.backends.kernel import kernel
 from mfm.backends.simd import LANES, float_vector, floats, load, store, uints  # noqa: F401  (float_vector: registration)
 from mfm.backends.vector_math import exp, gaussian_pair, log, philox, transfer_function, transfer_slope
-from mfm.constants import HEMODYNAMIC, NEURAL
+from mfm.models.constants import HEMODYNAMIC, NEURAL
 from mfm.protocol import Protocol
 
 _f = np.float32

@@ -30,7 +30,7 @@ from mfm.backends.gpu_arrays import (
     parameter_rows,
 )
 from mfm.errors import BackendError
-from mfm.feedback import excitatory_resting_point
+from mfm.models.fic_feedback import excitatory_resting_point
 from mfm.protocol import Protocol
 from mfm.simulation import Work
 

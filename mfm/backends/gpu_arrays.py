@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
-from mfm.constants import NEURAL
-from mfm.feedback import excitatory_resting_point
+from mfm.brain.connectome import Connectome
+from mfm.models.constants import NEURAL
+from mfm.models.fic_feedback import excitatory_resting_point
 from mfm.protocol import Protocol
 
 #: Rows of regions in the kernel's parameters, state and totals.

@@ -28,8 +28,8 @@ def kernel(function):
 @cache
 def _drop_stale(folder: Path) -> None:
     with suppress(OSError):  # a folder that cannot be read or written holds no cache of ours
-        sources = [_ROOT / "constants.py", *folder.glob("*.py")]
-        for name in ("backends", "populations", "statistics"):
+        sources = [*folder.glob("*.py")]
+        for name in ("backends", "basin", "compute", "models", "populations", "statistics"):
             sources += (_ROOT / name).glob("*.py")
         newest = max(source.stat().st_mtime for source in sources)
         for cached in folder.glob("__pycache__/*.nb[ic]"):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
+from mfm.brain.connectome import Connectome
 from mfm.dynamics import inhibitory_step_share, neural_drift
-from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
-from mfm.parameters import FICParameters
+from mfm.models.fic import FICParameters
+from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 from mfm.protocol import Protocol
 
 # Steps whose noise is drawn together; bounds the memory of the noise, not the result.

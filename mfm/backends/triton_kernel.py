@@ -35,8 +35,8 @@ from mfm.backends.triton_math import (
     transfer_function,
     transfer_function_and_slope,
 )
-from mfm.constants import HEMODYNAMIC, NEURAL
-from mfm.feedback import excitatory_resting_point
+from mfm.models.constants import HEMODYNAMIC, NEURAL
+from mfm.models.fic_feedback import excitatory_resting_point
 
 _S_STAR = tl.constexpr(excitatory_resting_point()[0])
 _D_E, _LEAK_E = tl.constexpr(NEURAL.d_E), tl.constexpr(1 / NEURAL.tau_E)

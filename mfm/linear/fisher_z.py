@@ -41,7 +41,7 @@ class FisherZLikelihood:
     Examples
     --------
     >>> import mfm, numpy as np
-    >>> from mfm.feedback import designed_point
+    >>> from mfm.models.fic_feedback import designed_point
     >>> from mfm.linear.fisher_z import FisherZLikelihood
     >>> from mfm.linear.system import LinearSystem
     >>> from mfm.linear.whittle import Tangents

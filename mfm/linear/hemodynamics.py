@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfm.constants import HEMODYNAMIC
-from mfm.feedback import excitatory_resting_point
+from mfm.models.constants import HEMODYNAMIC
+from mfm.models.fic_feedback import excitatory_resting_point
 
 
 def transfer(s: Tensor, S_E: Tensor | float) -> Tensor:

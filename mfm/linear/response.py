@@ -10,15 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
+from mfm.brain.connectome import Connectome
+from mfm.checks import as_float_tensor
 from mfm.errors import InputError
-from mfm.feedback import FixedPoint, check_same_regions, designed_point
 from mfm.linear import exact, modes
 from mfm.linear.modes import SlowSystem
 from mfm.linear.sampling import sample_bold
 from mfm.linear.second_order import gating_covariance, mean_rate
 from mfm.linear.system import LinearSystem
-from mfm.parameters import FICParameters, as_float_tensor
+from mfm.models.fic import FICParameters
+from mfm.models.fic_feedback import FixedPoint, check_same_regions, designed_point
 from mfm.protocol import Protocol
 from mfm.statistics.fcd import fcd_cdf
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfm.constants import NEURAL
-from mfm.feedback import FixedPoint, rate_curvature
 from mfm.linear.modes import SlowSystem
 from mfm.linear.system import LinearSystem
-from mfm.parameters import FICParameters
+from mfm.models.constants import NEURAL
+from mfm.models.fic import FICParameters
+from mfm.models.fic_feedback import FixedPoint, rate_curvature
 from mfm.protocol import Protocol
 
 # Where an Euler step makes the inhibitory gate oscillate, its own saturation bounds it; the linear theory is kept finite.

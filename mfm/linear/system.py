@@ -8,10 +8,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mfm.connectome import Connectome
-from mfm.constants import NEURAL
-from mfm.feedback import FixedPoint, feedback_weights, rate_and_slope
-from mfm.parameters import FICParameters
+from mfm.brain.connectome import Connectome
+from mfm.models.constants import NEURAL
+from mfm.models.fic import FICParameters
+from mfm.models.fic_feedback import FixedPoint, feedback_weights, rate_and_slope
 
 
 @dataclass(frozen=True, eq=False)

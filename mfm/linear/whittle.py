@@ -18,10 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.linear.hemodynamics import transfer
 from mfm.linear.system import LinearSystem
-from mfm.parameters import as_float_tensor
 from mfm.protocol import check_timing
 
 #: Hz. Below it scanners drift, above it BOLD holds little of the neural signal.
@@ -250,7 +250,7 @@ class WhittleLikelihood:
     Examples
     --------
     >>> import mfm, numpy as np
-    >>> from mfm.feedback import designed_point
+    >>> from mfm.models.fic_feedback import designed_point
     >>> from mfm.linear.system import LinearSystem
     >>> from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram
     >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])

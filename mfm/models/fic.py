@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mfm.compute.elementary import phi, phi_slope
-from mfm.constants import NEURAL, RATE_RANGE_HZ
+from mfm.models.constants import NEURAL, RATE_RANGE_HZ
 from mfm.models.model import Admissible, Derived, Model, Quantity, State
 from mfm.models.parameters import ModelParameters, optional, regional, whole_brain
 
@@ -63,7 +63,7 @@ class FICParameters(ModelParameters):
         return FICParameters(self.w_EE, self.w_EI, torch.zeros_like(self.sigma), self.G, I_ext=self.I_ext)
 
 
-def pack(p: FICParameters) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def pack(p: FICParameters):
     """Recurrent, to inhibition, feedback, background current; and the gain of the coupling."""
     I_ext = torch.zeros_like(p.w_EE) if p.I_ext is None else p.I_ext
     return (_c.J * p.w_EE, _c.J * p.w_EI, p.w_IE, _c.W_E * _c.I_0 + I_ext), (_c.J * p.G,)
@@ -91,14 +91,14 @@ def decay(x_I):
 
 def complete(p: FICParameters, sc) -> FICParameters:
     """With the inhibitory feedback w_IE that holds every region at 3 Hz, unless it is given."""
-    from mfm.feedback import feedback_weights
+    from mfm.models.fic_feedback import feedback_weights
 
     return FICParameters(p.w_EE, p.w_EI, p.sigma, p.G, feedback_weights(p, sc), p.I_ext)
 
 
 def rest(p: FICParameters, sc) -> tuple[Tensor, Tensor]:
     """S_E and S_I at 3 Hz."""
-    from mfm.feedback import resting_state
+    from mfm.models.fic_feedback import resting_state
 
     found = resting_state(p.w_EI)
     return torch.full_like(p.w_EI, found.S_E), found.S_I

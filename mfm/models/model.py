@@ -120,8 +120,8 @@ class Model:
         `constants` are tuples; derivatives are per second. Plain arithmetic, `mfm.compute.elementary` and module-level
         numbers only: it is called with tensors, with SIMD vectors and with GPU tiles.
     decay : callable, optional
-        ``decay(a) -> rate`` per second, one for each fast state in a tuple (or alone): the local relaxation of the state, for the
-        exponential scheme. Its argument is what `drift` returns last.
+        ``decay(a) -> rate`` per second, one for each fast state in a tuple (or alone): the local relaxation of the state,
+        for the exponential scheme. Its argument is what `drift` returns last.
     complete : callable, optional
         ``complete(p, sc) -> p``: the parameter set with every weight solved that was left open.
     rest : callable, optional

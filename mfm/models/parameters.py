@@ -144,7 +144,8 @@ class ModelParameters:
     @cache
     def declared(cls) -> tuple[Parameter, ...]:
         """What the model says of its parameters, in the order of its paper."""
-        return tuple(Parameter(f.name, *f.metadata["parameter"]) for f in fields(cls) if "parameter" in f.metadata)
+        of_class = fields(cls)  # type: ignore[arg-type]  # subclasses are dataclasses
+        return tuple(Parameter(f.name, *f.metadata["parameter"]) for f in of_class if "parameter" in f.metadata)
 
     @classmethod
     def searched(cls) -> tuple[Parameter, ...]:

@@ -10,7 +10,7 @@ from mfm.compute.elementary import phi
 from mfm.models.model import Model, Quantity, State
 from mfm.models.parameters import ModelParameters, regional, whole_brain
 
-# Synaptic coupling (nA); gain (Hz per nA), threshold (Hz) and curvature (s) of the transfer function; kinetics (Deco et al. 2013).
+# Deco et al. 2013: synaptic coupling (nA); gain (Hz per nA), threshold (Hz) and curvature (s) of phi; kinetics (per second).
 J = 0.2609
 A, B, D = 270.0, 108.0, 0.154
 LEAK, GAMMA = 1 / 0.1, 0.641

@@ -16,7 +16,7 @@ from mfm.populations import mass_kernel
 from mfm.populations.closure import LARGEST_CURRENT, LARGEST_DELTA_SHARE, SCALES, Closure, density_inputs
 from mfm.populations.network import TIME_UNIT_S, Network
 from mfm.populations.simulate import MacroState, whole_ratio
-from mfm.ude.mechanism import Inputs
+from mfm.ude.equations.mechanism import Inputs
 
 _OF_TYPES = ("eta", "delta", "alpha", "a", "b", "w_jump", "tau_s", "s_jump", "e_r")
 

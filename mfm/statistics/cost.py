@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mfm.connectome import check_labels, check_square
+from mfm.brain.connectome import check_labels, check_square
+from mfm.checks import as_float_tensor
 from mfm.errors import InputError
-from mfm.parameters import as_float_tensor
 from mfm.statistics.fc import upper_triangle
 
 

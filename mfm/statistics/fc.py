@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mfm.checks import as_float_tensor
 from mfm.errors import InputError
-from mfm.parameters import as_float_tensor
 
 # Runs in one product on a GPU.
 _RUNS_ON_GPU = 32

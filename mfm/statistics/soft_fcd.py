@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfm.parameters import as_float_tensor
+from mfm.checks import as_float_tensor
 
 # Points at which smooth CDFs are compared, and the width of the step that counts an FCD entry: the spread of one realisation's
 # CDF against another's is about 0.1, so that a width of 0.02 blurs nothing that is known.

@@ -6,42 +6,39 @@ Shapes: E ensemble members (noise seeds, starts: each with parameters of its own
 are integrated at once, T samples, N units (regions, populations), D state variables, C observed ones.
 """
 
-from mfm.ude.fic import FICMechanism, SettledHybrid, resolve_feedback, simulate_paths
-from mfm.ude.hybrid import Hybrid
-from mfm.ude.identifiability import Identifiability, identifiability
-from mfm.ude.integrators import euler_step, heun_step, integrate, rk4_step, semi_implicit_step
-from mfm.ude.least_squares import LeastSquaresFit, least_squares
-from mfm.ude.library import Library
-from mfm.ude.linear_residual import LinearResidual
-from mfm.ude.losses import LatentSDE, PathLikelihood, PredictionError
-from mfm.ude.mechanism import Inputs, Mechanism, NoMechanism
-from mfm.ude.observers import GainSchedule, Innovation, Nudging
-from mfm.ude.path_fit import PathFit, path_fit
-from mfm.ude.path_regression import path_regression
-from mfm.ude.regression import SparseRule
-from mfm.ude.residuals import Residual, ResidualBasis, ResidualEdge, ResidualMLP
-from mfm.ude.series import TimeSeries, estimate_noise
-from mfm.ude.shooting import MultipleShooting
-from mfm.ude.stages import Stage, curriculum, fit_stages
-from mfm.ude.symbolic import Extraction, Refit, extract, pysr_formula, refit
-from mfm.ude.systems import MemristiveCircuit, Roessler, attractor
-from mfm.ude.training import Adam, FitStatus, Progress, Training, UDEFit, fit
-from mfm.ude.validation import (
-    Agreement,
+from mfm.ude.data.series import TimeSeries, estimate_noise
+from mfm.ude.equations.fic_mechanism import FICMechanism, SettledHybrid, resolve_feedback, simulate_paths
+from mfm.ude.equations.hybrid import Hybrid
+from mfm.ude.equations.integrators import euler_step, heun_step, integrate, rk4_step, semi_implicit_step
+from mfm.ude.equations.library import Library
+from mfm.ude.equations.mechanism import Inputs, Mechanism, NoMechanism
+from mfm.ude.equations.residuals import Residual, ResidualBasis, ResidualEdge, ResidualMLP
+from mfm.ude.equations.systems import MemristiveCircuit, Roessler, attractor
+from mfm.ude.estimates.identifiability import Identifiability, identifiability
+from mfm.ude.estimates.least_squares import LeastSquaresFit, least_squares
+from mfm.ude.estimates.path_fit import PathFit, path_fit
+from mfm.ude.fixed_point.linear_residual import LinearResidual
+from mfm.ude.formulas.path_regression import path_regression
+from mfm.ude.formulas.regression import SparseRule
+from mfm.ude.formulas.symbolic import Extraction, Refit, extract, pysr_formula, refit
+from mfm.ude.judging.forecasts import (
     FreeRun,
-    Placebo,
     TimeSplit,
     carried_through,
-    ensemble_agreement,
     forecast,
     free_run_beyond,
     nrmse,
     one_step_score,
-    placebo,
     split_by_time,
     valid_time,
     wasserstein,
 )
+from mfm.ude.judging.placebo import Agreement, Placebo, ensemble_agreement, placebo
+from mfm.ude.training.gradient import Adam, FitStatus, Progress, Training, UDEFit, fit
+from mfm.ude.training.losses import LatentSDE, PathLikelihood, PredictionError
+from mfm.ude.training.observers import GainSchedule, Innovation, Nudging
+from mfm.ude.training.shooting import MultipleShooting
+from mfm.ude.training.stages import Stage, curriculum, fit_stages
 
 __all__ = [
     "Adam",

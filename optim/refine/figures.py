@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mfm import RegionalMaps
 from mfm.io import write_atomic
-from optim.refine.learn import Refinement
+from optim.refine.verdict import Refinement
 
 _BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#6E6E6E"
 

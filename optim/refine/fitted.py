@@ -17,11 +17,11 @@ import mfm
 from mfm import FICParameters, RegionalMaps, Scan, SubjectData
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import load_maps, load_subject
-from optim.config import FitConfig
-from optim.refine.config import RefineConfig
-from optim.refine.mechanism import Mechanism
+from optim.config.fit import FitConfig
+from optim.config.refine import RefineConfig
+from optim.fit.record import read_parameters
 from optim.refine.task import Recording, Task
-from optim.simulate import read_parameters
+from optim.refine.tunable_fit import Mechanism
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,185 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm import Connectome, FICParameters
 from mfm.linear import exact
 from mfm.ude import LinearResidual
-from mfm.ude.identifiability import REFUSED_SHARE
-from optim.checkpoint import load_checkpoint, save_checkpoint
-from optim.refine.mechanism import Mechanism
+from optim.refine.information import best_directions, fisher_report
 from optim.refine.nulls import moran_surrogates
-from optim.refine.problem import Problem, fit_nuisance
+from optim.refine.placebos import Polish, polish
+from optim.refine.placebos import placebos as simulated_placebos
+from optim.refine.problem import Problem
 from optim.refine.scoring import Optimum
-from optim.refine.simulated import Polish, polish
-from optim.refine.simulated import placebos as simulated_placebos
 from optim.refine.task import Task
+from optim.refine.tunable_fit import Mechanism
+from optim.refine.verdict import Comparison, Refinement, Term, _reasons
+from optim.search.checkpoint import load_checkpoint, save_checkpoint
 
 # Bootstrap over frequencies of the held-out gain.
 _RESAMPLES = 2000
 
 # Optima of several starts within this many nats and prior standard deviations are one.
 _SAME_NATS, _SAME_SHARE = 0.1, 0.1
-
-
-@dataclass(frozen=True)
-class Term:
-    """One coefficient of the residual.
-
-    Attributes
-    ----------
-    name : str
-    error_frozen, error : float
-        Standard error that scans such as those learned from give, before learning: with the fit held, and with the fit free
-        around its optimum.
-    prior_std : float
-    refused : bool
-        Whether `error` is above half of `prior_std`, so that the term was not learned.
-    value, value_error : float
-        Learned with the fit held; NaN where refused.
-    value_free, value_free_error : float
-        Learned with the fit free.
-    polished : float
-        `value` without the error that linear theory makes in it, found by simulation; NaN where it was not asked for.
-    bias, bias_error : float
-        That error, and its own Monte Carlo error.
-    spread : float
-        Standard deviation of the estimates over simulated scans: the standard error without theory.
-    retest, retest_error, retest_z : float
-        Learned from the held-out scan instead, and the difference over its standard error.
-    """
-
-    name: str
-    error_frozen: float
-    error: float
-    prior_std: float
-    refused: bool
-    value: float = float("nan")
-    value_error: float = float("nan")
-    value_free: float = float("nan")
-    value_free_error: float = float("nan")
-    polished: float = float("nan")
-    bias: float = float("nan")
-    bias_error: float = float("nan")
-    spread: float = float("nan")
-    retest: float = float("nan")
-    retest_error: float = float("nan")
-    retest_z: float = float("nan")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two models on the held-out scan.
-
-    Attributes
-    ----------
-    model, against : str
-    gain : float
-        Log-likelihood of the first minus that of the second, nats (FC only: half the difference of squared misfits).
-    low, high : float
-        95 % interval by bootstrap over frequencies; NaN for FC.
-    fc_r, fc_r_against : float
-        Correlation of each model's FC with that of the scan.
-    """
-
-    model: str
-    against: str
-    gain: float
-    low: float
-    high: float
-    fc_r: float
-    fc_r_against: float
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the interval, or where there is none the gain, is above zero."""
-        return (self.gain if np.isnan(self.low) else self.low) > 0
-
-
-@dataclass(frozen=True, eq=False)
-class Refinement:
-    """What came out.
-
-    Attributes
-    ----------
-    terms : tuple of Term
-    comparisons : tuple of Comparison
-        Empty where every term was refused.
-    placebo_gains, spin_gains : array
-        Held-out gain over the mechanism in scans without a residual, and with other maps.
-    placebo_p, spin_p : float
-        Share of these, and of the one that is tested, with at least its gain; NaN where none was asked for.
-    agreement : float
-        Share of starts that ended where the best did.
-    reasons : tuple of str
-        What speaks against a residual; empty is evidence for one.
-    in_range : float
-        Share of the scans simulated for the polish in which all regions kept their rates; NaN where there were none.
-    parameters, sc : FICParameters and Connectome
-        The refined model, fit held, coefficients polished: it simulates like any other. The fit's own where nothing was
-        learned.
-    slopes : array, (N,)
-        Per second.
-    edges : array, (N, N)
-        Added to the connectome.
-    abscissa_limited, bound_limited : bool
-        Whether the residual ended at the limit of stability, or at its bound.
-    converged : bool
-    """
-
-    terms: tuple[Term, ...]
-    comparisons: tuple[Comparison, ...]
-    placebo_gains: np.ndarray
-    spin_gains: np.ndarray
-    placebo_p: float
-    spin_p: float
-    agreement: float
-    reasons: tuple[str, ...]
-    in_range: float
-    parameters: FICParameters
-    sc: Connectome
-    slopes: np.ndarray
-    edges: np.ndarray
-    abscissa_limited: bool
-    bound_limited: bool
-    converged: bool
-
-    @property
-    def is_supported(self) -> bool:
-        return not self.reasons
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        if self.is_supported:
-            return "evidence for a residual"
-        return "no evidence for a residual: " + "; ".join(self.reasons)
-
-
-def standard_errors(problem: Problem) -> Tensor:
-    """Of the residual's coefficients, (terms,), from scans such as the problem's at the fit, without their own prior.
-
-    What the mechanism's directions and the nuisance take away is taken away: with the information H, those directions' prior
-    in it, and the covariance V of the gradient, the covariance of the estimate is ``H^-1 V H^-1`` (White 1982).
-    """
-    free = replace(problem, prior_std=torch.full_like(problem.prior_std, torch.inf))
-    system = free.system(free.start)
-    assert system is not None
-    tangents = free.tangents(free.start, system)
-    nuisance = fit_nuisance(free.likelihood, system)
-    H = free.likelihood(system, tangents, nuisance).information + torch.diag(free.precision)
-    V = free.likelihood.score_covariance(system, tangents, nuisance) + torch.diag(free.precision)
-    scale = H.diagonal().clamp(min=1e-300).rsqrt()
-    inverse = torch.linalg.pinv(H * scale[:, None] * scale, hermitian=True, rtol=1e-12) * scale[:, None] * scale
-    return (inverse @ V @ inverse).diagonal()[: free.n_terms].sqrt()
-
-
-def best_directions(problem: Problem, n: int) -> Tensor:
-    """The `n` directions (K, n) of the mechanism that the scans know best, nuisance taken away."""
-    found = problem(problem.start).information
-    K = problem.mechanism.n_directions
-    a, b, c = found[:K, :K], found[:K, K:], found[K:, K:]
-    _, vectors = torch.linalg.eigh(a - b @ torch.linalg.pinv(c, hermitian=True) @ b.T)
-    return vectors[:, -min(n, K) :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,18 +77,6 @@ def compare(a: _Judged, b: _Judged, seed: int) -> Comparison:
         drawn = np.random.default_rng(seed).integers(len(difference), size=(_RESAMPLES, len(difference)))
         low, high = np.quantile(difference[drawn].sum(axis=1), [0.025, 0.975]).tolist()
     return Comparison(a.name, b.name, float(difference.sum()), low, high, a.fc_r, b.fc_r)
-
-
-def fisher_report(task: Task) -> tuple[LinearResidual, tuple[Term, ...]]:
-    """The residual that was asked for, and what the scans can tell of its terms, before anything is learned."""
-    residual = task.residual()
-    prior = task.prior_std(residual)
-    frozen = standard_errors(task.problem(task.mechanism.frozen(), residual))
-    error = standard_errors(task.problem(task.mechanism, residual)) if task.mechanism.n_directions else frozen
-    return residual, tuple(
-        Term(name, float(frozen[k]), float(error[k]), float(prior[k]), not float(error[k]) <= REFUSED_SHARE * float(prior[k]))
-        for k, name in enumerate(residual.names)
-    )
 
 
 def refine(task: Task, work: Path | None = None, report: Callable[[str], None] | None = None) -> Refinement:
@@ -391,18 +218,6 @@ def _null_gains(
 
 def _p(gain: float, null: np.ndarray) -> float:
     return (1 + int((null >= gain).sum())) / (1 + len(null)) if len(null) else float("nan")
-
-
-def _reasons(task: Task, comparisons: list[Comparison], placebo_p: float, spin_p: float, in_range: float) -> tuple[str, ...]:
-    against = [f"held out, it does not beat the {one.against}" for one in comparisons[:3] if not one.is_better]
-    for name, p in (("placebos", placebo_p), ("permuted maps", spin_p)):
-        if np.isnan(p):
-            against.append(f"not compared with {name}")
-        elif p > task.config.level:
-            against.append(f"{name} do as well (p = {p:.3f})")
-    if in_range < 0.5:
-        against.append("simulated, it does not hold 3 Hz")
-    return tuple(against)
 
 
 def _learned_terms(

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from mfm import Connectome, FICParameters
-from mfm.feedback import FixedPoint, designed_point
 from mfm.linear import exact, modes
 from mfm.linear.modes import SlowSystem
 from mfm.linear.system import LinearSystem
 from mfm.linear.whittle import Quadratic, Tangents
+from mfm.models.fic_feedback import FixedPoint, designed_point
 from mfm.ude import LinearResidual
-from optim.refine.mechanism import Mechanism
 from optim.refine.scoring import Optimum, fisher_scoring
+from optim.refine.tunable_fit import Mechanism
 
 # Step of the differences of the linear system along the mechanism's directions.
 _STEP = 1e-5

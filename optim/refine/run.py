@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mfm.errors import OutputError
-from optim.fit import objective_for, stage_keys, stage_score
-from optim.refine.config import RefineConfig
+from optim.config.refine import RefineConfig
+from optim.fit.stages import objective_for, stage_keys, stage_score
+from optim.refine.files import SimulatedScore, known_terms, result_path, work_folder, write_refinement
 from optim.refine.fitted import FittedSubject, fingerprint, task_of
-from optim.refine.learn import Refinement, refine
-from optim.refine.output import SimulatedScore, known_terms, result_path, work_folder, write_refinement
+from optim.refine.learn import refine
+from optim.refine.verdict import Refinement
 
 
 def refine_fit(

@@ -13,10 +13,10 @@ from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.linear.system import LinearSystem
 from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram, pooled
 from mfm.ude import LinearResidual
-from mfm.ude.linear_residual import named_maps, total_leak
-from optim.refine.config import RefineConfig
-from optim.refine.mechanism import Mechanism
+from mfm.ude.fixed_point.linear_residual import named_maps, total_leak
+from optim.config.refine import RefineConfig
 from optim.refine.problem import Likelihood, Problem, fit_nuisance
+from optim.refine.tunable_fit import Mechanism
 
 
 @dataclass(frozen=True, eq=False)

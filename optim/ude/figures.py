@@ -9,8 +9,8 @@ import torch
 from matplotlib.figure import Figure
 
 from mfm.io import write_atomic
-from mfm.ude.least_squares import bases
-from mfm.ude.symbolic import learned_samples
+from mfm.ude.estimates.least_squares import bases
+from mfm.ude.formulas.symbolic import learned_samples
 from optim.ude.fit import UDEResult
 
 _DPI = 130

@@ -15,7 +15,7 @@ import torch
 
 import mfm
 from mfm.errors import InputError
-from mfm.io.tables import existing_file, file_digest
+from mfm.io.formats.tables import existing_file, file_digest
 from mfm.ude import (
     Extraction,
     FitStatus,
@@ -32,17 +32,16 @@ from mfm.ude import (
     extract,
     fit_stages,
     forecast,
-    least_squares,
     one_step_score,
-    path_fit,
     refit,
     split_by_time,
 )
-from mfm.ude.least_squares import bases
-from mfm.ude.losses import PredictionErrorProblem
-from mfm.ude.symbolic import learned_samples, single_member
-from optim.checkpoint import load_checkpoint, save_checkpoint
-from optim.ude.config import UDEConfig
+from mfm.ude.estimates.least_squares import bases, least_squares
+from mfm.ude.estimates.path_fit import path_fit
+from mfm.ude.formulas.symbolic import learned_samples, single_member
+from mfm.ude.training.losses import PredictionErrorProblem
+from optim.config.ude import UDEConfig
+from optim.search.checkpoint import load_checkpoint, save_checkpoint
 from optim.ude.inputs import Problem, extraction_library, extracts, files_of, prepare
 
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0

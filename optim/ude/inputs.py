@@ -15,7 +15,7 @@ import torch
 import mfm
 from mfm.errors import ConfigError, InputError
 from mfm.io import load_connectome, load_maps
-from mfm.io.tables import read_table
+from mfm.io.formats.tables import read_table
 from mfm.ude import (
     Adam,
     FICMechanism,
@@ -41,8 +41,8 @@ from mfm.ude import (
     TimeSeries,
     curriculum,
 )
-from optim.simulate import fit_record, read_parameters
-from optim.ude.config import LossConfig, MechanismConfig, ResidualConfig, SeriesConfig, TrainingConfig, UDEConfig
+from optim.config.ude import LossConfig, MechanismConfig, ResidualConfig, SeriesConfig, TrainingConfig, UDEConfig
+from optim.fit.record import fit_record, read_parameters
 
 _TIME = "time"
 
@@ -155,7 +155,7 @@ def _channels(channels: dict[str, list[str]], regions: Sequence[str] | None) -> 
             table = read_table(file, "time series")
             values, names = table.values, table.column_names
             if names is not None and regions is not None:
-                from mfm.atlas import order_by_name
+                from mfm.brain.atlas import order_by_name
 
                 values = values[:, order_by_name(names, regions, str(file))]
             parts.append(values)

@@ -15,9 +15,9 @@ import numpy as np
 
 import mfm
 from mfm.io import write_atomic, write_json, write_tsv
-from optim.outputs import FitFolder
-from optim.page import page, table
-from optim.ude.config import UDEConfig
+from optim.config.ude import UDEConfig
+from optim.report.folder import FitFolder
+from optim.report.page import page, table
 from optim.ude.fit import Score, Term, UDEResult
 
 _CAPTIONS = {

@@ -11,7 +11,7 @@ import torch
 
 import mfm
 from mfm import Bounds, FICParameters, Protocol
-from mfm.maps import REGIONAL_PARAMETERS
+from mfm.models.parameterisation import REGIONAL_PARAMETERS
 from mfm.statistics.fc import square_matrix
 from surrogate.features import GLOBAL_FEATURES
 

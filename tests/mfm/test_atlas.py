@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import Atlas
-from mfm.atlas import DESIKAN_VARIANTS, explain_count, order_by_name, shared_regions
+from mfm.brain.atlas import DESIKAN_VARIANTS, explain_count, order_by_name, shared_regions
 from mfm.errors import InputError, InputNote
 
 DK68 = DESIKAN_VARIANTS["DK68"]

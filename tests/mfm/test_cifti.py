@@ -27,7 +27,7 @@ from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, S
 
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import cifti_space, load_timeseries, write_scalars
-from mfm.io.cifti import read_parcellation
+from mfm.io.formats.cifti import read_parcellation
 
 N = 5
 NAMES = ("L_a", "L_b", "L_c", "R_d", "R_e")

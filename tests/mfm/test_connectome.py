@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import Connectome, load_connectome
-from mfm.connectome import check_labels, check_square
+from mfm.brain.connectome import check_labels, check_square
 from mfm.errors import InputError, InputNote, MissingInputError
-from mfm.io.connectomes import transform_connectome
+from mfm.io.readers.connectomes import transform_connectome
 
 NAMES = ("lh-bankssts", "lh-cuneus", "rh-bankssts", "rh-cuneus")
 

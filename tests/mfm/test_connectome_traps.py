@@ -8,7 +8,7 @@ import scipy.io
 
 from mfm import load_connectome
 from mfm.errors import InputError, InputNote, MissingInputError
-from mfm.io.connectomes import transform_connectome
+from mfm.io.readers.connectomes import transform_connectome
 from tests.matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfm.io.entities import parse_name
+from mfm.io.formats.entities import parse_name
 
 KEYS = ("ses", "task", "acq", "dir", "run", "space", "den", "res", "atlas", "seg", "stat", "desc", "hemi")
 LABELS = st.text("abcXYZ0123456789", min_size=1, max_size=6)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import fc_gradient
+from mfm.brain.fc_gradient import KERNELS, _likeness, _strongest, diffusion_component
 from mfm.errors import InputError, InputNote
-from mfm.gradient import KERNELS, _likeness, _strongest, diffusion_component
 from mfm.io import read_map
 
 

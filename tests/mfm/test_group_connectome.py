@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import group_connectome
-from mfm.atlas import DESIKAN_VARIANTS
+from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import InputError, InputNote, MissingInputError
-from mfm.io.connectomes import transform_connectome
+from mfm.io.readers.connectomes import transform_connectome
 
 
 def members(n_members=5, n_regions=8, seed=0, density=0.6):

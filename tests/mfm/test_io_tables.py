@@ -16,11 +16,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mfm.atlas import order_by_name
+from mfm.brain.atlas import order_by_name
 from mfm.errors import InputError, InputNote, MissingInputError, OutputError
 from mfm.io import read_fcd_cdf, read_labels, read_map, read_matrix, write_atomic, write_json, write_tsv
-from mfm.io.maps import read_raw_map
-from mfm.io.tables import existing_file, file_digest, read_table
+from mfm.io.formats.tables import existing_file, file_digest, read_table
+from mfm.io.readers.maps import read_raw_map
 from mfm.subject import check_timeseries
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": " "}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mfm.errors import ConfigError, InputError, MissingInputError
 from mfm.io import Choices, ManifestRow, inspect_folder, read_manifest, rows_of, subject_files, write_manifest
-from mfm.io.manifest import COLUMNS, FileStamp
+from mfm.io.folders.manifest import COLUMNS, FileStamp
 
 ROW = ManifestRow(
     "sub-01",

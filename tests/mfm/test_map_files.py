@@ -10,7 +10,7 @@ from nibabel.cifti2 import ParcelsAxis, ScalarAxis
 
 import mfm
 from mfm import RegionalMaps, load_maps
-from mfm.atlas import DESIKAN_VARIANTS
+from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import read_map
 from tests.cifti_files import VERTICES, all_vertices, cortex, write, write_dlabel, write_dtseries

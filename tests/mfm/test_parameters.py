@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import FICParameters
+from mfm.checks import as_float_tensor
 from mfm.errors import InputError
-from mfm.parameters import as_float_tensor
 
 
 def values(n_candidates=2, n_regions=4, **changes):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import mfm
 from mfm import fc_gradient, load_connectome, load_subject
-from mfm.atlas import DESIKAN_VARIANTS
+from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io import DataFiles, MatrixOptions, StageFiles
-from mfm.io.connectomes import transform_connectome
+from mfm.io.readers.connectomes import transform_connectome
 
 DK68, DK82 = DESIKAN_VARIANTS["DK68"], DESIKAN_VARIANTS["DK82"]
 TR_S = 2.0

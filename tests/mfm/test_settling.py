@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import mfm
-from mfm.settling import _drift, _point_at
+from mfm.basin.settling import _drift, _point_at
 
 N = 6
 PROTOCOL = mfm.Protocol(tr_s=0.72, n_frames=300, burn_in_s=30, warm_up_s=10)

@@ -14,7 +14,7 @@ import torch
 from mfm import RegionalMaps, Scan, SubjectData, Target, fcd_cdf, functional_connectivity, subject_from_runs
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import DataFiles, StageFiles, load_subject, load_timeseries, read_fcd_cdf, read_labels, read_map, read_matrix
-from mfm.io.connectomes import transform_connectome
+from mfm.io.readers.connectomes import transform_connectome
 
 NAMES = ("lh-bankssts", "lh-cuneus", "lh-insula", "rh-bankssts", "rh-cuneus")
 SHUFFLED = [3, 0, 4, 2, 1]

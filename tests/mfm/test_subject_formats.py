@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mfm import Connectome, fcd_cdf, fisher_mean, functional_connectivity, subject_from_runs
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io import Cleaning, DataFiles, load_subject
-from mfm.io.connectomes import transform_connectome
+from mfm.io.readers.connectomes import transform_connectome
 
 NAMES = ("lh-a", "lh-b", "lh-c", "lh-d")
 TR_S = 3.0

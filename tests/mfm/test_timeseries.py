@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfm import fcd_cdf, functional_connectivity
-from mfm.atlas import order_by_name
+from mfm.brain.atlas import order_by_name
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.io import load_timeseries, read_labels
 

@@ -12,7 +12,7 @@ from nibabel.cifti2 import BrainModelAxis
 
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import load_timeseries
-from mfm.io.volumes import read_label_table
+from mfm.io.formats.volumes import read_label_table
 
 SHAPE = (6, 5, 4)
 AFFINE = np.diag([2.0, 2, 2, 1])

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import mfm
-from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
-from optim.search_space import SearchSpace
+from optim.config.fit import AcquisitionConfig, DataConfig, FitConfig, OutputConfig
+from optim.config.objective import ObjectiveConfig
+from optim.config.optimizer import OptimizerConfig
+from optim.search.space import SearchSpace
 
 N = 8
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mfm import Cost
-from optim.audits import Audit, AuditLog, Correction, Place, populations
+from optim.objectives.audits import Audit, AuditLog, Correction, Place, populations
 
 LEFT = (float("nan"),) * 3
 

@@ -14,8 +14,8 @@ import pytest
 from cifti_files import write_ptseries
 
 import mfm
-from optim.cli import main
-from optim.configuration import compose
+from optim.cli.main import main
+from optim.cli.settings import compose
 
 QUICK = [
     "optimizer.population=8",
@@ -258,7 +258,7 @@ def test_ids_are_text(subject):
 
 
 def test_a_fit_out_of_range_is_told_by_its_exit_code(files, capsys, monkeypatch):
-    monkeypatch.setattr("optim.fit.FitResult.in_range", False)
+    monkeypatch.setattr("optim.fit.result.FitResult.in_range", False)
     assert fit() == 1
     assert "do not use this fit" in capsys.readouterr().err
 
@@ -326,7 +326,7 @@ def heed_interrupts():
 
 
 def run(*arguments):
-    command = [sys.executable, "-m", "optim.cli", *arguments]
+    command = [sys.executable, "-m", "optim.cli.main", *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
 
 
@@ -350,7 +350,7 @@ def test_ctrl_c_ends_with_a_code_and_the_same_command_resumes(files, capsys):
 
 
 def test_help_and_import_load_nothing_heavy():
-    code = "import sys, mfm, optim.cli\ntry: optim.cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code = "import sys, mfm, optim.cli.main\ntry: optim.cli.main.main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert not {'torch', 'numba', 'scipy', 'hydra', 'cma', 'matplotlib'} & set(sys.modules), sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from optim.cli import main
+from optim.cli.main import main
 
 SETTINGS = [
     "connectomes.n_generated=1",

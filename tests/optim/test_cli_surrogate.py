@@ -1,6 +1,6 @@
 import json
 
-from optim.cli import main
+from optim.cli.main import main
 
 CORPUS = "connectomes.n_generated=6 connectomes.regions=[6,8] connectomes.held_out=0.17 n_shards=6 simulations_per_shard=32 "
 CORPUS += "tr_s=[2.0] scan_s=[130,130,130] burn_in_s=0 warm_up_s=0"

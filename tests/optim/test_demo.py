@@ -6,8 +6,9 @@ import torch
 
 import mfm
 from mfm.demo import demo_subject
-from optim.demo import compare_with_truth, demo_config
-from optim.fit import fit_subject, objective_for, stage_keys
+from optim.cli.demo import compare_with_truth, demo_config
+from optim.fit.protocol import fit_subject
+from optim.fit.stages import objective_for, stage_keys
 
 
 @pytest.fixture(scope="module")

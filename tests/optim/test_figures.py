@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import mfm
-from optim.figures import _ei_ratio, _hemisphere, write_figures
-from optim.fit import StageScore
-from optim.search import Generation
+from optim.fit.result import StageScore
+from optim.report.figures import _ei_ratio, _hemisphere, write_figures
+from optim.search.run import Generation
 
 NAMES = ["fc.png", "fcd_cdf.png", "ei_ratio.png", "convergence.png"]
 

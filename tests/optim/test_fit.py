@@ -14,14 +14,20 @@ from cifti_files import LEFT, surface, write_dlabel, write_ptseries
 import mfm
 from mfm.errors import InputError, InputNote, OutputError
 from mfm.io import Cleaning, MatrixOptions
-from optim.cli import fit_and_write
-from optim.fit import NoFitError, fingerprint, fit_subject, objective_for, stage_keys
-from optim.outputs import FitFolder, output_space, write_fit
+from optim.cli.fit import fit_and_write
+from optim.fit.fingerprint import fingerprint
+from optim.fit.protocol import fit_subject
+from optim.fit.result import NoFitError
+from optim.fit.stages import objective_for, stage_keys
+from optim.report.folder import FitFolder
+from optim.report.tables import output_space, write_fit
 
 
 @pytest.fixture(scope="module")
 def fitted(subject):
-    from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig
+    from optim.config.fit import AcquisitionConfig, DataConfig, FitConfig
+    from optim.config.objective import ObjectiveConfig
+    from optim.config.optimizer import OptimizerConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),

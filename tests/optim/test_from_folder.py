@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from folder_trees import fc_and_fcd, hcp_run, matrix, plain_subject, sidecar, table, xcpd_run
 
-from optim.cli import main
-from optim.configuration import compose
-from optim.locate import locate
+from optim.cli.main import main
+from optim.cli.settings import compose
+from optim.fit.locate import locate
 
 TINY = [
     "objective=linear",

@@ -11,13 +11,15 @@ import mfm
 from mfm.dynamics import neural_drift
 from mfm.errors import ConfigError
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
-from optim.config import FitConfig, ObjectiveConfig, OptimizerConfig
-from optim.descent import BFGS
-from optim.fit import fit_subject
-from optim.gradient import GradientSearch, MapProblem, walled_value
-from optim.linear_objective import LinearObjective
-from optim.search_space import SearchSpace
-from optim.smooth_cost import SmoothCost, room
+from optim.config.fit import FitConfig
+from optim.config.objective import ObjectiveConfig
+from optim.config.optimizer import OptimizerConfig
+from optim.fit.protocol import fit_subject
+from optim.objectives.linear import LinearObjective
+from optim.objectives.smooth_cost import SmoothCost, room
+from optim.search.descent import BFGS
+from optim.search.gradient import GradientSearch, MapProblem, walled_value
+from optim.search.space import SearchSpace
 
 PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import mfm
-from optim.cli import fit_and_write
-from optim.identifiability import _derivatives, _offset, identifiability
-from optim.outputs import FitFolder
-from optim.search_space import SearchSpace
+from optim.cli.fit import fit_and_write
+from optim.fit.identifiability import _derivatives, _offset, identifiability
+from optim.report.folder import FitFolder
+from optim.search.space import SearchSpace
 
 PROTOCOL = mfm.Protocol(2.0, 400, 0.005)
 TRUTH = [3.3, 0.1, 0.0, 2.6, -0.3, 0.05, 2.0, 0.005, 0.0005, 0.0]

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import mfm
-from optim.fit import fit_subject
-from optim.linear_objective import LinearObjective
-from optim.objective import OUT_OF_RANGE_LOSS
-from optim.search_space import SearchSpace
+from optim.fit.protocol import fit_subject
+from optim.objectives.base import OUT_OF_RANGE_LOSS
+from optim.objectives.linear import LinearObjective
+from optim.search.space import SearchSpace
 
 PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
 

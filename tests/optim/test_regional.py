@@ -10,12 +10,12 @@ import torch
 
 import mfm
 from mfm.errors import OutputError
-from optim.cli import fit_and_write
-from optim.gradient import MapProblem
-from optim.linear_objective import LinearObjective
-from optim.outputs import FitFolder
-from optim.regional import RegionalProblem, penalty_path
-from optim.smooth_cost import SmoothCost
+from optim.cli.fit import fit_and_write
+from optim.objectives.linear import LinearObjective
+from optim.objectives.smooth_cost import SmoothCost
+from optim.report.folder import FitFolder
+from optim.search.gradient import MapProblem
+from optim.search.regional import RegionalProblem, penalty_path
 
 PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
 

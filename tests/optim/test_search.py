@@ -9,13 +9,14 @@ import torch
 
 import mfm
 from mfm.errors import InputError, OutputError
-from optim.cmaes import CMAES, ask_feasible, check_finite, implausible_loss
-from optim.config import OptimizerConfig
-from optim.delssome import DELSSOMESearch
-from optim.objective import IMPLAUSIBLE_LOSS, OUT_OF_RANGE_LOSS, Evaluation, SimulationObjective
-from optim.search import run_search
-from optim.search_space import SearchSpace
-from optim.seeds import noise_keys, stream
+from optim.config.optimizer import OptimizerConfig
+from optim.objectives.base import IMPLAUSIBLE_LOSS, OUT_OF_RANGE_LOSS, Evaluation
+from optim.objectives.simulation import SimulationObjective
+from optim.search.cmaes import CMAES, ask_feasible, check_finite, implausible_loss
+from optim.search.delssome import DELSSOMESearch
+from optim.search.run import run_search
+from optim.search.seeds import noise_keys, stream
+from optim.search.space import SearchSpace
 
 SAMPLERS = {"cmaes": CMAES, "delssome": DELSSOMESearch}
 
@@ -195,7 +196,7 @@ def test_a_converged_search_starts_anew(space, objective):
         def stopped(self):
             return "tolx"
 
-    from optim import search
+    from optim.search import run as search
 
     original = search.SAMPLERS["cmaes"]
     search.SAMPLERS["cmaes"] = Converged
@@ -211,7 +212,7 @@ def test_a_converged_search_starts_anew(space, objective):
 def test_evaluation_of_a_candidate_does_not_depend_on_its_company(space, objective, monkeypatch):
     p = space.parameterisation.to_parameters(space.to_coefficients(space.draw(9, np.random.default_rng(0))))
     together = objective.evaluate(p, 5)
-    monkeypatch.setattr("optim.objective._BOLD_BYTES", 1)
+    monkeypatch.setattr("optim.objectives.simulation._BOLD_BYTES", 1)
     apart = objective.evaluate(p, 5)
     assert torch.equal(together.loss, apart.loss)
     assert torch.equal(torch.nan_to_num(together.fc), torch.nan_to_num(apart.fc))

@@ -9,10 +9,14 @@ import mfm
 from mfm import Cost
 from mfm.errors import ConfigError, InputError, InputNote
 from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
-from optim.audits import AuditLog, Correction, Place
-from optim.config import ObjectiveConfig
-from optim.fit import _shortlist, fingerprint, fit_subject, prepare, surrogate_objective
-from optim.outputs import FitFolder, write_fit
+from optim.config.objective import ObjectiveConfig
+from optim.fit.choice import _shortlist
+from optim.fit.fingerprint import fingerprint
+from optim.fit.protocol import fit_subject, prepare
+from optim.fit.stages import surrogate_objective
+from optim.objectives.audits import AuditLog, Correction, Place
+from optim.report.folder import FitFolder
+from optim.report.tables import write_fit
 from surrogate import untrained
 
 SC = mfm.Connectome([[0, 0.02, 0.01], [0.02, 0, 0.005], [0.01, 0.005, 0]])

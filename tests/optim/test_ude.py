@@ -12,9 +12,9 @@ import pytest
 import mfm
 import optim.ude.fit as ude_fit
 from mfm.ude import FICMechanism, Hybrid, Library, ResidualBasis, simulate_paths
-from optim.cli import main
-from optim.configuration import compose
-from optim.ude.config import UDEConfig
+from optim.cli.main import main
+from optim.cli.settings import compose
+from optim.config.ude import UDEConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DECAY = [

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 import mfm
-from surrogate.escape import _top, escape_barriers
+from mfm.basin.barrier import _top, escape_barriers
 
 PROTOCOL = mfm.Protocol(0.72, 300, scheme="exponential")
 

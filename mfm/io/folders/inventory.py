@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
 from mfm.io.folders.findings import BROKEN, CHOOSE, MISSING, NOTE, SUSPICIOUS, Finding
+from mfm.io.folders.manifest import FileStamp, ManifestRow
 from mfm.io.folders.peek import peek
 from mfm.io.folders.recognise import CONNECTOME, FC, FCD_CDF, PARCELLATION, TIMESERIES, Candidate, folder_subject, recognise
 from mfm.io.folders.runs import Run, compare, look_at
 from mfm.io.folders.select import Choices, choose_runs, of_atlas, where
 from mfm.io.folders.tree import time_text, walk
-from mfm.io.manifest import FileStamp, ManifestRow
 from mfm.subject import STAGES
 
 

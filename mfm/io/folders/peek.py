@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mfm.io.folders.tree import TreeFile
-from mfm.io.tables import is_number
+from mfm.io.formats.tables import is_number
 
 _CHUNK = 1 << 16
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mfm.errors import InputError
-from mfm.io.bids import Sidecar, read_sidecar
-from mfm.io.censoring import find_censoring, removes_global_signal
 from mfm.io.folders.findings import BROKEN, SUSPICIOUS, Finding
 from mfm.io.folders.peek import Peek, peek
 from mfm.io.folders.recognise import Candidate
 from mfm.io.folders.select import Choices, where
-from mfm.io.timing import same_tr
+from mfm.io.formats.bids import Sidecar, read_sidecar
+from mfm.io.readers.censoring import find_censoring, removes_global_signal
+from mfm.io.readers.timing import same_tr
 from mfm.protocol import FCD_WINDOW_S, check_timing
 
 

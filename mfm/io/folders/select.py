@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mfm.io.entities import RUN_ENTITIES
 from mfm.io.folders.findings import CHOOSE, NOTE, SUSPICIOUS, Finding
 from mfm.io.folders.recognise import Candidate
+from mfm.io.formats.entities import RUN_ENTITIES
 from mfm.protocol import check_timing
 
 _BY_EXTENSION = (".tsv", ".ptseries.nii", ".csv", ".npy", ".txt", ".npz", ".mat", ".dtseries.nii", ".nii.gz", ".shape.gii")

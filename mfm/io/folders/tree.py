@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mfm.io.entities import FileName, parse_name, split_extension
+from mfm.io.formats.entities import FileName, parse_name, split_extension
 
 #: Folders that never hold what a fit needs, and often very many files.
 _PASSED_OVER = frozenset(

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 import mfm
-from mfm.constants import HEMODYNAMIC
 from mfm.dynamics import neural_drift
-from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
+from mfm.models.constants import HEMODYNAMIC
+from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 
 
 def state_space(p, sc):

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import mfm
-from mfm.feedback import designed_point
 from mfm.linear import exact
 from mfm.linear.hemodynamics import resting_filter, transfer
 from mfm.linear.modes import _pair_kernel
 from mfm.linear.system import LinearSystem
+from mfm.models.fic_feedback import designed_point
 
 N = 12
 PROTOCOL = mfm.Protocol(tr_s=0.72, n_frames=1200)

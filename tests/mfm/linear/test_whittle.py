@@ -8,9 +8,9 @@ from scipy.linalg import expm, solve_continuous_lyapunov
 
 import mfm
 from mfm.errors import InputError
-from mfm.feedback import designed_point
 from mfm.linear.system import LinearSystem
 from mfm.linear.whittle import Periodogram, Tangents, WhittleLikelihood, periodogram
+from mfm.models.fic_feedback import designed_point
 from mfm.ude import LinearResidual
 
 N = 5

@@ -17,10 +17,10 @@ from mfm.ude import (
     ResidualEdge,
     ResidualMLP,
     TimeSeries,
-    path_fit,
     resolve_feedback,
     simulate_paths,
 )
+from mfm.ude.estimates.path_fit import path_fit
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_series_and_edges_enter_where_they_should(fic, maps):
     edge = ResidualEdge("I_E", "S_E", n_units=4)
     with torch.no_grad():
         edge.U += 0.01
-    more = fic.sc.weights + edge.matrix[0].detach().numpy() / (float(fic.p.G[0]) * mfm.constants.NEURAL.J)
+    more = fic.sc.weights + edge.matrix[0].detach().numpy() / (float(fic.p.G[0]) * mfm.models.constants.NEURAL.J)
     with torch.no_grad():
         ours, theirs = Hybrid(fic, edge).drift(x), Hybrid(fic).drift(x)
         S_E, S_I = x[..., 0], x[..., 1]

@@ -7,7 +7,7 @@ import torch
 
 from mfm.errors import InputError
 from mfm.ude import Hybrid, Library, NoMechanism, ResidualBasis, ResidualMLP, Roessler, integrate
-from mfm.ude.integrators import SCHEMES, step
+from mfm.ude.equations.integrators import SCHEMES, step
 
 
 def logistic(x):

@@ -8,12 +8,12 @@ import torch
 
 import mfm
 from mfm.errors import InputError
-from mfm.feedback import designed_point
 from mfm.linear import exact
 from mfm.linear.system import LinearSystem
+from mfm.models.fic_feedback import designed_point
 from mfm.ude import FICMechanism, Hybrid, LinearResidual, ResidualBasis, resolve_feedback
-from mfm.ude.library import Library
-from mfm.ude.linear_residual import current_gain, total_leak
+from mfm.ude.equations.library import Library
+from mfm.ude.fixed_point.linear_residual import current_gain, total_leak
 
 N = 6
 PROTOCOL = mfm.Protocol(0.72, 60, burn_in_s=5, warm_up_s=1, scheme="exponential")

@@ -7,7 +7,7 @@ from known_series import decay_series
 
 from mfm.errors import InputError
 from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, TimeSeries, estimate_noise, fit
-from mfm.ude.losses import PathLikelihood
+from mfm.ude.training.losses import PathLikelihood
 
 WAVE = np.sin(0.1 * np.arange(50))[:, None]
 

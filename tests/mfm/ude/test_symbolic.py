@@ -25,12 +25,12 @@ from mfm.ude import (
     attractor,
     extract,
     fit,
-    least_squares,
-    path_regression,
     pysr_formula,
     refit,
 )
-from mfm.ude.regression import Blocks, genetic_support, inclusion_frequencies, stlsq
+from mfm.ude.estimates.least_squares import least_squares
+from mfm.ude.formulas.path_regression import path_regression
+from mfm.ude.formulas.regression import Blocks, genetic_support, inclusion_frequencies, stlsq
 
 
 @pytest.fixture(scope="module")

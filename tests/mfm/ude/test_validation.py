@@ -21,14 +21,14 @@ from mfm.ude import (
     ensemble_agreement,
     fit,
     free_run_beyond,
-    identifiability,
     one_step_score,
-    path_regression,
     placebo,
     split_by_time,
     wasserstein,
 )
-from mfm.ude.validation import Placebo
+from mfm.ude.estimates.identifiability import identifiability
+from mfm.ude.formulas.path_regression import path_regression
+from mfm.ude.judging.placebo import Placebo
 
 
 def linear(members: int = 1, degree: int | None = None) -> Hybrid:

@@ -7,8 +7,8 @@ import torch
 import mfm
 from mfm.errors import InputError
 from mfm.ude import LinearResidual
-from mfm.ude.linear_residual import total_leak
-from mfm.ude.wide_network import N_SHAPES, arcsine_kernel, network_shapes
+from mfm.ude.fixed_point.linear_residual import total_leak
+from mfm.ude.fixed_point.wide_network import N_SHAPES, arcsine_kernel, network_shapes
 
 N = 40
 MAPS = mfm.RegionalMaps(np.random.default_rng(0).normal(size=(2, N)), ("a", "b"))

@@ -9,12 +9,14 @@ import torch
 
 import mfm
 from mfm.errors import InputError, MissingInputError, OutputError
-from optim.cli import fit_and_write, main, run_refine
-from optim.configuration import compose, from_values
-from optim.outputs import FitFolder
-from optim.refine.config import RefineConfig
+from optim.cli.fit import fit_and_write
+from optim.cli.main import main
+from optim.cli.refine import run_refine
+from optim.cli.settings import compose, from_values
+from optim.cli.simulate import simulate_to_folder
+from optim.config.refine import RefineConfig
 from optim.refine.fitted import read_fit, task_of
-from optim.simulate import simulate_to_folder
+from optim.report.folder import FitFolder
 
 QUICK = RefineConfig(placebos=0, spins=0, polish=2, starts=1, bins=4, prior=1.0, figures=False)
 
@@ -22,7 +24,9 @@ QUICK = RefineConfig(placebos=0, spins=0, polish=2, starts=1, bins=4, prior=1.0,
 @pytest.fixture(scope="module")
 def fitted(subject, tmp_path_factory):
     """A finished fit, and its folder."""
-    from optim.config import AcquisitionConfig, DataConfig, FitConfig, ObjectiveConfig, OptimizerConfig, OutputConfig
+    from optim.config.fit import AcquisitionConfig, DataConfig, FitConfig, OutputConfig
+    from optim.config.objective import ObjectiveConfig
+    from optim.config.optimizer import OptimizerConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mfm.errors import InputError, MissingInputError
-from optim.cli import main
+from optim.cli.main import main
 from optim.refine.group import icc, random_effects, summarise
 
 

@@ -12,13 +12,14 @@ from mfm.linear import exact
 from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.linear.whittle import Tangents
 from mfm.ude import LinearResidual
-from optim.refine import simulated
-from optim.refine.config import RefineConfig
-from optim.refine.learn import fisher_report, refine, standard_errors
-from optim.refine.mechanism import Mechanism
+from optim.config.refine import RefineConfig
+from optim.refine import placebos as simulated
+from optim.refine.information import fisher_report, standard_errors
+from optim.refine.learn import refine
 from optim.refine.nulls import mechanism_scan, moran_i, moran_surrogates
 from optim.refine.problem import Problem
 from optim.refine.task import Recording, Task
+from optim.refine.tunable_fit import Mechanism
 
 N, TR_S = 12, 0.72
 

@@ -1,0 +1,1 @@
+"""The brain that a model runs on: connectome, atlas and regional maps."""

@@ -1,0 +1,234 @@
+"""Structural connectomes from files, in the form in which they enter the equations."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mfm.brain.atlas import explain_count, order_by_name
+from mfm.brain.connectome import Connectome
+from mfm.errors import InputError, InputNote
+from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform
+from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete, read_raw_matrix, unassigned
+from mfm.io.readers.region_names import region_names
+
+TRANSFORMS = ("log", "log1p", "none")
+
+
+def load_connectome(
+    path: str | Path,
+    transform: str = "log",
+    scale_max: float | None = 0.02,
+    labels: Sequence[str] | str | Path | None = None,
+    *,
+    scale_mean: float | None = None,
+    regions: Sequence[str] | None = None,
+    key: str | None = None,
+    atlas: str | None = None,
+    measure: str | None = None,
+    drop_unassigned: bool = False,
+    symmetrise: bool = False,
+) -> Connectome:
+    """Read a connectome and bring it to the form in which it enters the equations.
+
+    The kind of file is told by its content. A triangular matrix (MRtrix, micapipe) is completed to both directions.
+
+    Parameters
+    ----------
+    path : path
+        Square matrix of streamline counts or weights: csv, tsv, txt, npy, npz, mat (QSIRecon's among them) or a matrix inside
+        GIFTI (micapipe), with or without region names; also gzipped.
+    transform : {"log", "log1p", "none"}
+        ``log`` of the non-zero entries (zeros stay zero; counts below 1 are an error), ``log1p`` of all, or nothing. Raw counts
+        span five orders of magnitude; without the logarithm no parameters give a realistic FC.
+    scale_max : float or None, default 0.02
+        The matrix is divided so that this is its maximum (Zhang et al. 2024); None leaves it.
+    labels : sequence of str, path or list name, optional
+        Region names, for files that hold none: the names, a file of them, or a built-in list (`mfm.io.read_labels`).
+    scale_mean : float, optional
+        In place of `scale_max`: the mean over all N x N entries (0.01 in cuBNM).
+    regions : sequence of str, optional
+        Regions that are wanted, in their order. The rows are joined to them by name, whatever the spelling, before the matrix
+        is scaled; rows that are no cortex are left out where they are not wanted. A matrix without names must have as many
+        rows, and is taken to be in this order.
+    key : str, optional
+        Name of the array in an npz or mat file that holds several.
+    atlas, measure : str, optional
+        Which of the matrices in a QSIRecon ``_connectivity.mat``.
+    drop_unassigned : bool, default False
+        Leave out the first row and column: streamlines that ``tck2connectome -keep_unassigned`` could not assign.
+    symmetrise : bool, default False
+        Average the matrix with its transpose.
+
+    Returns
+    -------
+    Connectome
+        With a zero diagonal. Its ``steps`` tell what was done.
+
+    Raises
+    ------
+    MissingInputError
+        If the file, or its content, is not there.
+    InputError
+        If the file cannot be read, or holds several matrices and none is chosen; if the matrix is not square and finite, has
+        negative entries or a row too many, or connects nothing; if ``log`` meets weights below 1 or a binary matrix; if a
+        logarithm is asked of tract lengths or of a matrix that is logged already; or if an argument or the regions do not fit.
+
+    Warns
+    -----
+    InputNote
+        If the matrix was triangular, is not symmetric or still spans orders of magnitude; if rows were left out; if regions
+        are connected to nothing; or if entries of 1 vanish under ``log``.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sc.csv")
+    ...     np.savetxt(path, [[0, 1000, 100], [1000, 0, 10], [100, 10, 0]], delimiter=",")
+    ...     sc = mfm.load_connectome(path)
+    >>> sc.weights[0].round(4).tolist()
+    [0.0, 0.02, 0.0133]
+    >>> sc.steps
+    ('log of the non-zero entries', 'scaled to a maximum of 0.02')
+    """
+    preparation = Preparation(transform, scale_max, scale_mean)
+    options = MatrixOptions(None, key, atlas, measure, drop_unassigned, symmetrise)
+    raw = read_raw_matrix(path, options, region_names(labels))
+    return told(*prepare(raw, preparation, regions, f"The connectome {path}"))
+
+
+def transform_connectome(
+    counts: np.ndarray,
+    transform: str = "log",
+    scale_max: float | None = 0.02,
+    labels: tuple[str, ...] | None = None,
+    what: str = "The connectome",
+    *,
+    scale_mean: float | None = None,
+    symmetrise: bool = False,
+) -> Connectome:
+    """`load_connectome` for a matrix in memory."""
+    preparation = Preparation(transform, scale_max, scale_mean)
+    raw = complete(counts, labels, MatrixOptions(symmetrise=symmetrise), what)
+    return told(*prepare(raw, preparation, None, what))
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How counts become weights: transform and scale, as in `load_connectome`."""
+
+    transform: str = "log"
+    scale_max: float | None = 0.02
+    scale_mean: float | None = None
+
+    def __post_init__(self):
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"Unknown connectome transform {self.transform!r}.", expected=" | ".join(TRANSFORMS))
+        for name in ("scale_max", "scale_mean"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < np.inf:
+                raise InputError(f"{name} must be positive.", found=repr(value))
+
+    def scale(self, weights: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Scaled weights, and the step that says so."""
+        kind, value = ("maximum", self.scale_max) if self.scale_mean is None else ("mean", self.scale_mean)
+        if value is None or not weights.any():
+            return weights, []
+        return weights * (value / (weights.max() if kind == "maximum" else weights.mean())), [
+            f"scaled to a {kind} of {value:g}"
+        ]
+
+
+def prepare(raw: RawMatrix, preparation: Preparation, regions: Sequence[str] | None, what: str) -> tuple[Connectome, list[str]]:
+    """A connectome of a raw matrix, and notes on it."""
+    weights, labels, steps = _chosen_regions(raw, regions, what)
+    notes = list(raw.notes)
+    if (n_diagonal := np.count_nonzero(np.diag(weights))) > 0:
+        steps.append(f"diagonal set to zero ({n_diagonal} entries, up to {np.diag(weights).max():g})")
+    weights = weights * ~np.eye(len(weights), dtype=bool)
+    if not weights.any():
+        raise InputError(f"{what} connects no two regions.", cause="all off-diagonal entries are zero")
+    _check_sign(weights, what)
+    notes += check_before_transform(weights, preparation.transform, what)
+    if preparation.transform == "log1p":
+        weights = np.log1p(weights)
+        steps.append("log1p of all entries")
+    elif preparation.transform == "log":
+        weights = _logged(weights, what, notes)
+        steps.append("log of the non-zero entries")
+    notes += check_after_transform(weights, preparation.transform, labels, what)
+    weights, scaled = preparation.scale(weights)
+    return Connectome(weights, labels, tuple(steps + scaled)), notes
+
+
+def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
+    """Rows in the order of the regions that are wanted, before anything is scaled: what is left out must not set the scale."""
+    steps = list(raw.steps)
+    if regions is None:
+        return raw.values, raw.labels, steps
+    regions = tuple(regions)
+    n_rows, where = len(raw.values), what[0].lower() + what[1:]
+    if raw.labels is not None:
+        order = order_by_name(raw.labels, regions, where)
+        if len(order) < n_rows:
+            steps.append(f"{n_rows - len(order)} rows that are no cortex left out")
+        if order != list(range(n_rows)):
+            return raw.values[np.ix_(order, order)], regions, [*steps, "regions ordered by name"]
+        return raw.values, regions, steps
+    if n_rows == len(regions) + 1 and explain_count(n_rows, len(regions)) is None:
+        raise unassigned(what, len(regions), n_rows)
+    if n_rows != len(regions):
+        cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
+        if (others := explain_count(len(regions), n_rows)) is not None:
+            cause, variants = f"the other inputs are of {others[0]}", "DK68"
+        raise InputError(
+            f"{what} has another number of regions than are named, and no names of its own to tell which is which.",
+            expected=f"{len(regions)} rows",
+            found=f"{n_rows}",
+            cause=cause,
+            fix=f"name its rows, and what is no cortex drops out: labels={variants or 'FILE'} (data.sc_file.labels)",
+        )
+    return raw.values, regions, [*steps, "taken in the order of the other inputs, having no names of its own"]
+
+
+def _check_sign(weights: np.ndarray, what: str) -> None:
+    if (weights < 0).any():
+        raise InputError(
+            f"{what} has negative entries.",
+            expected="streamline counts or weights >= 0",
+            found=f"{int((weights < 0).sum())} negative entries, minimum {weights.min():g}",
+            cause="a matrix that is already logged or z-scored, or a correlation matrix",
+            fix='undo the logarithm (exp), or clip and use transform="none"',
+        )
+
+
+def _logged(weights: np.ndarray, what: str, notes: list[str]) -> np.ndarray:
+    positive = weights > 0
+    if (weights[positive] < 1).any():
+        raise InputError(
+            f"{what} has weights below 1, whose logarithm is negative.",
+            found=f"{int((weights[positive] < 1).sum())} entries, minimum {weights[positive].min():g}",
+            cause="mean counts, normalised weights, or a matrix that is already logged",
+            fix='transform="log1p" for counts, transform="none" for a matrix that is already logged',
+        )
+    if weights.max() == 1:
+        raise InputError(
+            f"{what} holds nothing but zeros and ones, whose logarithm is 0.",
+            cause="a binary connectome",
+            fix='transform="none"',
+        )
+    if (ones := int((weights == 1).sum())) > 0:
+        notes.append(f'{what}: {ones} entries of 1 vanish under transform="log"; transform="log1p" keeps them.')
+    return np.log(weights, out=np.zeros_like(weights), where=positive)
+
+
+def told(sc: Connectome, notes: list[str]) -> Connectome:
+    """The connectome, with its notes as warnings at the line of the caller's caller."""
+    for note in notes:
+        warnings.warn(InputNote(note), stacklevel=3)
+    return sc

@@ -1,0 +1,168 @@
+"""Regional maps from files: tables with and without names, and CIFTI maps, parcellated or to be parcellated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mfm.brain.atlas import explain_count, order_by_name
+from mfm.brain.maps import RegionalMaps
+from mfm.errors import ConfigError, InputError
+from mfm.io.formats.tables import existing_file, read_table
+
+
+@dataclass(frozen=True, eq=False)
+class RawMap:
+    """A map as its file has it, and the names of its regions."""
+
+    path: Path
+    values: np.ndarray
+    labels: tuple[str, ...] | None
+
+
+def load_maps(
+    files: Mapping[str, str | Path],
+    *,
+    regions: Sequence[str] | None = None,
+    parcellation: str | Path | None = None,
+    zscore: bool = False,
+) -> RegionalMaps:
+    """Read any number of maps and bring them to one order of regions.
+
+    Parameters
+    ----------
+    files : mapping of name to path
+        csv, tsv, txt or npy with one value per region, with or without names; a table with a column for each of several maps,
+        called as the map; ``.pscalar.nii``; or ``.dscalar.nii``, such as HCP's MyelinMap, together with `parcellation`.
+    regions : sequence of str, optional
+        Names of the regions in the order that is wanted; default: as in the first map that has names. Maps with names are
+        joined by name, whatever the spelling; those without are taken to be in this order.
+    parcellation : path, optional
+        ``.dlabel.nii`` over whose regions dense maps are averaged, matched by structure and vertex.
+    zscore : bool, default False
+        Give every map mean 0 and standard deviation 1 over the regions (`RegionalMaps.zscored`).
+
+    Returns
+    -------
+    RegionalMaps
+
+    Raises
+    ------
+    ConfigError
+        If no map is named, or a dense map comes without parcellation.
+    MissingInputError
+        If a file is not there.
+    InputError
+        If a file cannot be read, holds several maps of which none is called as asked, or other regions.
+
+    Examples
+    --------
+    >>> import mfm, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "maps.tsv")
+    ...     _ = path.write_text("region\\tmyelin\\tthickness\\nlh-insula\\t1.2\\t3.0\\nrh-insula\\t1.3\\t2.9\\n")
+    ...     maps = mfm.load_maps({"myelin": path, "thickness": path}, regions=["R_insula", "L_insula"])
+    >>> maps.values.tolist(), maps.labels
+    ([[1.3, 1.2], [2.9, 3.0]], ('R_insula', 'L_insula'))
+    """
+    if not files:
+        raise ConfigError("No map is named.", expected="names and files", fix="mfm.RegionalMaps.none(n_regions)")
+    raw = {name: read_raw_map(path, name, parcellation) for name, path in files.items()}
+    if regions is None:
+        regions = next((one.labels for one in raw.values() if one.labels is not None), None)
+    n_regions = len(next(iter(raw.values())).values) if regions is None else len(regions)
+    maps = RegionalMaps(
+        np.stack([in_order(one, n_regions, regions) for one in raw.values()]),
+        tuple(raw),
+        None if regions is None else tuple(regions),
+    )
+    return maps.zscored() if zscore else maps
+
+
+def read_map(
+    path: str | Path,
+    n_regions: int,
+    labels: Sequence[str] | None = None,
+    *,
+    name: str = "",
+    parcellation: str | Path | None = None,
+) -> np.ndarray:
+    """One value per region, (N,); joined by name where both the file and `labels` have names (`load_maps`)."""
+    return in_order(read_raw_map(path, name, parcellation), n_regions, labels)
+
+
+def read_raw_map(path: str | Path, name: str = "", parcellation: str | Path | None = None) -> RawMap:
+    """The map of a file; of a file with several, the one called `name`."""
+    path = existing_file(path, "map")
+    if path.name.endswith((".nii", ".nii.gz")):
+        return RawMap(path, *_cifti(path, name, parcellation))
+    values, rows, columns = read_table(path, "map")
+    if len(values) == 1 and values.shape[1] > 1:
+        return RawMap(path, values[0], columns)
+    which = 0
+    if values.shape[1] != 1:
+        if columns is None or name not in columns:
+            raise InputError(
+                f"{path} is not a map.",
+                expected=f"one column, or one called {name!r}" if name else "one column",
+                found=f"{values.shape[1]} columns{': ' + ', '.join(columns[:8]) if columns else ''}",
+                cause="a matrix or time series was given, or a table of several maps",
+            )
+        which = columns.index(name)
+    return RawMap(path, values[:, which], rows)
+
+
+def in_order(raw: RawMap, n_regions: int, regions: Sequence[str] | None) -> np.ndarray:
+    """Values in the order of `regions`: by name where the file has names, else as they are."""
+    if raw.labels and regions is not None:
+        return raw.values[order_by_name(raw.labels, regions, f"the map {raw.path}")]
+    if len(raw.values) != n_regions:
+        explained = explain_count(len(raw.values), n_regions)
+        raise InputError(
+            f"The map {raw.path} has another number of regions.",
+            expected=f"{n_regions} values, as in the connectome",
+            found=f"{len(raw.values)}",
+            cause=explained[0] if explained else "maps of another parcellation, or with subcortical or medial-wall entries",
+            fix="leave those rows out, or give the map a first column of region names" if explained else None,
+        )
+    return raw.values
+
+
+def _cifti(path: Path, name: str, parcellation: str | Path | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    from nibabel.cifti2 import BrainModelAxis, ParcelsAxis, ScalarAxis
+
+    from mfm.io.formats.cifti import READ_ERRORS, open_cifti, parcellate, read_parcellation, unreadable
+
+    image = open_cifti(path, "map")
+    axes = [image.header.get_axis(k) for k in range(image.ndim)]
+    if len(axes) != 2 or not isinstance(axes[0], ScalarAxis) or not isinstance(axes[1], (BrainModelAxis, ParcelsAxis)):
+        raise InputError(
+            f"{path} is not a map.",
+            expected="a .dscalar.nii or .pscalar.nii: scalars by grayordinates or parcels",
+            found=" x ".join(type(axis).__name__.removesuffix("Axis") for axis in axes),
+            cause="a time series (dtseries), a parcellation (dlabel) or a matrix",
+        )
+    names = [str(one) for one in axes[0].name]
+    if len(names) > 1 and name not in names:
+        raise InputError(
+            f"{path} holds {len(names)} maps, none of which is called {name!r}.",
+            expected="a file of one map, or a map called as in it",
+            found=", ".join(names[:8]),
+        )
+    row = slice(names.index(name), names.index(name) + 1) if name in names else slice(0, 1)
+    if isinstance(axes[1], ParcelsAxis):
+        try:
+            return np.asarray(image.dataobj[row], dtype=np.float64)[0], tuple(str(one) for one in axes[1].name)
+        except READ_ERRORS as error:
+            raise unreadable(path, error) from error
+    if parcellation is None:
+        raise ConfigError(
+            f"{path} holds grayordinates, not regions.",
+            expected="the parcellation that the time series were averaged over",
+            fix="data.parcellation=ATLAS.dlabel.nii",
+        )
+    regions = read_parcellation(parcellation)
+    return parcellate(image.dataobj[row], axes[1], regions, str(path))[0], regions.names

@@ -1,0 +1,352 @@
+"""Regional time series from any file that holds them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mfm.brain.atlas import Atlas, explain_count
+from mfm.brain.connectome import check_labels
+from mfm.errors import ConfigError, InputError, InputNote
+from mfm.io.formats.bids import read_sidecar
+from mfm.io.formats.cifti import open_image
+from mfm.io.formats.containers import check_byte_order, choose_array, read_arrays, read_content
+from mfm.io.formats.dense import read_cifti_series, read_gifti_series
+from mfm.io.formats.tables import existing_file, file_digest, read_table
+from mfm.io.formats.volumes import read_volume_series, table_beside
+from mfm.io.readers.censoring import Censoring, filters_frequencies, find_censoring, removes_global_signal
+from mfm.io.readers.cleaning import Cleaning, clean
+from mfm.io.readers.timing import agreed_tr, run_lengths
+from mfm.protocol import check_timing
+from mfm.subject import Source, check_timeseries
+
+ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
+# float32 BOLD read in the wrong byte order spreads over all magnitudes that float32 has.
+_LARGEST, _SMALLEST = 1e20, 1e-20
+
+
+@dataclass(frozen=True, eq=False)
+class TimeSeries:
+    """Regional time series of a file, with what is known of them.
+
+    Attributes
+    ----------
+    values : array of float64, (T, N)
+        Frames by regions.
+    labels : tuple of str, or None
+        Region names, where file or parcellation has them.
+    tr_s : float or None
+        Repetition time, seconds: as said and as the files say, which agree.
+    run_frames : tuple of int
+        Frames of each run in the file: (T,) unless said otherwise.
+    censoring : Censoring
+        Frames that were deleted or interpolated for motion.
+    notes : tuple of str
+        What was accepted but should be known.
+    sources : tuple of Source
+        Every file that was read, with its digest: series, parcellation, sidecars, confounds.
+    """
+
+    values: np.ndarray
+    labels: tuple[str, ...] | None
+    tr_s: float | None
+    run_frames: tuple[int, ...]
+    censoring: Censoring = field(default_factory=Censoring)
+    notes: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def n_regions(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def runs(self) -> list[np.ndarray]:
+        """The values of each run, (T_k, N)."""
+        return np.split(self.values, np.cumsum(self.run_frames)[:-1])
+
+    def __repr__(self) -> str:
+        tr = "TR not known" if self.tr_s is None else f"TR {self.tr_s:g} s"
+        named = "named" if self.labels else "unnamed"
+        lines = [f"TimeSeries: {self.n_frames} frames x {self.n_regions} {named} regions, {tr}, censoring: {self.censoring}"]
+        return "\n".join([*lines, *(f"  {s.role}: {s.path}" for s in self.sources), *(f"  note: {n}" for n in self.notes)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Content:
+    """What a file holds: values (T, N), names of regions, and the TR in its header."""
+
+    values: np.ndarray
+    labels: tuple[str, ...] | None = None
+    header_tr_s: float | None = None
+
+
+def load_timeseries(
+    path: str | Path,
+    *,
+    parcellation: str | Path | None = None,
+    orientation: str | None = None,
+    tr_s: float | None = None,
+    cleaning: Cleaning | None = None,
+    allow_censored: bool = False,
+    label_table: str | Path | None = None,
+    key: str | None = None,
+    run_frames: Sequence[int] = (),
+    n_regions: int | None = None,
+    allow_missing_regions: bool = False,
+) -> TimeSeries:
+    """Read the regional time series of a run.
+
+    Parameters
+    ----------
+    path : path
+        With `parcellation`: ``.dtseries.nii``, a micapipe ``timeseries_clean.shape.gii``, or a 4-D NIfTI. Without:
+        ``.ptseries.nii``, csv, tsv (XCP-D's among them), txt, npy, npz or mat.
+    parcellation : path, optional
+        ``.dlabel.nii`` for dense files; an image of labels for volumes, whose names are in `label_table` or a tsv beside it.
+    orientation : {"frames_by_regions", "regions_by_frames"}, optional
+        How a text or array file is laid out. By default told by region names in the file, else by `n_regions`.
+    tr_s : float, optional
+        Repetition time in seconds; checked against header and sidecar, which tell it where it is not given.
+    cleaning : Cleaning, optional
+        Default: none.
+    allow_censored : bool, default False
+        Accept a run whose frames were deleted or interpolated for motion; FCD windows then do not last what they should.
+    label_table : path, optional
+        Names of the values of an image of labels.
+    key : str, optional
+        Which array of an npz or mat file.
+    run_frames : sequence of int, optional
+        Frames of each run, where the file joins several; FCD windows never cross a join.
+    n_regions : int, optional
+        Regions to expect, as in the connectome; named columns that are no cortex may come on top.
+    allow_missing_regions : bool, default False
+        Return regions without data as they are, instead of an error that names them.
+
+    Returns
+    -------
+    TimeSeries
+
+    Raises
+    ------
+    MissingInputError
+        If a file is not there, or its content was not fetched.
+    ConfigError
+        If a setting is missing or does not suit the file.
+    InputError
+        If a file cannot be read or used: its message says why.
+
+    Warns
+    -----
+    InputNote
+        For what was accepted but should be known; also in the result's ``notes``.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np, pathlib, tempfile
+    >>> from mfm.io import load_timeseries
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "sub-01_task-rest_timeseries.tsv")
+    ...     path.write_text("lh-cuneus\\trh-cuneus\\n1.5\\t2.5\\n0.5\\t3.5\\n2.0\\t1.0\\n")
+    ...     path.with_suffix(".json").write_text('{"RepetitionTime": 0.8}')
+    ...     series = load_timeseries(path)
+    44
+    23
+    >>> series.values.shape, series.labels, series.tr_s
+    ((3, 2), ('lh-cuneus', 'rh-cuneus'), 0.8)
+    """
+    if orientation not in (None, *ORIENTATIONS):
+        raise InputError(f"Unknown orientation {orientation!r}.", expected=" | ".join(ORIENTATIONS))
+    if tr_s is not None:
+        check_timing(tr_s)
+    path = existing_file(path, "time series")
+    if parcellation is not None and label_table is None and str(parcellation).endswith((".nii", ".nii.gz")):
+        label_table = table_beside(parcellation)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InputNote)
+        content = _read(path, parcellation, label_table, orientation, key, n_regions)
+        sidecar = read_sidecar(path)
+        tr_s = agreed_tr(tr_s, content.header_tr_s, sidecar, path)
+        lengths = run_lengths(path, run_frames, len(content.values))
+        censoring = find_censoring(path, sidecar, len(content.values))
+        _check_censoring(censoring, path, allow_censored)
+        if (found := removes_global_signal(path, sidecar)) is not None:
+            note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
+            warnings.warn(InputNote(note), stacklevel=2)
+        if (found := filters_frequencies(sidecar)) is not None:
+            note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
+            warnings.warn(InputNote(note), stacklevel=2)
+        values = content.values
+        confounds: tuple[Path, ...] = ()
+        if cleaning is not None and cleaning.active:
+            values, confounds = clean(values, path, tr_s, cleaning, lengths)
+            lengths = (lengths[0] - len(content.values) + len(values), *lengths[1:])
+    for w in caught:
+        warnings.warn(w.message, w.category, stacklevel=2)
+    _check_values(values, content.labels, path, allow_missing_regions)
+    values = np.array(values, dtype=np.float64, order="C")
+    values.setflags(write=False)
+    further: list[tuple[str, str | Path | None]] = [
+        ("parcellation", parcellation),
+        ("label table", label_table),
+        ("outliers", censoring.file),
+    ]
+    further += [("sidecar", file) for file in sidecar.paths] + [("confounds", file) for file in confounds]
+    notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
+    sources = tuple(_source(role, file) for role, file in [("timeseries", path), *further] if file is not None)
+    return TimeSeries(values, content.labels, tr_s, lengths, censoring, tuple(notes), sources)
+
+
+def _source(role: str, path: str | Path) -> Source:
+    path = existing_file(path, role)
+    return Source(role, path.as_posix(), file_digest(path))
+
+
+def _read(path: Path, parcellation, label_table, orientation, key, n_regions) -> _Content:
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        return _read_nifti(path, parcellation, label_table)
+    if name.endswith(".gii"):
+        return _Content(*read_gifti_series(path, parcellation))
+    if path.suffix in (".npz", ".mat"):
+        array = choose_array(read_arrays(read_content(path, "time series"), path), key, path, "data.timeseries_key")
+        check_byte_order(array, path)
+        values, row_names, column_names = array.astype(np.float64), None, None
+    else:
+        values, row_names, column_names = read_table(path, "time series")
+    _check_not_fc(values, path)
+    return _Content(*_oriented(values, row_names, column_names, orientation, n_regions, path))
+
+
+def _read_nifti(path: Path, parcellation, label_table) -> _Content:
+    image = open_image(path, "time series")
+    if hasattr(image.header, "get_axis"):
+        return _Content(*read_cifti_series(image, path, parcellation))
+    if parcellation is None:
+        raise ConfigError(
+            f"{path} holds voxels, not regions.",
+            expected="an image of labels to average them over",
+            fix="data.parcellation=LABELS.nii.gz",
+        )
+    return _Content(*read_volume_series(path, parcellation, label_table))
+
+
+def _oriented(values, row_names, column_names, orientation, n_regions, path) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Values as (T, N), and the names of regions."""
+    if orientation is None:
+        orientation = _orientation(values, row_names, column_names, n_regions, path)
+    names = column_names
+    if orientation == "regions_by_frames":
+        values, names = values.T, row_names
+    if names is not None and any(not name for name in names):
+        raise InputError(
+            f"A column of {path} has no name.",
+            expected="a name for every region",
+            found=f"{len(names)} columns, without a name: number {names.index('') + 1}",
+            cause="an index column, as pandas writes it",
+            fix="save it with index=False",
+        )
+    names = check_labels(names, values.shape[1], f"the time series {path}")
+    # Named columns that are no cortex drop out when they are joined by name.
+    n_cortical = values.shape[1] if names is None else sum(Atlas(names).cortical)
+    if n_regions is not None and n_regions not in (values.shape[1], n_cortical):
+        transposed = values.shape[0] == n_regions
+        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+        cause, fix = _why_other_regions(n_regions, values.shape[1])
+        raise InputError(
+            f"The time series {path} do not have the connectome's regions.",
+            expected=f"frames x {n_regions} regions",
+            found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
+            cause="regions x time instead of time x regions" if transposed else cause,
+            fix=f"data.orientation={other}" if transposed else fix,
+        )
+    return values, names
+
+
+def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
+    """Likely cause, and what to type, where connectome and time series differ in their number of regions."""
+    if (explained := explain_count(n_connectome, n_series)) is not None:
+        return f"the connectome is of {explained[0]}", f"data.sc_file.labels={explained[1]}, and those rows drop out by name"
+    if (explained := explain_count(n_series, n_connectome)) is not None:
+        return (
+            f"the time series are of {explained[0]}",
+            "leave those regions out, or name columns and connectome",
+        )
+    if n_connectome == n_series + 1:
+        return (
+            "MRtrix tck2connectome -keep_unassigned (a first row of unassigned streamlines), or another parcellation",
+            "data.sc_file.drop_unassigned=true leaves that row out",
+        )
+    return "another parcellation, or an index column", "use time series and connectome of the same regions"
+
+
+def _orientation(values, row_names, column_names, n_regions, path) -> str:
+    if (row_names is None) != (column_names is None):
+        return "frames_by_regions" if column_names is not None else "regions_by_frames"
+    rows, columns = values.shape
+    if n_regions is not None and columns == n_regions != rows:
+        return "frames_by_regions"
+    if n_regions is not None and rows == n_regions != columns:
+        note = f"{path} was read as regions x frames, because it has {rows} rows, as many as the connectome has regions."
+        warnings.warn(InputNote(note), stacklevel=2)
+        return "regions_by_frames"
+    if n_regions is not None and rows != columns:
+        return "frames_by_regions"  # of another parcellation, which is told
+    raise InputError(
+        f"It cannot be told which side of {path} is time.",
+        expected="region names on one side, or to be told" if n_regions is None else "as many frames as regions is ambiguous",
+        found=f"{rows} x {columns} values, {'names on both sides' if row_names else 'no names'}",
+        fix="data.orientation=frames_by_regions, or regions_by_frames",
+    )
+
+
+def _check_not_fc(values: np.ndarray, path: Path) -> None:
+    rows, columns = values.shape
+    if rows != columns or not np.allclose(values, values.T, equal_nan=True):
+        return
+    diagonal = np.diag(values)
+    if np.allclose(diagonal, diagonal[0], equal_nan=True) or not np.isfinite(diagonal).any():
+        raise InputError(
+            f"{path} is no time series.",
+            expected="frames x regions",
+            found=f"a symmetric {rows} x {rows} matrix with the same value all along the diagonal",
+            cause="an FC matrix or a connectome",
+            fix="data.search.fc=FILE together with data.search.fcd_cdf=FILE",
+        )
+
+
+def _check_censoring(censoring: Censoring, path: Path, allowed: bool) -> None:
+    if not censoring:
+        return
+    if not allowed:
+        raise InputError(
+            f"Frames of {path} were {censoring.kind} for motion.",
+            expected="every frame as recorded: FCD compares windows of 60 s, which must be of one piece",
+            found=str(censoring),
+            cause="XCP-D in linc mode deletes frames, in abcd and hbcd mode it interpolates them",
+            fix="run it without censoring (--fd-thresh 0), or accept what it does to FCD: data.allow_censored=true",
+        )
+    warnings.warn(InputNote(f"Frames of {path} were {censoring.kind} for motion ({censoring}); FCD is affected."), stacklevel=3)
+
+
+def _check_values(values: np.ndarray, labels: tuple[str, ...] | None, path: Path, allow_missing: bool) -> None:
+    if len(values) < 2:
+        raise InputError(f"{path} is no time series.", expected="frames x regions", found=f"{len(values)} frame")
+    size = np.abs(values[np.isfinite(values) & (values != 0)])
+    if len(size) and (size.max() > _LARGEST or np.median(size) < _SMALLEST):
+        raise InputError(
+            f"The values of {path} are implausible.",
+            expected="BOLD, in any unit",
+            found=f"magnitudes from {size.min():.1g} to {size.max():.1g}",
+            cause="bytes read in the wrong order (a file written on another kind of machine), or a damaged file",
+            fix="convert the file anew",
+        )
+    if not allow_missing:
+        check_timeseries(values, labels, str(path))

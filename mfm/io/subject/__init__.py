@@ -1,0 +1,1 @@
+"""A subject's data: every file read once, names joined, and the whole assembled."""

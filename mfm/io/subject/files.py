@@ -1,0 +1,87 @@
+"""Which files hold a subject's data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mfm.io.readers.cleaning import Cleaning
+from mfm.io.readers.matrix_file import MatrixOptions
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """FC and FCD CDF files of one stage, with a connectome of its own where that differs from the subject's."""
+
+    fc: str | None = None
+    fcd_cdf: str | None = None
+    sc: str | None = None
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Where a subject's data are.
+
+    Parameters
+    ----------
+    subject : str
+        Id, kept as text.
+    sc : path
+        Structural connectome.
+    sc_transform : {"log", "log1p", "none"}
+    sc_scale_max : float or None
+    sc_scale_mean : float, optional
+        In place of the maximum (`load_connectome`).
+    sc_file : MatrixOptions
+        Which matrix of the connectome's file is meant, and names of its rows.
+    timeseries : list of path
+        One file per run, of any kind that `load_timeseries` reads; or give `search` (and `validation`, `test`) instead.
+    timeseries_key : str, optional
+        Which array of npz or mat files.
+    orientation : {"frames_by_regions", "regions_by_frames"}, optional
+        How text and array files are laid out; by default told by region names, else by the connectome's number of regions.
+    run_frames : list of int
+        Frames of each run, where files join several.
+    parcellation : path, optional
+        ``.dlabel.nii`` for dense series, an image of labels for volumes. Fitted values are also written as CIFTI for it.
+    label_table : path, optional
+        Names of the values of an image of labels.
+    cleaning : Cleaning
+        Nuisance regression and filters; by default none.
+    allow_censored : bool
+        Accept runs whose frames were deleted or interpolated for motion.
+    exclude_regions : list of str
+        Regions that are left out of every input, such as those that a scan does not cover.
+    split : {"by_run", "pooled"}
+        Whether the stages of a fit get different runs or each all of them (`subject_from_runs`).
+    search, validation, test : StageFiles
+        FC and FCD CDF; validation defaults to search, test to validation.
+    maps : mapping of name to path, optional
+        Default: none, which makes every parameter the same in all regions.
+    gradient_fc : path, optional
+        A group's FC, of which the map ``gradient`` is computed (`mfm.fc_gradient`), its sign set against the map ``myelin``.
+    maps_zscore : bool
+        Give every map mean 0 and standard deviation 1.
+    """
+
+    subject: str = "sub-01"
+    sc: str | None = None
+    sc_transform: str = "log"
+    sc_scale_max: float | None = 0.02
+    sc_scale_mean: float | None = None
+    sc_file: MatrixOptions = field(default_factory=MatrixOptions)
+    timeseries: list[str] = field(default_factory=list)
+    timeseries_key: str | None = None
+    orientation: str | None = None
+    run_frames: list[int] = field(default_factory=list)
+    parcellation: str | None = None
+    label_table: str | None = None
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    allow_censored: bool = False
+    exclude_regions: list[str] = field(default_factory=list)
+    split: str = "by_run"
+    search: StageFiles = field(default_factory=StageFiles)
+    validation: StageFiles = field(default_factory=StageFiles)
+    test: StageFiles = field(default_factory=StageFiles)
+    maps: dict[str, str] | None = None
+    gradient_fc: str | None = None
+    maps_zscore: bool = False

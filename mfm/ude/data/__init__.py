@@ -1,0 +1,1 @@
+"""The series to learn from, and what is checked before work starts."""

@@ -1,0 +1,1 @@
+"""Residuals of a fitted model at its fixed point."""

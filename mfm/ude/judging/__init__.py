@@ -1,0 +1,1 @@
+"""How good a hybrid is, on data that it has not seen."""

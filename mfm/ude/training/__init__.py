@@ -1,0 +1,1 @@
+"""Training by gradient: losses, data that correct the state meanwhile, and stages."""

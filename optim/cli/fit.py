@@ -1,0 +1,96 @@
+"""``mfmfit fit``: fit one subject, or a group."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+from mfm.errors import InputNote
+from optim.cli.console import _EXIT_OUT_OF_RANGE, Progress, _say
+from optim.cli.refine import run_refine
+
+
+def _fit(args) -> int:
+    from optim.cli.settings import compose
+
+    return run_fit(compose(args.overrides), check_only=args.check)
+
+
+def run_fit(config, check_only: bool = False) -> int:
+    """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out; returns the exit code."""
+    from mfm.io import load_subject
+    from optim.fit.locate import locate
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # the subject's own lines tell them
+        located = locate(config)
+        config = located.config
+        subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
+    subject = replace(subject, notes=(*located.notes, *subject.notes))
+    _say(repr(subject))
+    if check_only:
+        _prepared_folder(subject, config)
+        _say("everything needed is there, and nothing contradicts")
+        return 0
+    result = fit_and_write(subject, config)
+    if result is not None:
+        print(_table(result))
+        if not result.in_range:
+            return _EXIT_OUT_OF_RANGE
+    if config.refine.run:
+        from optim.report.folder import FitFolder
+
+        return run_refine(FitFolder(config).path, config.refine, overwrite=config.output.overwrite, subject=subject)
+    return 0
+
+
+def _prepared_folder(subject, config):
+    """The output folder, the fit's fingerprint, and whether it is done; every error that can be told before work is."""
+    from optim.fit.fingerprint import fingerprint
+    from optim.fit.protocol import prepare
+    from optim.report.folder import FitFolder
+    from optim.report.tables import output_space
+
+    prepare(subject, config)
+    output_space(subject, config)
+    folder, digest = FitFolder(config), fingerprint(subject, config)
+    return folder, digest, folder.is_done(digest, config.output.overwrite)
+
+
+def fit_and_write(subject, config):
+    """Fit into the configured folder; None where that very fit is already there."""
+    from optim.fit.protocol import fit_subject
+    from optim.report.tables import write_fit
+
+    folder, digest, done = _prepared_folder(subject, config)
+    if done:
+        _say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
+        print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
+        return None
+    folder.begin(digest)
+    progress = Progress(config.optimizer.starts, config.optimizer.generations)
+    result = fit_subject(subject, config, folder.work, progress, progress.note)
+    write_fit(result, folder)
+    if not result.in_range:
+        _say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
+    _say(f"results: {folder.path}")
+    return result
+
+
+def _table(result) -> str:
+    lines = [f"{'stage':<12}{'1 - r':>8}{'mean diff':>11}{'KS':>8}{'total':>8}   within range"]
+    for s in result.stages:
+        inside = "yes" if s.in_range else "NO"
+        lines.append(f"{s.stage:<12}{s.corr:>8.3f}{s.mean_diff:>11.3f}{s.ks:>8.3f}{s.total:>8.3f}   {inside}")
+    c = result.ceiling
+    lines.append(f"the test with other noise: {c.test_mean:.3f} +- {c.test_std:.3f}")
+    if c.run_to_run is not None:
+        lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
+    if (s := result.prediction) is not None:
+        lines.append(
+            f"surrogate: predicted {s.total:.3f}, simulated {s.simulated_total:.3f}; regret {s.regret:.3f}; {len(s.audits)} "
+            f"audits, rank correlation {s.rank_correlation:.2f}, offset {s.offset:+.3f}"
+            + ("; given up, the rest was simulated" if s.given_up else "")
+        )
+    lines.append(f"G = {float(result.parameters.G[0]):.3f}; mean E/I ratio = {float(result.ei_ratio.mean()):.3f}")
+    return "\n".join(lines)

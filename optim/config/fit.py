@@ -1,0 +1,146 @@
+"""Every setting of a fit, as dataclasses: what a name means stands here, what it is set to stands in ``conf/``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mfm.errors import ConfigError
+from mfm.io import DataFiles
+from mfm.subject import STAGES
+from optim.config.checks import check_entity
+from optim.config.model import ModelConfig
+from optim.config.objective import ObjectiveConfig
+from optim.config.optimizer import OptimizerConfig
+from optim.config.refine import RefineConfig
+
+_DATA_PATHS = (
+    *("folder", "manifest", "session", "sc", "timeseries", "parcellation", "label_table"),
+    *(*STAGES, "maps", "gradient_fc"),
+)
+
+
+@dataclass(frozen=True)
+class AtlasConfig:
+    """The parcellation: a name for output files, and a file of region names."""
+
+    name: str = "unnamed"
+    labels: str | None = None
+
+    def __post_init__(self):
+        check_entity("atlas.name", self.name)
+
+
+@dataclass(frozen=True)
+class AcquisitionConfig:
+    """The scan: repetition time in seconds, and frames. Neither has a default: a wrong TR is a wrong fit.
+
+    ``n_frames`` may be left out for time series, whose length is read from them.
+    """
+
+    tr_s: float | None = None
+    n_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class DataConfig(DataFiles):
+    """The subject's files: each by name, or found in a folder or a manifest (`optim.fit.locate`), where names given override.
+
+    Parameters
+    ----------
+    folder : path, optional
+        A subject's folder, or one of several subjects of whom ``subject`` names one (``auto``: the only one).
+    manifest : path, optional
+        Table written by ``mfmfit inspect``.
+    session : str, optional
+        Where a subject has several; ``all`` takes their runs as runs of one subject.
+    """
+
+    folder: str | None = None
+    manifest: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written, and where.
+
+    Parameters
+    ----------
+    folder : str
+    figures : bool
+    timeseries : bool
+        Also the simulated BOLD of the test, as npy.
+    overwrite : bool
+        Fit anew where a fit is already there, and replace its files when the new ones are ready.
+    """
+
+    folder: str = "outputs"
+    figures: bool = True
+    timeseries: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Everything that decides a fit. An unknown or mistyped setting is an error.
+
+    Parameters
+    ----------
+    model : ModelConfig
+    atlas : AtlasConfig
+    acquisition : AcquisitionConfig
+    objective : ObjectiveConfig
+    optimizer : OptimizerConfig
+    data : DataConfig
+    refine : RefineConfig
+        Of ``mfmfit refine``, and of the stage of that name if ``refine.run`` is set; it does not change the fit.
+    output : OutputConfig
+
+    Raises
+    ------
+    ConfigError
+        If ``data.subject`` cannot be part of a file name, or a gradient search is asked of simulations; each group checks
+        its own values likewise.
+
+    Examples
+    --------
+    >>> from optim import FitConfig
+    >>> from optim.config.fit import OptimizerConfig
+    >>> FitConfig(optimizer=OptimizerConfig(generations=50)).optimizer.population
+    100
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    atlas: AtlasConfig = field(default_factory=AtlasConfig)
+    acquisition: AcquisitionConfig = field(default_factory=AcquisitionConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def __post_init__(self):
+        check_entity("data.subject", self.data.subject)
+        if self.optimizer.name == "gradient" and self.objective.search != "linear":
+            raise ConfigError(
+                "Simulation gives a search no gradient.",
+                expected="optimizer=gradient together with objective=linear",
+                found=f"optimizer.name=gradient, objective.search={self.objective.search}",
+                fix="objective=linear (validation and test stay simulated), or optimizer=cmaes",
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the numbers: all but output, refinement, threads and paths, whose content counts instead."""
+        settings = asdict(self)
+        del settings["output"], settings["refine"]
+        for name in ("n_threads", "surrogate"):
+            del settings["objective"][name]
+        for name in _DATA_PATHS:
+            del settings["data"][name]
+        del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]
+        settings["atlas"] = {"name": settings["atlas"]["name"]}
+        return settings

@@ -1,0 +1,32 @@
+"""What decides the numbers of a fit, as one digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+
+import numpy as np
+
+import mfm
+from mfm import Scan, SubjectData
+from mfm.subject import STAGES
+from optim.config.fit import FitConfig
+from surrogate.bundle import load_pretrained
+
+
+def fingerprint(subject: SubjectData, config: FitConfig) -> str:
+    """sha256 of the data, the settings that decide the numbers, and the versions of what computes them."""
+    digest = hashlib.sha256()
+    versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
+    digest.update(json.dumps([versions, subject.subject_id, config.deciding()], sort_keys=True).encode())
+    if config.objective.search == "surrogate":
+        digest.update(load_pretrained(config.objective.surrogate).digest.encode())
+    for stage in STAGES:
+        scan: Scan = getattr(subject, stage)
+        digest.update(json.dumps([scan.tr_s, scan.n_frames]).encode())
+        for array in (scan.sc.weights, scan.target.fc.numpy(), scan.target.fcd_cdf.numpy()):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(json.dumps([subject.maps.names, list(subject.labels)]).encode())
+    digest.update(subject.maps.values.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,178 @@
+"""What a fit found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mfm import FICParameters, MapParameterisation, SubjectData
+from mfm.errors import MfmfitError
+from optim.config.fit import FitConfig
+from optim.fit.identifiability import Identifiability
+from optim.objectives.audits import Audit
+from optim.objectives.base import Evaluation
+from optim.search.regional import PenaltyPoint
+from optim.search.run import Generation
+
+
+@dataclass(frozen=True)
+class StageScore:
+    """Simulated cost of the winner in one stage."""
+
+    stage: str
+    corr: float
+    mean_diff: float
+    ks: float
+    total: float
+    realisations: int
+    candidates: int
+    in_range: bool
+    dt_s: float
+
+
+@dataclass(frozen=True)
+class NoiseCeiling:
+    """How well the cost is known.
+
+    Attributes
+    ----------
+    test_mean, test_std : float
+        Mean and standard deviation of the test's total cost, each time with as many realisations as the test, over
+        nine repetitions with other noise.
+    single_mean, single_std : float
+        Likewise for the cost of single realisations.
+    run_to_run : float or None
+        Total cost of one recorded run against another (mean over pairs), where there are two or more.
+    """
+
+    test_mean: float
+    test_std: float
+    single_mean: float
+    single_std: float
+    run_to_run: float | None
+
+
+@dataclass(frozen=True)
+class PredictionRecord:
+    """How the surrogate of a search did.
+
+    Attributes
+    ----------
+    corr, mean_diff, ks, total : float
+        Predicted cost, corrected by audits, of the winner against the search's data; of the map fit, before regions were freed.
+    simulated_total : float
+        Its simulated cost against the same data, with other noise than the search's.
+    regret : float
+        Validation cost of the winner predicted to be the best there, minus that of the winner that validation chose.
+    rank_correlation, offset : float
+        Of the audits: of predicted and simulated cost (`AuditLog.rank_correlation`), and the mean of simulated minus predicted.
+    given_up : bool
+        Whether audits failed, and the rest of a search was simulated.
+    simulated : int
+        Candidates that audits and fallback simulated.
+    audits : tuple of Audit
+    """
+
+    corr: float
+    mean_diff: float
+    ks: float
+    total: float
+    simulated_total: float
+    regret: float
+    rank_correlation: float
+    offset: float
+    given_up: bool
+    simulated: int
+    audits: tuple[Audit, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted subject.
+
+    Attributes
+    ----------
+    subject : SubjectData
+    config : FitConfig
+    parameterisation : MapParameterisation
+    coefficients : tensor, (D,)
+        In the order of ``parameterisation.names``; slopes are per unit of the map. Where the regional fit was chosen, its
+        linear part, from which regions deviate.
+    parameters : FICParameters
+        One candidate.
+    w_IE, rate_E, S_E, S_I, ei_ratio : tensor, (N,)
+        Feedback weights; time averages over the test simulations (r_E in Hz), and the excitation/inhibition ratio S_E / S_I,
+        averaged over realisations.
+    stages : tuple of StageScore
+        Of search, validation and test.
+    trace : tuple of Generation
+        Of every start, in order.
+    ceiling : NoiseCeiling
+    identifiability : Identifiability
+        What the FC of one scan such as the search's tells of the coefficients.
+    penalty : tuple of PenaltyPoint
+        The path of the regional fit, the map fit first; empty without ``model.regional``.
+    prediction : PredictionRecord or None
+        Of a search by a surrogate.
+    test : Evaluation
+        The test simulation: FC and FCD for figures.
+    seconds : dict of stage to float
+    fingerprint : str
+        Digest of data, settings and version.
+
+    Examples
+    --------
+    A fit of noise, far too small for use; `fit_subject` has the same:
+
+    >>> import mfm, numpy as np
+    >>> from optim import FitConfig, fit_subject
+    >>> from optim.config.fit import ObjectiveConfig, OptimizerConfig
+    >>> runs = np.random.default_rng(0).normal(size=(2, 60, 3))
+    >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
+    >>> objective = ObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
+    >>> config = FitConfig(objective=objective, optimizer=OptimizerConfig(population=20, generations=1, initial_candidates=20))
+    >>> result = fit_subject(subject, config)
+    >>> result.coefficients.shape, result.ei_ratio.shape
+    (torch.Size([4]), torch.Size([3]))
+    """
+
+    subject: SubjectData
+    config: FitConfig
+    parameterisation: MapParameterisation
+    coefficients: Tensor
+    parameters: FICParameters
+    w_IE: Tensor
+    rate_E: Tensor
+    S_E: Tensor
+    S_I: Tensor
+    ei_ratio: Tensor
+    stages: tuple[StageScore, ...]
+    trace: tuple[Generation, ...]
+    ceiling: NoiseCeiling
+    identifiability: Identifiability
+    penalty: tuple[PenaltyPoint, ...]
+    prediction: PredictionRecord | None
+    test: Evaluation
+    seconds: dict[str, float]
+    fingerprint: str
+
+    @property
+    def in_range(self) -> bool:
+        """Whether every r_E stayed in [2.7, 3.3] Hz in validation and test."""
+        return all(score.in_range for score in self.stages if score.stage != "search")
+
+    @property
+    def penalty_strength(self) -> float:
+        """Strength of the penalty that the validation data chose: infinite for the map fit."""
+        return next((point.strength for point in self.penalty if point.chosen), float("inf"))
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{score.stage} {score.total:.3f}" for score in self.stages)
+        return f"FitResult({self.subject.subject_id}: {scores}, {'within' if self.in_range else 'OUT OF'} range)"
+
+
+class NoFitError(MfmfitError):
+    """No candidate of the whole search kept its firing rates within range."""
+
+    exit_code = 1

@@ -1,0 +1,1 @@
+"""What scores candidates: simulation, linear response, surrogates."""

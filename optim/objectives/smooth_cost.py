@@ -1,0 +1,166 @@
+"""The predicted cost of a scan with gradients, and the walls within which a descent must stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+import mfm
+from mfm import Cost, FICParameters, LinearResponse, MapParameterisation, Scan, upper_triangle
+from mfm.basin.return_rate import ReturnRate
+from mfm.models.fic_feedback import feedback_weights, resting_state
+from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
+
+# Rounding of the kink of |mean difference|, far below what a scan tells.
+_KINK = 2e-3
+
+# Model time after which a displaced state must be on its way back: of 604 random candidates (demo subject) that were back after
+# 12 s all had come nearer after 2 s, and of 13 that were stable but not back, 10 had not.
+_RETURN_S = 2.0
+
+# Its Euler step, whatever that of the protocol: the inhibitory gate relaxes at up to 715 per second, so that a step beyond
+# 2.8 ms, such as the 6 ms of a search, makes it oscillate, which looks like a second state.
+_STEP_S = 0.002
+
+# S_E is not displaced beyond this, as in `mfm.rates_after_displacement`.
+_HIGHEST_S_E = 0.8
+
+# FCD windows overlap by this share: more of them cost time and tell nothing new.
+_WINDOW_STEPS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothCost:
+    """The terms of `mfm.cost` by linear response, with gradients.
+
+    FC is that of `mfm.linear_response`, exactly. The FCD distribution is that of BOLD sampled from the predicted spectra with
+    always the same noise, its histogram counted by smooth steps, its largest distance softened
+    (`mfm.statistics.soft_fcd`). Neither FC nor FCD changes when all sigma are multiplied by one number: linear theory
+    does not know how large noise is.
+
+    Parameters
+    ----------
+    scan : Scan
+    protocol : Protocol
+        TR and frames; its step enters the predicted excursions of S_E.
+    n_samples : int, default 3
+        Sampled series per candidate; 0 leaves the FCD term out.
+    seed : int, default 0
+        Noise of the samples.
+    margin : float, default 10
+        Displacement of S_E in `return_rate`, in its predicted standard deviations; that of `LinearObjective`.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> from optim.objectives.smooth_cost import SmoothCost
+    >>> run = np.random.default_rng(0).normal(size=(100, 3))
+    >>> sc = mfm.Connectome(0.02 * (1 - np.eye(3)))
+    >>> scan = mfm.subject_from_runs("sub-01", [run, run], sc, tr_s=2.0).search
+    >>> cost = SmoothCost(scan, mfm.Protocol(2.0, 100, dt_s=0.005))
+    >>> p = mfm.FICParameters(np.full((1, 3), 3.0), np.full((1, 3), 2.5), np.full((1, 3), 0.005), [2.0])
+    >>> cost(p).shape, cost.return_rate(p).item() > 0
+    (torch.Size([1]), True)
+    """
+
+    scan: Scan
+    protocol: mfm.Protocol
+    n_samples: int = 3
+    seed: int = 0
+    margin: float = 10.0
+
+    @cached_property
+    def _target_cdf(self) -> Tensor:
+        return soft_cdf_of_target(self.scan.target.fcd_cdf)
+
+    @cached_property
+    def _target_fc(self) -> Tensor:
+        return upper_triangle(self.scan.target.fc)
+
+    def response(self, p: FICParameters) -> LinearResponse:
+        """What linear response predicts: all that is known of a candidate follows from one such solution."""
+        return mfm.linear_response(p, self.scan.sc, self.protocol)
+
+    def terms(self, lin: LinearResponse) -> Cost:
+        """The three terms, each (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
+        stable = torch.nonzero(lin.stable)[:, 0]
+        found = torch.full((3, len(lin.stable)), float("inf"), dtype=torch.float64)
+        if len(stable):
+            # Only those: the gradient of a NaN is NaN even where it is masked.
+            lin = lin[stable]
+            fc = upper_triangle(lin.fc).double()
+            x, y = fc - fc.mean(dim=1, keepdim=True), self._target_fc - self._target_fc.mean()
+            corr = 1 - (x @ y) / (x.norm(dim=1) * y.norm())
+            difference = fc.mean(dim=1) - self._target_fc.mean()
+            mean_diff = (difference**2 + _KINK**2).sqrt()
+            ks = self._ks(lin) if self.n_samples else torch.zeros_like(corr)
+            found = found.index_copy(1, stable, torch.stack([corr, mean_diff, ks]))
+        return Cost(*found)
+
+    def __call__(self, p: FICParameters) -> Tensor:
+        """Total cost (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
+        return self.terms(self.response(p)).total
+
+    def _ks(self, lin: LinearResponse) -> Tensor:
+        window = self.protocol.window_frames
+        bold = lin.sample_bold(self.n_samples, self.seed, torch.float32)
+        cdf = soft_fcd_cdf(bold, window, max(1, window // _WINDOW_STEPS))
+        return soft_kolmogorov_smirnov(cdf.mean(dim=1), self._target_cdf).double()
+
+    def return_rate(self, p: FICParameters, lin: LinearResponse | None = None) -> Tensor:
+        """How fast a noise-free state returns to 3 Hz after S_E was raised by `margin` standard deviations in every region.
+
+        Parameters
+        ----------
+        p : FICParameters
+        lin : LinearResponse, optional
+            `response` of `p`, where it is known already.
+
+        Returns
+        -------
+        tensor, (B,)
+            Mean rate, per second, at which the root mean square deviation of S_E shrinks over 2 s of Euler steps of 2 ms:
+            above 0 it returns, below it goes away; NaN where the 3 Hz state is not stable. Differentiable for a given
+            displacement, unlike the gate of `LinearObjective`.
+        """
+        lin = self.response(p) if lin is None else lin
+        rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
+        C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
+        displacement = (self.margin * lin.std_S_E.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
+        n_steps = round(_RETURN_S / _STEP_S)
+        return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, displacement, _STEP_S, n_steps)
+
+
+def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: Tensor) -> Tensor:
+    """How far candidates are from every wall of bounds and plausibility: (B, W), positive inside.
+
+    Parameters
+    ----------
+    parameterisation : MapParameterisation
+        Its bounds and plausibility rules.
+    regional : dict of parameter to tensor, (B, N)
+    G : tensor, (B,)
+
+    Returns
+    -------
+    tensor, (B, W)
+        Distances from the bounds in units of their width; correlations of w_EI with the maps, signed so that they must be
+        positive; and the standard deviation of w_EI over its least value, minus 1. Differentiable.
+    """
+    walls = []
+    for name, value in (*regional.items(), ("G", G[:, None])):
+        low, high = getattr(parameterisation.bounds, name)
+        walls += [(value - low) / (high - low), (high - value) / (high - low)]
+    w_EI, rules, maps = regional["w_EI"], parameterisation.plausibility, parameterisation.maps
+    deviation = w_EI - w_EI.mean(dim=1, keepdim=True)
+    for name, sign in rules.w_EI_signs:
+        if name in maps.names:
+            m = torch.tensor(maps.values[maps.names.index(name)], dtype=w_EI.dtype)
+            m = m - m.mean()
+            walls.append((sign * (deviation @ m) / (deviation.norm(dim=1) * m.norm()).clamp(min=1e-12))[:, None])
+    if rules.w_EI_min_std > 0 and maps.names:
+        walls.append((w_EI.std(dim=1) / rules.w_EI_min_std - 1)[:, None])
+    return torch.cat(walls, dim=1)

@@ -1,0 +1,1 @@
+"""What a fit leaves on disk: tables, figures and pages."""

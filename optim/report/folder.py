@@ -1,0 +1,76 @@
+"""The folder of a fit: its file names, and how it is replaced whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import mfm
+from mfm.errors import OutputError
+from mfm.io import write_json
+from optim.config.fit import FitConfig
+
+
+class FitFolder:
+    """The folder of one subject's fit: ``<output.folder>/sub-<id>/``."""
+
+    def __init__(self, config: FitConfig):
+        subject = config.data.subject.removeprefix("sub-")
+        self.path = Path(config.output.folder) / f"sub-{subject}"
+        self.stem = f"sub-{subject}_atlas-{config.atlas.name}_desc-{config.model.name}"
+        self.work = self.path / "work"
+        self._status = self.path / "status.json"
+
+    def file(self, suffix: str) -> Path:
+        return self.path / f"{self.stem}_{suffix}"
+
+    def is_done(self, fingerprint: str, overwrite: bool) -> bool:
+        """Whether the very fit is already there, and may stay; nothing is touched.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds something else, and `overwrite` is not set; files that no fit wrote are never replaced.
+        """
+        status = self._read_status()
+        if status is None or overwrite:
+            return False
+        if status["fingerprint"] != fingerprint:
+            raise OutputError(
+                f"{self.path} holds a fit with other data, settings or version.",
+                expected=f"fingerprint {fingerprint[:12]}",
+                found=f"fingerprint {status['fingerprint'][:12]}, {status['state']}",
+                fix="choose another output.folder, or output.overwrite=true to replace it",
+            )
+        return status["state"] == "done"
+
+    def begin(self, fingerprint: str) -> None:
+        """Mark the folder as being worked on; checkpoints of another fit are dropped, its results stay until `clear`."""
+        status = self._read_status()
+        if status is not None and (status["fingerprint"] != fingerprint or status["state"] == "done"):
+            shutil.rmtree(self.work, ignore_errors=True)
+        self.set_state("running", fingerprint)
+
+    def clear(self) -> None:
+        """Remove the results of an earlier fit, and nothing else."""
+        for file in [*self.path.glob(f"{self.path.name}_atlas-*_desc-*"), *(self.path / "figures").glob("*.png")]:
+            file.unlink()
+
+    def set_state(self, state: str, fingerprint: str) -> None:
+        write_json(self._status, {"state": state, "fingerprint": fingerprint, "version": mfm.__version__})
+
+    def _read_status(self) -> dict | None:
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"{self.path} is not a folder.", fix="choose another output.folder")
+        if not self._status.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise OutputError(f"{self.path} is not empty and was not written by a fit.", fix="choose another output.folder")
+            return None
+        try:
+            status = json.loads(self._status.read_text(encoding="utf-8"))
+        except ValueError:
+            status = None
+        if not isinstance(status, dict) or not {"state", "fingerprint"} <= set(status):
+            raise OutputError(f"{self._status} was not written by a fit.", fix="choose another output.folder")
+        return status

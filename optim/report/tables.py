@@ -1,0 +1,227 @@
+"""What a fit leaves on disk: tables and JSON that can be read without this software, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shutil
+import warnings
+from dataclasses import asdict, astuple, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import mfm
+from mfm import SubjectData
+from mfm.errors import InputError, InputNote
+from mfm.io import CiftiSpace, cifti_space, write_json, write_npy, write_scalars, write_tsv
+from optim.config.fit import FitConfig
+from optim.fit.result import FitResult, StageScore
+from optim.fit.stages import objective_for, stage_keys
+from optim.objectives.audits import Audit
+from optim.report.folder import FitFolder
+from optim.search.regional import PenaltyPoint
+from optim.search.run import Generation
+
+_COLUMNS = {
+    "index": "Position of the region, from 1",
+    "region": "Name of the region",
+    "w_EE": "Recurrent excitation (dimensionless)",
+    "w_EI": "Excitatory-to-inhibitory weight (dimensionless)",
+    "w_IE": "Inhibitory-to-excitatory feedback weight that holds the region at 3 Hz (dimensionless)",
+    "sigma": "Noise amplitude (gating variable per square root of a second)",
+    "S_E": "Time-averaged excitatory gating variable",
+    "S_I": "Time-averaged inhibitory gating variable",
+    "r_E": "Time-averaged excitatory firing rate (Hz)",
+    "EI_ratio": "Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I, mean over realisations",
+}
+
+
+def write_fit(result: FitResult, folder: FitFolder) -> None:
+    """Write tables, JSON and, where asked for, figures; the folder is marked done last."""
+    folder.clear()
+    _write_dataset_description(folder.path.parent)
+    _write_regional(result, folder)
+    write_tsv(folder.file("fit.tsv"), [f.name for f in fields(StageScore)], [astuple(score) for score in result.stages])
+    write_tsv(folder.file("trace.tsv"), [f.name for f in fields(Generation)], [astuple(row) for row in result.trace])
+    _write_identifiability(result, folder)
+    if result.penalty:
+        write_tsv(folder.file("penalty.tsv"), [f.name for f in fields(PenaltyPoint)], map(_penalty_row, result.penalty))
+    if result.prediction is not None:
+        write_tsv(folder.file("audit.tsv"), [f.name for f in fields(Audit)], map(astuple, result.prediction.audits))
+    write_npy(folder.file("fc.npy"), result.test.fc[0].numpy())
+    write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
+    if result.config.output.timeseries:
+        write_npy(folder.file("bold.npy"), _simulated_bold(result))
+    if result.config.output.figures:
+        from optim.report.figures import write_figures
+
+        write_figures(result, folder)
+    folder.set_state("done", result.fingerprint)
+    shutil.rmtree(folder.work, ignore_errors=True)
+
+
+def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
+    """Where the subject's regions are, if a CIFTI file tells: the parcellation, or a parcellated time series.
+
+    Warns
+    -----
+    InputNote
+        If the file names the regions otherwise, so that no CIFTI files can be written.
+    """
+    given = [config.data.parcellation, *config.data.timeseries[:1]]
+    template = next((path for path in given if path is not None and path.endswith((".dlabel.nii", ".ptseries.nii"))), None)
+    if template is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # of the parcellation, told when it was first read
+        try:
+            return cifti_space(template, subject.labels)
+        except InputError as error:
+            problem = str(error)
+    warnings.warn(InputNote(f"No CIFTI files will be written. {problem}"), stacklevel=2)
+    return None
+
+
+def _write_regional(result: FitResult, folder: FitFolder) -> None:
+    p = result.parameters
+    columns = (p.w_EE[0], p.w_EI[0], result.w_IE, p.sigma[0], result.S_E, result.S_I, result.rate_E, result.ei_ratio)
+    rows = [(k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)]
+    write_tsv(folder.file("regional.tsv"), list(_COLUMNS), rows)
+    write_json(folder.file("regional.json"), _record(result))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputNote)  # told before work started
+        space = output_space(result.subject, result.config)
+    if space is not None:
+        write_scalars(folder.file("regional"), list(_COLUMNS)[2:], np.stack([np.asarray(column) for column in columns]), space)
+
+
+def _write_dataset_description(folder: Path) -> None:
+    """What BIDS asks of a folder of derivatives; one that is there and tells of other software stays."""
+    path = folder / "dataset_description.json"
+    made_by = {"Name": "mfmfit", "Version": mfm.__version__}
+    if path.exists():
+        try:
+            others = json.loads(path.read_text(encoding="utf-8"))["GeneratedBy"]
+            if [one.get("Name") for one in others] != [made_by["Name"]]:
+                return
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+    description = {
+        "Name": "Mean-field model fits",
+        "BIDSVersion": "1.11.1",
+        "DatasetType": "derivative",
+        "GeneratedBy": [made_by],
+    }
+    write_json(path, description)
+
+
+def _penalty_row(point: PenaltyPoint) -> tuple:
+    """Its cells; the endless strength of the map fit is no missing value."""
+    strength, *others = astuple(point)
+    return ("inf" if math.isinf(strength) else strength, *others)
+
+
+def _write_identifiability(result: FitResult, folder: FitFolder) -> None:
+    """One row per coefficient; the loadings of the combinations that FC determines least are the last columns."""
+    found = result.identifiability
+    weakest = [f"weakest_{k + 1}" for k in range(len(found.weakest))]
+    columns = ("coefficient", "value", "standard_error", "prior_std", "posterior_std", "share_of_prior", *weakest)
+    numbers = zip(
+        found.value,
+        found.standard_error,
+        found.prior_std,
+        found.posterior_std,
+        found.share_of_prior,
+        *(combination.loadings for combination in found.weakest),
+        strict=True,
+    )
+    rows = [(name, *(_finite(number) for number in row)) for name, row in zip(found.names, numbers, strict=True)]
+    write_tsv(folder.file("identifiability.tsv"), columns, rows)
+
+
+def _prediction_record(result: FitResult) -> dict | None:
+    """Predicted and simulated cost side by side; the single audits stand in audit.tsv."""
+    if result.prediction is None:
+        return None
+    record = asdict(result.prediction)
+    del record["audits"]
+    return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()}
+
+
+def _identifiability_record(result: FitResult) -> dict:
+    found = result.identifiability
+    return {
+        "of": "least squares of Fisher z, one scan of the search's length, by linear response",
+        "unknown_because": found.reason or None,
+        "scans_drawn": found.n_scans,
+        "standard_error": dict(zip(found.names, map(_finite, found.standard_error), strict=True)),
+        "share_of_prior": dict(zip(found.names, map(_finite, found.share_of_prior), strict=True)),
+        "weakest": [
+            {"combination": combination.in_words(found.names), "share_of_prior": combination.share_of_prior}
+            for combination in found.weakest
+        ],
+    }
+
+
+def _finite(number) -> float | None:
+    """`number`, or None where it is infinite or NaN: not known."""
+    return float(number) if math.isfinite(number) else None
+
+
+def _record(result: FitResult) -> dict:
+    """Everything needed to reproduce and judge the fit."""
+    subject = result.subject
+    packages = ("mfmfit", "torch", "numba", "numpy", "scipy", "cma")
+    return {
+        "schema": 1,
+        "columns": _COLUMNS,
+        "subject": subject.subject_id,
+        "within_range": result.in_range,
+        "G": float(result.parameters.G[0]),
+        "coefficients": dict(zip(result.parameterisation.names, result.coefficients.tolist(), strict=True)),
+        "regional_values": "linear in the maps"
+        if math.isinf(result.penalty_strength)
+        else "linear in the maps plus a penalised deviation of every region (penalty.tsv)",
+        "penalty_strength": _finite(result.penalty_strength),
+        "identifiability": _identifiability_record(result),
+        "surrogate": _prediction_record(result),
+        "bounds": asdict(result.parameterisation.bounds),
+        "stages": [asdict(score) for score in result.stages],
+        "noise_ceiling": asdict(result.ceiling),
+        "protocols": {
+            stage: asdict(result.config.objective.protocol(getattr(subject, stage), stage))
+            for stage in ("search", "validation", "test")
+        },
+        "noise_seeds": {
+            purpose: stage_keys(subject, result.config, purpose)[0] for purpose in ("rescore", "validation", "test")
+        },
+        "notes": list(subject.notes),
+        "connectome_steps": list(subject.search.sc.steps),
+        "map_steps": list(subject.maps.steps),
+        "inputs": [asdict(source) for source in subject.sources],
+        "config": result.config.as_dict(),
+        "fingerprint": result.fingerprint,
+        "seconds": result.seconds,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "machine": platform.machine(),
+    }
+
+
+def _simulated_bold(result: FitResult) -> np.ndarray:
+    """BOLD of the test simulations, (R, T, N): the same seed gives the same noise."""
+    objective = objective_for(result.subject.test, "test", result.config)
+    sim = mfm.simulate(
+        result.parameters,
+        result.subject.test.sc,
+        objective.protocol,
+        objective.n_repeats,
+        stage_keys(result.subject, result.config, "test"),
+        objective.backend,
+        n_threads=objective.n_threads,
+    )
+    return sim.bold[0].numpy()

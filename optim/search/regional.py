@@ -1,0 +1,230 @@
+"""The 3N + 1 fit: every region's w_EE, w_EI and sigma free, pulled towards linear functions of the maps.
+
+    cost(maps(coefficients) + width * z, G) + strength * mean(z ** 2)
+
+The coefficients stay free: what is penalised is only what the maps cannot express. With endless strength this is the map
+fit; the strength is chosen by simulation on data that the search has not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfm import Cost, FICParameters
+from mfm.models.parameterisation import REGIONAL_PARAMETERS
+from optim.objectives.base import Evaluation, Objective
+from optim.objectives.smooth_cost import SmoothCost
+from optim.search.checkpoint import load_checkpoint, save_checkpoint
+from optim.search.descent import BFGS
+from optim.search.gradient import MapProblem, value_and_gradient, walled_value
+from optim.search.space import SearchSpace
+
+#: Penalty strengths, from nearly rigid to none. At 1, regions that deviate by 10 % of a parameter's range cost 0.01.
+STRENGTHS = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.0)
+
+# BFGS steps at each strength, from where the last one ended.
+_STEPS = 30
+
+# Longest step: root mean square change of the 3N deviations, as a share of the parameters' ranges.
+_LONGEST_STEP = 0.05
+
+
+@dataclass(frozen=True)
+class PenaltyPoint:
+    """One strength of the penalty path.
+
+    Attributes
+    ----------
+    strength : float
+        Infinite for the map fit.
+    deviation : float
+        Root mean square of z: deviation from the maps, as a share of the parameters' ranges.
+    predicted_corr, predicted_mean_diff, predicted_ks, predicted_total : float
+        By linear response, against the search data; NaN where it predicts nothing or the gate is not passed.
+    corr, mean_diff, ks, total : float
+        Simulated, against the validation data.
+    in_range : bool
+        Whether every r_E stayed in [2.7, 3.3] Hz in the simulation.
+    chosen : bool
+    """
+
+    strength: float
+    deviation: float
+    predicted_corr: float
+    predicted_mean_diff: float
+    predicted_ks: float
+    predicted_total: float
+    corr: float
+    mean_diff: float
+    ks: float
+    total: float
+    in_range: bool
+    chosen: bool
+
+
+class RegionalProblem(MapProblem):
+    """Predicted cost plus penalty as a function of (u, z), D + 3N coordinates; an `optim.search.descent.Problem`.
+
+    Parameters
+    ----------
+    smooth : SmoothCost
+    space : SearchSpace
+    strength : float
+        Of the penalty: the mean over regions and parameters of the squared deviation, as a share of the parameter's range.
+    """
+
+    def __init__(self, smooth: SmoothCost, space: SearchSpace, strength: float):
+        super().__init__(smooth, space)
+        self.strength = strength
+        self.n_map = space.n_dimensions
+        self.scale = float(np.sqrt(3 * space.parameterisation.maps.n_regions))
+
+    def start(self, u: np.ndarray) -> np.ndarray:
+        """Coordinates (1, D + 3N) of the map fit at search coordinates `u` (D,)."""
+        return np.concatenate([u, np.zeros(3 * self.space.parameterisation.maps.n_regions)])[None]
+
+    def parameters(self, u: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        regional, G = super().parameters(u[:, : self.n_map])
+        for name, z in zip(REGIONAL_PARAMETERS, self.deviation(u).unbind(dim=1), strict=True):
+            low, high = getattr(self.space.parameterisation.bounds, name)
+            regional[name] = regional[name] + (high - low) * z
+        return regional, G
+
+    def deviation(self, x: Tensor) -> Tensor:
+        """z, (B, 3, N): coordinates are scaled so that a step of length 1 is a root mean square deviation of 1."""
+        return x[:, self.n_map :].reshape(len(x), 3, -1) * self.scale
+
+    def value_and_gradient(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x_ = torch.tensor(x, requires_grad=True)
+        value = walled_value(self.smooth, self.space, *self.parameters(x_), self.barrier)
+        value = value + self.strength * (self.deviation(x_) ** 2).mean(dim=(1, 2))
+        return value_and_gradient(value, x_)
+
+
+@dataclass(frozen=True, eq=False)
+class PenaltyPath:
+    """Candidates along the path of penalty strengths; the first is the map fit.
+
+    Attributes
+    ----------
+    strengths : tuple of float
+        From infinite downwards.
+    coordinates : array, (L, D + 3N)
+        Search coordinates of the maps' coefficients, then scaled deviations.
+    coefficients : array, (L, D)
+    deviations : array, (L,)
+        Root mean square, as a share of the parameters' ranges.
+    parameters : FICParameters
+        L candidates.
+    predicted : Evaluation
+        By the theory, on the search data.
+    """
+
+    strengths: tuple[float, ...]
+    coordinates: np.ndarray
+    coefficients: np.ndarray
+    deviations: np.ndarray
+    parameters: FICParameters
+    predicted: Evaluation
+
+    def table(self, validation: Evaluation, chosen: int) -> tuple[PenaltyPoint, ...]:
+        """The path with its simulated validation."""
+        return tuple(
+            PenaltyPoint(
+                strength,
+                float(self.deviations[k]),
+                *_terms(self.predicted.cost, k),
+                *_terms(validation.cost, k),
+                in_range=bool(validation.within_range[k]),
+                chosen=k == chosen,
+            )
+            for k, strength in enumerate(self.strengths)
+        )
+
+
+def penalty_path(
+    smooth: SmoothCost,
+    space: SearchSpace,
+    predictor: Objective,
+    u: np.ndarray,
+    seed: int,
+    strengths: tuple[float, ...] = STRENGTHS,
+    steps: int = _STEPS,
+    checkpoint: Path | None = None,
+) -> PenaltyPath:
+    """Free the regions step by step, from the map fit on.
+
+    Parameters
+    ----------
+    smooth : SmoothCost
+        What is minimised, within the walls of `optim.search.gradient.walled_value`.
+    space : SearchSpace
+    predictor : Objective
+        What tells the predicted cost of each point: `LinearObjective` on the search data.
+    u : array, (D,)
+        Search coordinates of the map fit.
+    seed : int
+        Noise of the predictor.
+    strengths : tuple of float, default `STRENGTHS`
+        Finite, falling; each starts where the one before it ended.
+    steps : int, default 30
+        BFGS steps at each strength.
+    checkpoint : path, optional
+        Written after every strength; where it exists, the path goes on from it.
+
+    Returns
+    -------
+    PenaltyPath
+        The map fit and one candidate per strength.
+
+    Raises
+    ------
+    OutputError
+        If the checkpoint cannot be read.
+
+    Examples
+    --------
+    >>> import mfm, numpy as np
+    >>> from optim.objectives.linear import LinearObjective
+    >>> from optim.search.regional import penalty_path
+    >>> from optim.search.space import SearchSpace
+    >>> from optim.objectives.smooth_cost import SmoothCost
+    >>> runs = np.random.default_rng(0).normal(size=(2, 60, 3))
+    >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
+    >>> space = SearchSpace(mfm.MapParameterisation(subject.maps))
+    >>> protocol = mfm.Protocol(2.0, 60, dt_s=0.005)
+    >>> smooth = SmoothCost(subject.search, protocol, n_samples=1)
+    >>> predictor = LinearObjective(subject.search, protocol)
+    >>> path = penalty_path(smooth, space, predictor, np.array([0.3, 0.5, 0.5, 0.5]), seed=0, strengths=(1.0, 0.0), steps=3)
+    >>> path.strengths, path.parameters.w_EE.shape, path.deviations[0].item()
+    ((inf, 1.0, 0.0), torch.Size([3, 3]), 0.0)
+    """
+    problem = RegionalProblem(smooth, space, 0.0)
+    points = load_checkpoint(checkpoint) or [problem.start(u)]
+    for strength in strengths[len(points) - 1 :]:
+        problem = RegionalProblem(smooth, space, strength)
+        descent = BFGS(points[-1], _LONGEST_STEP)
+        for _ in range(1 + steps):
+            descent.step(problem)
+        points.append(descent.x.copy())
+        save_checkpoint(checkpoint, points)
+    x = np.concatenate(points)
+    regional, G = problem.parameters(torch.from_numpy(x))
+    parameters = FICParameters(G=G, **regional)
+    return PenaltyPath(
+        strengths=(float("inf"), *strengths),
+        coordinates=x,
+        coefficients=space.to_coefficients(x[:, : space.n_dimensions]),
+        deviations=(problem.deviation(torch.from_numpy(x)) ** 2).mean(dim=(1, 2)).sqrt().numpy(),
+        parameters=parameters,
+        predicted=predictor.evaluate(parameters, seed),
+    )
+
+
+def _terms(cost: Cost, k: int) -> tuple[float, float, float, float]:
+    return float(cost.corr[k]), float(cost.mean_diff[k]), float(cost.ks[k]), float(cost.total[k])

@@ -10,7 +10,7 @@ from torch import Tensor
 from mfm.compute.elementary import phi, phi_slope
 from mfm.models.constants import NEURAL, RATE_RANGE_HZ
 from mfm.models.model import Admissible, Derived, Model, Quantity, State
-from mfm.models.parameters import ModelParameters, optional, regional, whole_brain
+from mfm.models.parameters import ModelParameters, noise, optional, regional, whole_brain
 
 _c = NEURAL
 A_E, B_E, D_E, LEAK_E = _c.a_E, _c.b_E, _c.d_E, 1 / _c.tau_E
@@ -53,14 +53,10 @@ class FICParameters(ModelParameters):
     w_EI: Tensor = regional(
         "excitatory-to-inhibitory weight", bounds=(0.0, 5.0), signs=(("myelin", -1), ("gradient", +1)), may_be_negative=True
     )
-    sigma: Tensor = regional("noise amplitude", bounds=(0.0005, 0.01), unit="1/sqrt(s)")
+    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01))
     G: Tensor = whole_brain("global coupling", bounds=(0.0, 3.0))
-    w_IE: Tensor | None = optional("inhibitory-to-excitatory weight; solved for 3 Hz")
+    w_IE: Tensor | None = optional("inhibitory-to-excitatory weight", solved=True)
     I_ext: Tensor | None = optional("external current into the excitatory population", unit="nA")
-
-    def noise_free(self) -> FICParameters:
-        """The same candidates without noise and under feedback inhibition: ``w_IE`` is solved."""
-        return FICParameters(self.w_EE, self.w_EI, torch.zeros_like(self.sigma), self.G, I_ext=self.I_ext)
 
 
 def pack(p: FICParameters):

@@ -110,8 +110,6 @@ class Model:
         What `drift` reports beside the derivatives; averaged over time, as the states are.
     derived : tuple of Derived
         Computed from these averages.
-    noise : str, default "sigma"
-        The parameter that holds the amplitude of the noise, the same for every state of a region.
     pack : callable
         ``pack(p) -> (constants, gains)``: what does not change in time, computed once from a complete parameter set: a tuple
         of tensors (B, N), and for each channel the gain (B,) of its coupling.
@@ -148,7 +146,6 @@ class Model:
     hemodynamics: bool = True
     reported: tuple[Quantity, ...] = ()
     derived: tuple[Derived, ...] = ()
-    noise: str = "sigma"
     decay: Callable | None = None
     complete: Callable | None = None
     rest: Callable | None = None
@@ -170,6 +167,11 @@ class Model:
             raise InputError(
                 f"The model {self.name!r} reports no {self.admissible.quantity!r}.", expected=" | ".join(self.average_names)
             )
+
+    @property
+    def noise(self) -> str:
+        """The parameter that holds the amplitude of the noise, the same for every state of a region."""
+        return next(parameter.name for parameter in self.parameters.declared() if parameter.noise)
 
     @property
     def state_names(self) -> tuple[str, ...]:

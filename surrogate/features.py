@@ -79,7 +79,7 @@ def features(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse) -> Featu
     """
     with torch.no_grad():
         B, N = p.w_EE.shape
-        std = lin.std_S_E
+        std = lin.activity_std
         modes = lin.slow_modes
         escape = escape_barriers(p, sc, lin, std)
         fc = lin.fc.float()

@@ -65,19 +65,31 @@ def pack(p: FICParameters):
     return (_c.J * p.w_EE, _c.J * p.w_EI, p.w_IE, _c.W_E * _c.I_0 + I_ext), (_c.J * p.G,)
 
 
-def drift(x, coupling, constants):
-    """dS_E and dS_I per second, and r_E in Hz, at input currents I_E and I_I in nA (Zhang et al. 2024)."""
+def currents(x, coupling, constants):
+    """I_E and I_I in nA (Zhang et al. 2024)."""
     S_E, S_I = x
     (from_others,) = coupling
     from_E, to_I, w_IE, I_E0 = constants
-    I_E = from_E * S_E + from_others - w_IE * S_I
-    I_I = to_I * S_E - S_I
-    r_E = phi((I_E + I_E0) * A_E - B_E, D_E)
-    x_I = (I_I + I_I0) * A_I - B_I
+    I_E = from_E * S_E + from_others - w_IE * S_I + I_E0
+    I_I = to_I * S_E - S_I + I_I0
+    return I_E, I_I
+
+
+def gating(x, I_E, I_I):
+    """dS_E and dS_I per second, r_E in Hz, and the argument of phi from which r_I and `decay` follow."""
+    S_E, S_I = x
+    r_E = phi(I_E * A_E - B_E, D_E)
+    x_I = I_I * A_I - B_I
     r_I = phi(x_I, D_I)
     dS_E = (1.0 - S_E) * GAMMA * r_E - S_E * LEAK_E
     dS_I = r_I - S_I * LEAK_I
     return dS_E, dS_I, r_E, x_I
+
+
+def drift(x, coupling, constants):
+    """dS_E and dS_I per second, and r_E in Hz."""
+    I_E, I_I = currents(x, coupling, constants)
+    return gating(x, I_E, I_I)
 
 
 def decay(x_I):

@@ -182,5 +182,9 @@ class Model:
         """What a simulation averages over time: the reported quantities, then the states."""
         return (*(quantity.name for quantity in self.reported), *self.state_names)
 
+    def completed(self, p: ModelParameters, sc) -> ModelParameters:
+        """`p` with every weight solved that was left open."""
+        return p if self.complete is None else self.complete(p, sc)
+
     def __repr__(self) -> str:
         return f"Model({self.name}: {self.title})"

@@ -129,7 +129,7 @@ class SmoothCost:
         lin = self.response(p) if lin is None else lin
         rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
         C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
-        displacement = (self.margin * lin.std_S_E.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
+        displacement = (self.margin * lin.activity_std.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
         n_steps = round(_RETURN_S / _STEP_S)
         return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, displacement, _STEP_S, n_steps)
 

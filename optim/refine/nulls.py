@@ -90,7 +90,7 @@ def mechanism_scan(system: LinearSystem, protocol: Protocol, scale: float, noise
     n_scans : int
     """
     with torch.no_grad():
-        bold = sample_bold(SlowSystem.of(system), system.S_E, protocol, n_scans, seed)[0]
+        bold = sample_bold(SlowSystem.of(system), system.activity, protocol, n_scans, seed)[0]
     generator = torch.Generator().manual_seed(seed + 0x5EED)
     white = torch.randn(bold.shape, generator=generator, dtype=torch.float64)
     return math.sqrt(scale) * bold + math.sqrt(noise / protocol.tr_s) * white

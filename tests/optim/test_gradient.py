@@ -98,7 +98,7 @@ def test_return_rate_and_its_gradient_are_those_of_the_equations(subject, space,
         return mfm.FICParameters(leaves[0], leaves[1], p.sigma, leaves[2])
 
     rest, w_IE = mfm.resting_state(leaves[1]), mfm.feedback_weights(candidates(), sc)
-    first = (rest.S_E + margin * mfm.linear_response(p, sc, PROTOCOL).std_S_E).clamp(max=0.8)
+    first = (rest.S_E + margin * mfm.linear_response(p, sc, PROTOCOL).activity_std).clamp(max=0.8)
     assert (first == 0.8).any() == (margin == 1000.0)
     S_E, S_I = first, rest.S_I
     for _ in range(n_steps):

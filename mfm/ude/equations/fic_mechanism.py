@@ -14,7 +14,8 @@ from mfm.dynamics import gating_drift, input_currents, transfer_slope
 from mfm.errors import InputError
 from mfm.models.constants import NEURAL
 from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import check_same_regions, excitatory_resting_point, feedback_weights, resting_state
+from mfm.models.fic_feedback import excitatory_resting_point, feedback_weights, resting_state
+from mfm.models.registry import check_same_regions
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.mechanism import Inputs
 

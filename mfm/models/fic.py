@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -112,6 +113,12 @@ def rest(p: FICParameters, sc) -> tuple[Tensor, Tensor]:
     return torch.full_like(p.w_EI, found.S_E), found.S_I
 
 
+def subject_ranges(mean_fc: float) -> dict[str, tuple[float, float]]:
+    """The range of w_EI for a subject's fit, from the subject's mean FC (Zeng et al. 2026)."""
+    high = float(np.clip(11 * mean_fc, 3.2, 5.0))
+    return {"w_EI": (float(np.clip(2 * high - 6, 0.0, 3.5)), high)}
+
+
 def ei_ratio(S_E: Tensor, S_I: Tensor) -> Tensor:
     """Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I."""
     return S_E / S_I
@@ -136,4 +143,5 @@ FIC = Model(
     complete=complete,
     rest=rest,
     admissible=Admissible("rate_E", *RATE_RANGE_HZ, source="Zhang et al. 2024"),
+    subject_ranges=subject_ranges,
 )

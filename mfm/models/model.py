@@ -127,6 +127,8 @@ class Model:
         dynamics settle.
     admissible : Admissible, optional
         What makes a simulation count; default any that stays finite.
+    subject_ranges : callable, optional
+        ``subject_ranges(mean_fc) -> {parameter: (low, high)}``: published bounds that follow a subject's mean FC.
 
     Raises
     ------
@@ -150,6 +152,7 @@ class Model:
     complete: Callable | None = None
     rest: Callable | None = None
     admissible: Admissible | None = None
+    subject_ranges: Callable | None = None
 
     def __post_init__(self):
         names = self.state_names

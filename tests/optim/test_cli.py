@@ -165,7 +165,7 @@ def write_histogram():
         (None, ("data.timeseries=[run-1.tsv,run-1.tsv]",), 65, "given twice"),
         (None, ("objective.n_threads=0",), 2, "at least 1"),
         (None, ("objective.dt_test_s=0",), 65, "dt_s must be a positive duration"),
-        (None, ("model.w_EI_min_std=50",), 65, "Hardly any candidate"),
+        (None, ("model.min_std.w_EI=50",), 65, "Hardly any candidate"),
         (write_numbered_header, (), 65, "counts the columns"),
         (None, ("acquisition.tr_s=720",), 65, "milliseconds"),
         (None, ("objective.dt_search_s=0.0061",), 65, "dt_s = 0.00609756"),
@@ -176,7 +176,7 @@ def write_histogram():
         (None, ("optimizer.population=2",), 2, "at least 4"),
         (None, ("optimizer.initial_step=0",), 2, "(0, 1]"),
         (None, ("model.bounds=cohort",), 2, "group | subject"),
-        (None, ("model.w_EE=[1]",), 2, "[low, high]"),
+        (None, ("model.ranges.w_EE=[1]",), 2, "[low, high]"),
         (None, ("objective=quantum",), 2, "quantum"),
     ],
 )

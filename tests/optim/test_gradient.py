@@ -155,7 +155,7 @@ def test_room_agrees_with_violation(space):
 
 
 def test_smallest_standard_deviation_is_a_wall(subject):
-    rules = mfm.Plausibility(w_EI_min_std=0.3)
+    rules = mfm.Plausibility(min_std={"w_EI": 0.3})
     space = SearchSpace(mfm.MapParameterisation(subject.maps, plausibility=rules))
     u = np.random.default_rng(1).normal(0.5, 0.3, size=(200, 10)) * [1, 0.2, 0.2, 1, 0.2, 0.2, 1, 1, 0.1, 0.1]
     regional, G = space.parameterisation.regional(space.to_coefficients(u))

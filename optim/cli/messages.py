@@ -27,7 +27,7 @@ _OTHER_NAMES = {
     "zscore": "data.maps_zscore",
 }
 #: Groups whose names come before those of all others, and after them; between equals a name stays as it is.
-_RANKS = {"data": 0, "acquisition": 0, "refine": 2}
+_RANKS = {"data": 0, "acquisition": 0, "refine": 2, "second": 2}
 
 _BACKQUOTED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _PLAIN = re.compile(r"[A-Za-z0-9_./*+@%-]+")
@@ -42,7 +42,7 @@ def fit_settings() -> Names:
     """The settings of ``mfmfit fit``, by the names that the library's arguments have."""
     from optim.config.fit import FitConfig
 
-    return {**setting_paths(FitConfig), **_OTHER_NAMES}
+    return setting_paths(FitConfig)
 
 
 def as_settings(text: str, names: Callable[[], Names] = fit_settings) -> str:
@@ -78,9 +78,11 @@ def setting_paths(kind: type) -> Names:
     """Where each field of a configuration class and of its groups is set, by the field's name.
 
     Of several fields of one name counts the one nearest the top; of those equally near, one of the data or acquisition; a
-    name that then still means several settings is left out.
+    name that then still means several settings is left out. Names that the library has for settings called otherwise are
+    added.
     """
     found: dict[str, str] = {}
+    paths: set[str] = set()
     level: list[tuple[str, type]] = [("", kind)]
     while level:
         candidates: dict[str, set[tuple[int, str]]] = defaultdict(set)
@@ -88,6 +90,7 @@ def setting_paths(kind: type) -> Names:
         for prefix, group in level:
             for name, inner in _fields(group):
                 path = prefix + name
+                paths.add(path)
                 below += [(f"{path}.", member) for member in inner]
                 if prefix or not inner:
                     candidates[name].add((_RANKS.get(path.split(".")[0], 1), path))
@@ -95,6 +98,7 @@ def setting_paths(kind: type) -> Names:
             best = [path for rank, path in ranked if rank == min(ranked)[0]]
             found.setdefault(name, best[0] if len(best) == 1 else "")
         level = below
+    found |= {name: path for name, path in _OTHER_NAMES.items() if path in paths}
     return {name: path for name, path in found.items() if path}
 
 

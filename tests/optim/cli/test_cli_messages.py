@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from optim.cli.messages import as_settings, fit_settings, setting_paths
 from optim.cli.settings import compose
 from optim.config.fit import DataConfig
+from optim.config.refine import RefineConfig
+from optim.config.ude import UDEConfig
+from surrogate.corpus.config import CorpusConfig
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -171,9 +174,25 @@ class Other:
 class Choices:
     top: float = 0.0
     first: One | Other | None = None
-    second: Other = field(default_factory=Other)
+    rest: Other = field(default_factory=Other)
 
 
 def test_paths_of_a_choice_between_classes():
     paths = setting_paths(Choices)
     assert paths == {"top": "top", "size": "first.size", "inner": "first.inner", "depth": "first.inner.depth"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "typed"),
+    [
+        (CorpusConfig, "`tr_s=[0.72, 2.0]`, `table=FILE`", "'tr_s=[0.72,2.0]', connectomes.table=FILE"),
+        (
+            UDEConfig,
+            "`dt=0.1`, `gain=10`, `target`, `segment=None`",
+            "data.dt=0.1, `gain=10`, residual.target, loss.segment=null",
+        ),
+        (RefineConfig, '`terms=["thickness x"]`', "'terms=[\"thickness x\"]'"),
+    ],
+)
+def test_other_commands_have_other_settings(kind, said, typed):
+    assert as_settings(said, lambda: setting_paths(kind)) == typed

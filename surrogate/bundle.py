@@ -207,7 +207,7 @@ class Surrogate:
     def outside(self, p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> list[str]:
         """What of candidates (None: leave them out), connectome and timing lies outside of the training envelope, a
         sentence each."""
-        return self._beyond(measured(p, sc, protocol))
+        return self._beyond(envelope_quantities(p, sc, protocol))
 
     def _beyond(self, values: dict[str, tuple[float, float]]) -> list[str]:
         found: list[str] = []
@@ -243,7 +243,7 @@ class Surrogate:
         return write_json(folder / CARD, card)
 
 
-def measured(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
+def envelope_quantities(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
     """The quantities of an envelope, each with its smallest and largest value."""
     strength = sc.weights.sum(axis=1).mean()
     values = {

@@ -285,7 +285,7 @@ def write_accuracies(path: Path, report: Report) -> Path:
     return write_tsv(path, [f.name for f in fields(Accuracy)], [astuple(row) for row in report.accuracies])
 
 
-def record(surrogate: Surrogate, folder: Path, report: Report) -> Path:
+def record_in_card(surrogate: Surrogate, folder: Path, report: Report) -> Path:
     """Put the figures of held-out connectomes into the card of the surrogate in `folder`."""
     connectomes = [
         {name: value if value == value else None for name, value in asdict(row).items()} for row in report.accuracies

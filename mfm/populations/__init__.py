@@ -5,7 +5,7 @@ from mfm.populations.measures import Estimate, PopulationMeasures, dominant_freq
 from mfm.populations.network import INTERNEURON, SCALINGS, TIME_UNIT_S, Network, NeuronType
 from mfm.populations.neural_mass import MassSeries, NeuralMass
 from mfm.populations.simulate import Activity, MacroState, simulate_network
-from mfm.populations.training import ClosureFit, Observation, extract_closure, fit_closure
+from mfm.populations.training import ClosureFit, ObservedNetwork, extract_closure, fit_closure
 
 __all__ = [
     "ALL_TERMS",
@@ -22,7 +22,7 @@ __all__ = [
     "Network",
     "NeuralMass",
     "NeuronType",
-    "Observation",
+    "ObservedNetwork",
     "PopulationMeasures",
     "dominant_frequency",
     "extract_closure",

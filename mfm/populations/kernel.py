@@ -110,7 +110,7 @@ def _record(t, v, w, s, starts, v_median, w_mean, s_mean, order):
 
 
 @kernel
-def run(
+def run_network(
     v, w, eta, S, s, starts, types, conductance, weight, first, targets, shared, dt, steps_per_bin,
     rate, v_median, w_mean, s_mean, order, counts, cancel,
 ):  # fmt: skip

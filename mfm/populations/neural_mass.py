@@ -195,7 +195,7 @@ class NeuralMass:
         coefficients = (self.closure or Closure.none()).coefficients
         coupling = self.network.conductance * self.network.kappa
         rate, states = np.empty((bins, K)), np.empty((bins, K, 5))
-        mass_kernel.run(x, types, coupling, density, coefficients, corrected, dt, steps, rate, states)
+        mass_kernel.run_masses(x, types, coupling, density, coefficients, corrected, dt, steps, rate, states)
         return MassSeries(bin * np.arange(1, bins + 1), rate, *np.moveaxis(states, -1, 0))
 
     def fixed_point(self, initial: MacroState | None = None) -> np.ndarray:

@@ -153,7 +153,7 @@ def simulate_network(
         if cancel[0]:
             return
         first, targets = network.draw(seeds[n])
-        kernel.run(
+        kernel.run_network(
             *first_state(network, initial, seeds[n]), start[:, 3].copy(), starts, types, network.conductance, network.weight,
             first, targets, network.adaptation == "population", dt, steps,
             rate[n], v[n], w[n], s[n], order[n], counts[n], cancel,

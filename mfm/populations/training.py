@@ -28,7 +28,7 @@ _START = {"delta: 1": -0.7, "I: 1": 0.25, "delta: m": -0.3, "m: 1": 0.2}
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
+class ObservedNetwork:
     """A network, and what it did from `initial` on.
 
     Parameters
@@ -107,13 +107,13 @@ class ClosureFit:
 
 
 def fit_closure(
-    observations: Sequence[Observation], terms: Sequence[str] = ALL_TERMS, *, start: Closure | None = None
+    observations: Sequence[ObservedNetwork], terms: Sequence[str] = ALL_TERMS, *, start: Closure | None = None
 ) -> ClosureFit:
     """Learn a closure so that neural masses, run freely from the start, follow the networks' r(t) and s(t).
 
     Parameters
     ----------
-    observations : sequence of Observation
+    observations : sequence of ObservedNetwork
         Networks of several densities (or sizes).
     terms : sequence of str
         Which terms may differ from 0; default all.
@@ -157,7 +157,7 @@ def fit_closure(
 
 
 def extract_closure(
-    observations: Sequence[Observation],
+    observations: Sequence[ObservedNetwork],
     terms: Sequence[str] = FORMULA_TERMS,
     *,
     base: Closure | None = None,
@@ -168,7 +168,7 @@ def extract_closure(
 
     Parameters
     ----------
-    observations : sequence of Observation
+    observations : sequence of ObservedNetwork
     terms : sequence of str
         The library.
     base : Closure, optional
@@ -200,7 +200,7 @@ def extract_closure(
     return path
 
 
-def closure_error(observations: Sequence[Observation], closure: Closure) -> float:
+def closure_error(observations: Sequence[ObservedNetwork], closure: Closure) -> float:
     """Root mean square over networks, and over rate and activation, of the relative errors that a closure leaves."""
     return float(np.sqrt(np.mean([np.square(o.errors(closure)) for o in observations])))
 

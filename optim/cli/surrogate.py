@@ -59,12 +59,12 @@ def _train(args) -> int:
 def _evaluate(args) -> int:
     from surrogate.bundle import load_pretrained
     from surrogate.corpus.store import Corpus
-    from surrogate.evaluation import evaluate, record, summary_table, write_accuracies
+    from surrogate.evaluation import evaluate, record_in_card, summary_table, write_accuracies
 
     surrogate = load_pretrained(args.surrogate)
     report = evaluate(surrogate, Corpus(args.corpus), args.split, _say)
     if args.record:
-        record(surrogate, Path(args.surrogate), report)
+        record_in_card(surrogate, Path(args.surrogate), report)
     if args.out is not None:
         write_accuracies(Path(args.out), report)
     if args.figure is not None:

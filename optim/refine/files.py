@@ -19,7 +19,7 @@ from mfm.ude.fixed_point.linear_residual import total_leak
 from optim.fit.result import StageScore
 from optim.refine.fitted import FittedSubject, training_scans
 from optim.refine.task import Task
-from optim.refine.verdict import Comparison, Refinement, Term
+from optim.refine.verdict import Comparison, Refinement, ResidualTerm
 from optim.report.page import page, table
 
 _COLUMNS = {
@@ -51,7 +51,7 @@ def work_folder(fit: FittedSubject, fingerprint: str) -> Path:
     return fit.folder / f"refine-work-{fingerprint[:12]}"
 
 
-def clear(fit: FittedSubject) -> None:
+def remove_refinement(fit: FittedSubject) -> None:
     """Remove the files of an earlier refinement, and nothing else."""
     for path in [*fit.folder.glob(f"{fit.stem}_refine*"), fit.folder / "figures" / "refine.png", fit.folder / "refine.html"]:
         path.unlink(missing_ok=True)
@@ -61,8 +61,8 @@ def write_refinement(
     fit: FittedSubject, task: Task, found: Refinement, scores: tuple[SimulatedScore, ...], fingerprint: str, seconds: float
 ) -> None:
     """Write everything; the JSON that marks it done last."""
-    clear(fit)
-    write_tsv(fit.file("refine_terms.tsv"), [f.name for f in fields(Term)], [astuple(term) for term in found.terms])
+    remove_refinement(fit)
+    write_tsv(fit.file("refine_terms.tsv"), [f.name for f in fields(ResidualTerm)], [astuple(term) for term in found.terms])
     columns = [f.name for f in fields(Comparison)]
     write_tsv(fit.file("refine_heldout.tsv"), columns, [astuple(one) for one in found.comparisons])
     nulls = [("placebo", k + 1, g) for k, g in enumerate(found.placebo_gains)]
@@ -71,9 +71,9 @@ def write_refinement(
     write_tsv(fit.file("refine_fit.tsv"), [f.name for f in fields(SimulatedScore)], [astuple(score) for score in scores])
     _write_model(fit, found)
     if task.config.figures and found.comparisons:
-        from optim.refine.figures import write_figure
+        from optim.refine.figures import write_refinement_figure
 
-        write_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found, task.network_maps())
+        write_refinement_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found, task.network_maps())
     text = _page(fit, task, found, scores, task.config.figures and bool(found.comparisons))
     write_atomic(fit.folder / "refine.html", lambda temporary: temporary.write_text(text, encoding="utf-8"))
     write_json(result_path(fit), _record(fit, task, found, fingerprint, seconds))
@@ -171,7 +171,7 @@ def _page(fit: FittedSubject, task: Task, found: Refinement, scores: tuple[Simul
         )
     parts += [
         _ABOUT_TERMS.format(leak=total_leak()),
-        table([f.name for f in fields(Term)], [astuple(term) for term in found.terms]),
+        table([f.name for f in fields(ResidualTerm)], [astuple(term) for term in found.terms]),
     ]
     if found.comparisons:
         parts += [

@@ -21,7 +21,7 @@ from optim.config.fit import FitConfig
 from optim.config.refine import RefineConfig
 from optim.fit.record import read_parameters
 from optim.refine.task import Recording, Task
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.tunable_fit import TunableFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,13 +176,13 @@ def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
     coefficients = [fit.record["coefficients"][name] for name in fit.config.model.parameterisation(fit.subject).names]
     parameterisation = fit.config.model.parameterisation(fit.subject)
     fitted = None if fit.record.get("penalty_strength") is None else fit.parameters
-    mechanism = Mechanism.of(parameterisation, coefficients, fitted, config.anchor)
-    task = Task(mechanism, fit.subject.search.sc, maps, train, held_out, config)
+    tunable = TunableFit.of(parameterisation, coefficients, fitted, config.anchor)
+    task = Task(tunable, fit.subject.search.sc, maps, train, held_out, config)
     task.residual()  # says what is wrong with terms before work starts
     return task
 
 
-def fingerprint(fit: FittedSubject, task: Task) -> str:
+def refinement_fingerprint(fit: FittedSubject, task: Task) -> str:
     """sha256 of the fit, the refinement's settings and maps, and the version."""
     digest = hashlib.sha256()
     settings = task.config.deciding()

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from mfm.ude import LinearResidual
-from mfm.ude.estimates.identifiability import REFUSED_SHARE
-from optim.refine.problem import Problem, fit_nuisance
+from mfm.ude.estimates.detectability import REFUSED_SHARE
+from optim.refine.problem import RefinementProblem, fit_nuisance
 from optim.refine.task import Task
-from optim.refine.verdict import Term
+from optim.refine.verdict import ResidualTerm
 
 
-def standard_errors(problem: Problem) -> Tensor:
+def standard_errors(problem: RefinementProblem) -> Tensor:
     """Of the residual's coefficients, (terms,), from scans such as the problem's at the fit, without their own prior.
 
     What the mechanism's directions and the nuisance take away is taken away: with the information H, those directions' prior
@@ -32,22 +32,24 @@ def standard_errors(problem: Problem) -> Tensor:
     return (inverse @ V @ inverse).diagonal()[: free.n_terms].sqrt()
 
 
-def best_directions(problem: Problem, n: int) -> Tensor:
+def best_directions(problem: RefinementProblem, n: int) -> Tensor:
     """The `n` directions (K, n) of the mechanism that the scans know best, nuisance taken away."""
     found = problem(problem.start).information
-    K = problem.mechanism.n_directions
+    K = problem.fitted.n_directions
     a, b, c = found[:K, :K], found[:K, K:], found[K:, K:]
     _, vectors = torch.linalg.eigh(a - b @ torch.linalg.pinv(c, hermitian=True) @ b.T)
     return vectors[:, -min(n, K) :]
 
 
-def fisher_report(task: Task) -> tuple[LinearResidual, tuple[Term, ...]]:
+def fisher_report(task: Task) -> tuple[LinearResidual, tuple[ResidualTerm, ...]]:
     """The residual that was asked for, and what the scans can tell of its terms, before anything is learned."""
     residual = task.residual()
     prior = task.prior_std(residual)
-    frozen = standard_errors(task.problem(task.mechanism.frozen(), residual))
-    error = standard_errors(task.problem(task.mechanism, residual)) if task.mechanism.n_directions else frozen
+    frozen = standard_errors(task.problem(task.fitted.frozen(), residual))
+    error = standard_errors(task.problem(task.fitted, residual)) if task.fitted.n_directions else frozen
     return residual, tuple(
-        Term(name, float(frozen[k]), float(error[k]), float(prior[k]), not float(error[k]) <= REFUSED_SHARE * float(prior[k]))
+        ResidualTerm(
+            name, float(frozen[k]), float(error[k]), float(prior[k]), not float(error[k]) <= REFUSED_SHARE * float(prior[k])
+        )
         for k, name in enumerate(residual.names)
     )

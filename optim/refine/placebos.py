@@ -12,7 +12,7 @@ import mfm
 from mfm import Connectome, FICParameters, Protocol
 from mfm.errors import InputError
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
-from optim.refine.problem import Problem, fit_nuisance
+from optim.refine.problem import RefinementProblem, fit_nuisance
 from optim.refine.task import Recording, Task
 
 _DT_S = 0.006
@@ -72,7 +72,7 @@ def placebos(task: Task, n: int, seed: int) -> list[Task]:
     InputError
         If the mechanism does not stay finite.
     """
-    problem = task.problem(task.mechanism.frozen(), None)
+    problem = task.problem(task.fitted.frozen(), None)
     system = problem.system(problem.start)
     assert system is not None
     x = torch.cat([problem.start[: problem.n_model], fit_nuisance(problem.likelihood, system)])
@@ -117,7 +117,7 @@ class Polish:
     in_range: float
 
 
-def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish:
+def polish(task: Task, problem: RefinementProblem, x: Tensor, n: int, seed: int) -> Polish:
     """One step of indirect inference (Gourieroux, Monfort & Renault 1993): learn again from scans of what was learned.
 
     The model at `x` is simulated `n` times as the training scans were recorded, and learned from as they were.
@@ -127,7 +127,7 @@ def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish
     Parameters
     ----------
     task : Task
-    problem : Problem
+    problem : RefinementProblem
         Its residual with the fit held.
     x : tensor, (P,)
         The optimum on the training scan.
@@ -140,7 +140,7 @@ def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish
     bold, rate_E = simulate_scans(p, sc, task.train.protocol, n * task.train.n_scans, seed, *problem.power(x))
     stayed = mfm.within_range(rate_E).reshape(n, -1).all(dim=1)
     found = [
-        task.problem(problem.mechanism, problem.residual, recording).minimise(x).x[:M]
+        task.problem(problem.fitted, problem.residual, recording).minimise(x).x[:M]
         for recording, inside in zip(_like(task.train, bold), stayed.tolist(), strict=True)
         if inside
     ]

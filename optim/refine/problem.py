@@ -18,7 +18,7 @@ from mfm.linear.whittle import Quadratic, Tangents
 from mfm.models.fic_feedback import FixedPoint, designed_point
 from mfm.ude import LinearResidual
 from optim.refine.scoring import Optimum, fisher_scoring
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.tunable_fit import TunableFit
 
 # Step of the differences of the linear system along the mechanism's directions.
 _STEP = 1e-5
@@ -58,12 +58,12 @@ class Likelihood(TypingProtocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Negative log-posterior of ``x = (residual's coefficients, mechanism's t, nuisance)``.
+class RefinementProblem:
+    """Negative log-posterior of ``x = (residual's coefficients, fit's t, nuisance)``.
 
     Attributes
     ----------
-    mechanism : Mechanism
+    fitted : TunableFit
     residual : LinearResidual or None
     sc : Connectome
     likelihood : Likelihood
@@ -72,7 +72,7 @@ class Problem:
         Of the coefficients.
     """
 
-    mechanism: Mechanism
+    fitted: TunableFit
     residual: LinearResidual | None
     sc: Connectome
     likelihood: Likelihood
@@ -85,7 +85,7 @@ class Problem:
     @property
     def n_model(self) -> int:
         """Parameters without the nuisance."""
-        return self.n_terms + self.mechanism.n_directions
+        return self.n_terms + self.fitted.n_directions
 
     @cached_property
     def start(self) -> Tensor:
@@ -102,24 +102,24 @@ class Problem:
         """(P,) of the Gaussian priors."""
         noise = [_LOG_NOISE_STD**-2 if name == "log_noise" else 0.0 for name in self.likelihood.nuisance]
         terms = self.prior_std[: self.n_terms] ** -2
-        anchors = torch.ones(self.mechanism.n_directions, dtype=torch.float64)
+        anchors = torch.ones(self.fitted.n_directions, dtype=torch.float64)
         return torch.cat([terms, anchors, torch.tensor(noise, dtype=torch.float64)])
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients, mechanism's t, nuisance."""
+        """Coefficients, fit's t, nuisance."""
         return x[: self.n_terms], x[self.n_terms : self.n_model], x[self.n_model :]
 
     def parameters(self, x: Tensor) -> tuple[FICParameters, Connectome]:
         """The refined model, ready to be simulated."""
         c, t, _ = self.split(x)
-        p = self.mechanism.parameters(t[None])
+        p = self.fitted.parameters(t[None])
         assert p is not None
         return (p, self.sc) if self.residual is None else self.residual.apply(p, self.sc, c)
 
     @cached_property
     def _fixed(self) -> tuple[LinearSystem, FixedPoint]:
         """The linearised fit."""
-        p = self.mechanism.parameters(torch.zeros((1, self.mechanism.n_directions), dtype=torch.float64))
+        p = self.fitted.parameters(torch.zeros((1, self.fitted.n_directions), dtype=torch.float64))
         assert p is not None
         return self._linearised(p)
 
@@ -130,7 +130,7 @@ class Problem:
     def _mechanism_at(self, t: Tensor) -> tuple[LinearSystem, FixedPoint] | None:
         if not len(t):
             return self._fixed
-        p = self.mechanism.parameters(t[None])
+        p = self.fitted.parameters(t[None])
         return None if p is None else self._linearised(p)
 
     def system(self, x: Tensor) -> LinearSystem | None:
@@ -161,7 +161,7 @@ class Problem:
         if not K:
             return found
         steps = _STEP * torch.eye(K, dtype=torch.float64)
-        p = self.mechanism.parameters(torch.cat([t + steps, t - steps]))
+        p = self.fitted.parameters(torch.cat([t + steps, t - steps]))
         if p is None:  # a wall within the step
             return found.joined(Tangents.zero(K, system))
         both, points = self._linearised(p)

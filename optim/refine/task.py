@@ -15,8 +15,8 @@ from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram, pooled
 from mfm.ude import LinearResidual
 from mfm.ude.fixed_point.linear_residual import named_maps, total_leak
 from optim.config.refine import RefineConfig
-from optim.refine.problem import Likelihood, Problem, fit_nuisance
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.problem import Likelihood, RefinementProblem, fit_nuisance
+from optim.refine.tunable_fit import TunableFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class Task:
 
     Attributes
     ----------
-    mechanism : Mechanism
+    fitted : TunableFit
         The fit.
     sc : Connectome
     maps : RegionalMaps
@@ -73,7 +73,7 @@ class Task:
     config : RefineConfig
     """
 
-    mechanism: Mechanism
+    fitted: TunableFit
     sc: Connectome
     maps: RegionalMaps
     train: Recording
@@ -118,10 +118,12 @@ class Task:
         data = pooled(found, regional=self.config.amplitude == "regional")
         return WhittleLikelihood(data, self.config.amplitude, self.config.noise)
 
-    def problem(self, mechanism: Mechanism, residual: LinearResidual | None, recording: Recording | None = None) -> Problem:
+    def problem(
+        self, fitted: TunableFit, residual: LinearResidual | None, recording: Recording | None = None
+    ) -> RefinementProblem:
         """Learning from the training scan, or from another recording."""
         prior = torch.zeros(0, dtype=torch.float64) if residual is None else self.prior_std(residual)
-        return Problem(mechanism, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
+        return RefinementProblem(fitted, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
 
     def held_out_terms(self, system: LinearSystem, likelihood: Likelihood, averaged: Likelihood) -> Tensor:
         """Negative log-likelihood of the held-out scan by frequency (or its misfit of FC, one number), nuisance fitted to it.

@@ -15,7 +15,7 @@ from optim.search.space import SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
-class Mechanism:
+class TunableFit:
     """A fit, and the directions in which it may be tuned again: coefficients ``theta = optimum + t basis``, t = 0 at the fit.
 
     Attributes
@@ -37,7 +37,7 @@ class Mechanism:
     @classmethod
     def of(
         cls, parameterisation: MapParameterisation, coefficients, parameters: FICParameters | None = None, anchor: float = 0.05
-    ) -> Mechanism:
+    ) -> TunableFit:
         """From a fit's coefficients; `anchor` is the standard deviation of the search coordinates, shares of the ranges."""
         optimum = torch.as_tensor(coefficients, dtype=torch.float64).reshape(-1)
         regional, _ = parameterisation.regional(optimum)
@@ -53,11 +53,11 @@ class Mechanism:
     def n_directions(self) -> int:
         return len(self.basis)
 
-    def along(self, directions: Tensor) -> Mechanism:
+    def along(self, directions: Tensor) -> TunableFit:
         """Tuned along combinations (K, K') of the present directions only."""
         return replace(self, basis=directions.T @ self.basis)
 
-    def frozen(self) -> Mechanism:
+    def frozen(self) -> TunableFit:
         """The fit as it is."""
         return replace(self, basis=self.basis[:0])
 

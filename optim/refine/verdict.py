@@ -11,7 +11,7 @@ from optim.refine.task import Task
 
 
 @dataclass(frozen=True)
-class Term:
+class ResidualTerm:
     """One coefficient of the residual.
 
     Attributes
@@ -90,7 +90,7 @@ class Refinement:
 
     Attributes
     ----------
-    terms : tuple of Term
+    terms : tuple of ResidualTerm
     comparisons : tuple of Comparison
         Empty where every term was refused.
     placebo_gains, spin_gains : array
@@ -115,7 +115,7 @@ class Refinement:
     converged : bool
     """
 
-    terms: tuple[Term, ...]
+    terms: tuple[ResidualTerm, ...]
     comparisons: tuple[Comparison, ...]
     placebo_gains: np.ndarray
     spin_gains: np.ndarray
@@ -144,7 +144,9 @@ class Refinement:
         return "no evidence for a residual: " + "; ".join(self.reasons)
 
 
-def _reasons(task: Task, comparisons: list[Comparison], placebo_p: float, spin_p: float, in_range: float) -> tuple[str, ...]:
+def reasons_against(
+    task: Task, comparisons: list[Comparison], placebo_p: float, spin_p: float, in_range: float
+) -> tuple[str, ...]:
     against = [f"held out, it does not beat the {one.against}" for one in comparisons[:3] if not one.is_better]
     for name, p in (("placebos", placebo_p), ("permuted maps", spin_p)):
         if np.isnan(p):

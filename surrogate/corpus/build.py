@@ -26,7 +26,7 @@ from surrogate.corpus.store import (
     ShardRow,
     file_digest,
     grid_digest,
-    read_manifest,
+    read_corpus_manifest,
     read_rows,
     shard_dtype,
     write_rows,
@@ -107,7 +107,7 @@ def _begin(folder: Path, config: CorpusConfig, connectomes: list[CorpusConnectom
         "fcd_grid_sha256": grid_digest(),
     }
     if (folder / "manifest.json").is_file():
-        there = read_manifest(folder)
+        there = read_corpus_manifest(folder)
         differing = [key for key in ("settings", "inputs_sha256") if there.get(key) != manifest[key]]
         if differing:
             raise OutputError(

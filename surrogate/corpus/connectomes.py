@@ -73,16 +73,17 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
         If the table or a file that it names cannot be used.
     """
     c = config.connectomes
-    real = read_table(Path(c.table)) if c.table is not None else []
+    real = real_connectomes(Path(c.table)) if c.table is not None else []
     parents = [connectome for connectome in real if connectome.split == "train"]
     if c.n_perturbed and not parents:
         raise InputError(f"{c.table} names no connectome for training, of which variants could be made.")
     found = list(real)
     for k in range(c.n_perturbed):
         rng = _stream(config.seed, 1, k)
-        found.append(perturbed(parents[k % len(parents)], f"perturbed-{k:04d}", rng))
+        found.append(perturb_connectome(parents[k % len(parents)], f"perturbed-{k:04d}", rng))
     found += [
-        generated(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k)) for k in range(c.n_generated)
+        generate_connectome(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k))
+        for k in range(c.n_generated)
     ]
     order = _stream(config.seed, 3).permutation(len(found))
     recorded = [connectome.fcd_cdf for connectome in parents if connectome.fcd_cdf is not None]
@@ -91,7 +92,7 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
     return [found[k] for k in order]
 
 
-def read_table(path: Path) -> list[CorpusConnectome]:
+def real_connectomes(path: Path) -> list[CorpusConnectome]:
     """The real connectomes that a table names (see `ConnectomesConfig`)."""
     if not path.is_file():
         raise MissingInputError(f"There is no table of connectomes {path}.", fix="check connectomes.table")
@@ -140,7 +141,7 @@ def _given(cell: str | None) -> str:
     return "" if cell in (None, "n/a") else cell or ""
 
 
-def generated(name: str, split: str, regions: list[int], rng: np.random.Generator) -> CorpusConnectome:
+def generate_connectome(name: str, split: str, regions: list[int], rng: np.random.Generator) -> CorpusConnectome:
     """A random connectome: two hemispheres of a shell, modules, logarithms of counts that fall with distance.
 
     Weights are what a logarithm leaves of lognormal streamline counts above a threshold, as in `mfm.load_connectome`.
@@ -174,7 +175,7 @@ def generated(name: str, split: str, regions: list[int], rng: np.random.Generato
     return CorpusConnectome(name, "generated", split, _scaled(weights), np.empty((0, n)))
 
 
-def perturbed(parent: CorpusConnectome, name: str, rng: np.random.Generator) -> CorpusConnectome:
+def perturb_connectome(parent: CorpusConnectome, name: str, rng: np.random.Generator) -> CorpusConnectome:
     """A variant of `parent`: regions left out, merged or split; edges rescaled, and the weakest removed."""
     weights, maps = parent.weights.astype(np.float64), parent.maps
     if rng.uniform() < 0.6:

@@ -140,19 +140,19 @@ def draw_sets(
     p = space.parameters(u, space.deviation(len(u), rng))
     with torch.no_grad():
         lin = mfm.linear_response(p, sc, protocol)
-    chosen = spread(lin.abscissa.numpy(), mfm.upper_triangle(lin.fc).mean(dim=1).numpy(), n, rng)
+    chosen = choose_spread(lin.abscissa.numpy(), mfm.upper_triangle(lin.fc).mean(dim=1).numpy(), n, rng)
     return p[torch.from_numpy(chosen)]
 
 
-def spread(abscissa: np.ndarray, mean_fc: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def choose_spread(abscissa: np.ndarray, mean_fc: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Indices of `n` sets that are spread over stability margin and mean FC, as far as there are any.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from surrogate.corpus.sampling import spread
+    >>> from surrogate.corpus.sampling import choose_spread
     >>> abscissa, mean_fc = np.array([-9.0] * 90 + [0.1] * 10), np.array([0.0] * 90 + [np.nan] * 10)
-    >>> chosen = spread(abscissa, mean_fc, 20, np.random.default_rng(0))
+    >>> chosen = choose_spread(abscissa, mean_fc, 20, np.random.default_rng(0))
     >>> len(set(chosen.tolist())), int((chosen >= 90).sum()) >= 9
     (20, True)
     """

@@ -25,6 +25,7 @@ import numpy as np
 import mfm
 from mfm.errors import InputError, MissingInputError
 from mfm.io import write_tsv
+from mfm.io.formats.tables import file_digest
 from mfm.protocol import Protocol
 from surrogate.fcd_grid import grid_points
 
@@ -101,12 +102,6 @@ def shard_dtype(n_regions: int, repeats: int) -> np.dtype:
     )
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def grid_digest() -> str:
     """sha256 of the points at which FCD distributions are held."""
     return hashlib.sha256(grid_points().astype("<f8").tobytes()).hexdigest()
@@ -129,7 +124,7 @@ class Corpus:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+        self.manifest = read_corpus_manifest(self.folder)
         self.connectomes = {row.connectome: row for row in read_rows(self.folder / "connectomes.tsv", ConnectomeRow)}
         self.shards = read_rows(self.folder / "index.tsv", ShardRow)
         unknown = sorted({shard.connectome for shard in self.shards} - set(self.connectomes))
@@ -184,7 +179,7 @@ class Corpus:
         return sum(shard.simulations for shard in self.shards)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_corpus_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the corpus in `folder`, of this schema."""
     path = folder / "manifest.json"
     if not path.is_file():

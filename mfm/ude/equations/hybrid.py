@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.equations.integrators import SCHEMES, integrate, step
+from mfm.ude.equations.integrators import SCHEMES, integrate, scheme_step
 from mfm.ude.equations.mechanism import Inputs, Mechanism
 from mfm.ude.equations.residuals import Residual
 
@@ -152,7 +152,7 @@ class Hybrid(nn.Module):
         relaxation = getattr(self.mechanism, "relaxation", None)
         for k in range(self.substeps):
             if nudge is None:
-                after = step(self.scheme, lambda y: self.drift(y, covariates), x, h, relaxation)
+                after = scheme_step(self.scheme, lambda y: self.drift(y, covariates), x, h, relaxation)
             else:
                 after = self._nudged_step(x, k * h, h, covariates, nudge)
             if self.in_solver:
@@ -172,7 +172,7 @@ class Hybrid(nn.Module):
             k3 = field(x + 0.5 * h * k2, time + 0.5 * h)
             k4 = field(x + h * k3, time + h)
             return x + (h / 6) * (k1 + 2 * (k2 + k3) + k4)
-        return step(self.scheme, lambda y: field(y, time), x, h, getattr(self.mechanism, "relaxation", None))
+        return scheme_step(self.scheme, lambda y: field(y, time), x, h, getattr(self.mechanism, "relaxation", None))
 
     def free_run(
         self,

@@ -51,7 +51,9 @@ def semi_implicit_step(field: Field, x: Tensor, dt: float, relaxation: Tensor) -
     return x + dt * (1.5 * k1 + 0.5 * k2)
 
 
-def step(scheme: str, field: Field, x: Tensor, dt: float, relaxation: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+def scheme_step(
+    scheme: str, field: Field, x: Tensor, dt: float, relaxation: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """One step of a named scheme; `relaxation` (of the state) is needed by ``semi_implicit``."""
     if scheme == "rk4":
         return rk4_step(field, x, dt)

@@ -222,7 +222,7 @@ def genetic_support(blocks: Blocks, seed: int = 0, population: int = 60, generat
     return min(pool, key=bic)
 
 
-def joined(parts: list[Blocks]) -> Blocks:
+def join_blocks(parts: list[Blocks]) -> Blocks:
     """The blocks of several series, as if one followed the other."""
     first = parts[0]
     return Blocks(

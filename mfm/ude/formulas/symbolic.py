@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mfm.errors import BackendError, InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.library import CONDITION_LIMIT, Library
 from mfm.ude.equations.residuals import Residual, ResidualBasis
 from mfm.ude.estimates.least_squares import LeastSquaresFit, least_squares
-from mfm.ude.formulas.regression import Blocks, SparseRule, genetic_support, inclusion_frequencies, joined
+from mfm.ude.formulas.regression import Blocks, SparseRule, genetic_support, inclusion_frequencies, join_blocks
 from mfm.ude.training.gradient import FitStatus, UDEFit
 from mfm.ude.training.losses import LatentSDEProblem, PathProblem, PredictionErrorProblem
 
@@ -114,8 +114,9 @@ def extract(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualMLP, TimeSeries, extract, fit
-    >>> wave = TimeSeries(np.exp(-0.05 * np.arange(200))[:, None], 0.05, ["x"], noise_std=[0.01])
+    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError
+    >>> from mfm.ude import ResidualMLP, Trajectories, extract, fit
+    >>> wave = Trajectories(np.exp(-0.05 * np.arange(200))[:, None], 0.05, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualMLP("x", ("x",), hidden=(8,)))
     >>> extract(fit(model, wave, PredictionError(None, MultipleShooting(2)), Adam(200)))[0].terms
     ('x',)
@@ -138,11 +139,11 @@ def extract(
     if not usable:
         raise InputError("No member of the fit was trained to the end: there is nothing to extract.")
     parts = [Blocks.of(library, values[e], target[e], rule.blocks) for e in usable]
-    blocks = [joined(parts)] if pooled else parts
-    return tuple(selection(part, learned.target, rule, method) for part in blocks)
+    blocks = [join_blocks(parts)] if pooled else parts
+    return tuple(select_terms(part, learned.target, rule, method) for part in blocks)
 
 
-def selection(blocks: Blocks, target: str, rule: SparseRule, method: str) -> Extraction:
+def select_terms(blocks: Blocks, target: str, rule: SparseRule, method: str) -> Extraction:
     """The terms that a rule keeps, from normal equations."""
     inclusion = inclusion_frequencies(blocks, rule)
     support = inclusion >= rule.inclusion if method == "stlsq" else genetic_support(blocks, rule.seed)
@@ -279,7 +280,7 @@ class _Competition:
         series = fit.series
         own = min(member, series.members - 1)
         covariates = None if series.covariates is None else series.covariates[min(own, len(series.covariates) - 1)]
-        self.series = TimeSeries(
+        self.series = Trajectories(
             series.values[own : own + 1],
             series.dt,
             series.names,

@@ -9,53 +9,11 @@ import torch
 from torch import Tensor
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.training.gradient import UDEFit
 from mfm.ude.training.losses import PathLikelihood, PathProblem
 from mfm.ude.training.shooting import LOW_SIGNAL_TO_NOISE
-
-
-@dataclass(frozen=True, eq=False)
-class TimeSplit:
-    """A series cut by time into what is trained on, chosen by, and reported on."""
-
-    train: TimeSeries
-    validation: TimeSeries
-    test: TimeSeries
-
-
-def split_by_time(series: TimeSeries, train: float = 0.6, validation: float = 0.2) -> TimeSplit:
-    """Cut a series in the order train, validation, test; nothing of a later part reaches an earlier one.
-
-    Parameters
-    ----------
-    series : TimeSeries
-    train, validation : float
-        Shares of the samples; the rest is the test.
-
-    Raises
-    ------
-    InputError
-        If a part has fewer than 4 samples.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mfm.ude import TimeSeries, split_by_time
-    >>> parts = split_by_time(TimeSeries(np.sin(0.1 * np.arange(100))[:, None], 0.1, ["x"], noise_std=[0.01]))
-    >>> parts.train.n_samples, parts.validation.n_samples, parts.test.n_samples
-    (60, 20, 20)
-    """
-    T = series.n_samples
-    a, b = round(train * T), round((train + validation) * T)
-    if not (a >= 4 and a + 4 <= b and b + 4 <= T):
-        raise InputError(
-            "The series cannot be split by time.",
-            expected="at least 4 samples in each of train, validation and test",
-            found=f"{T} samples, shares {train:g} and {validation:g}",
-        )
-    return TimeSplit(series.window(0, a), series.window(a, b), series.window(b, T))
 
 
 def nrmse(found: Tensor, truth: Tensor) -> Tensor:
@@ -152,14 +110,14 @@ class FreeRun:
     bounded: np.ndarray
 
 
-def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = None) -> FreeRun:
+def free_run_beyond(found: UDEFit, held_out: Trajectories, horizon: int | None = None) -> FreeRun:
     """Run on from the last state of the training data, and compare with the data that follow.
 
     Parameters
     ----------
     found : UDEFit
         With a trajectory: `PredictionError` or `LatentSDE`.
-    held_out : TimeSeries
+    held_out : Trajectories
         Directly after the training data; not used but for comparison.
     horizon : int, optional
         Samples that are scored (chaotic systems are predicted for a few Lyapunov times only); default all.
@@ -172,7 +130,7 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
     --------
     >>> import numpy as np
     >>> from mfm.ude import *
-    >>> decay = TimeSeries(np.exp(-0.1 * np.arange(90))[:, None], 0.1, ["x"], noise_std=[0.01])
+    >>> decay = Trajectories(np.exp(-0.1 * np.arange(90))[:, None], 0.1, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> found = fit(model, decay.window(0, 60), PredictionError(shooting=MultipleShooting(5)), Adam(150))
     >>> free_run_beyond(found, decay.window(60, 90)).misfit.item() < 1
@@ -186,14 +144,16 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
     return forecast(found.model, path[:, :, -1], found.series, held_out, horizon)
 
 
-def forecast(model: Hybrid, state: Tensor, trained: TimeSeries, held_out: TimeSeries, horizon: int | None = None) -> FreeRun:
+def forecast(
+    model: Hybrid, state: Tensor, trained: Trajectories, held_out: Trajectories, horizon: int | None = None
+) -> FreeRun:
     """Run freely from `state` (E, K, N, D), one step before `held_out`; otherwise as `free_run_beyond`.
 
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, forecast
-    >>> flat = TimeSeries(np.ones((9, 1)), 1.0, ["x"], noise_std=[0.1])
+    >>> from mfm.ude import Hybrid, NoMechanism, Trajectories, forecast
+    >>> flat = Trajectories(np.ones((9, 1)), 1.0, ["x"], noise_std=[0.1])
     >>> run = forecast(Hybrid(NoMechanism(("x",))), torch.ones(1, 1, 1, 1, dtype=torch.float64), flat, flat)
     >>> run.misfit.item()
     0.0
@@ -220,7 +180,7 @@ def forecast(model: Hybrid, state: Tensor, trained: TimeSeries, held_out: TimeSe
     return FreeRun(times, run.numpy(), score.numpy(), baseline, horizon, inside.numpy())
 
 
-def carried_through(model: Hybrid, state: Tensor, series: TimeSeries, gain: float = 0.3) -> Tensor:
+def carried_through(model: Hybrid, state: Tensor, series: Trajectories, gain: float = 0.3) -> Tensor:
     """The state at the last sample of `series`, from `state` (E, K, N, D) one step before its first: causal innovation.
 
     For a forecast that starts later than the training data end: the state knows what was observed before, and nothing after.
@@ -228,8 +188,8 @@ def carried_through(model: Hybrid, state: Tensor, series: TimeSeries, gain: floa
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, carried_through
-    >>> flat = TimeSeries(np.ones((40, 1)) + 0.1 * np.arange(40)[:, None], 1.0, ["x"], noise_std=[0.1])
+    >>> from mfm.ude import Hybrid, NoMechanism, Trajectories, carried_through
+    >>> flat = Trajectories(np.ones((40, 1)) + 0.1 * np.arange(40)[:, None], 1.0, ["x"], noise_std=[0.1])
     >>> start = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     >>> carried_through(Hybrid(NoMechanism(("x",))), start, flat, gain=1.0).item() > 4.8
     True
@@ -247,7 +207,7 @@ def carried_through(model: Hybrid, state: Tensor, series: TimeSeries, gain: floa
     return x
 
 
-def one_step_score(model: Hybrid, series: TimeSeries) -> Tensor:
+def one_step_score(model: Hybrid, series: Trajectories) -> Tensor:
     """(E,) mean log-likelihood per increment of fully observed stochastic data, up to a constant: higher is better.
 
     The process noise is that of the mechanism alone on the same data, so that models are compared by their drift only.
@@ -255,8 +215,8 @@ def one_step_score(model: Hybrid, series: TimeSeries) -> Tensor:
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, one_step_score
-    >>> series = TimeSeries(np.random.default_rng(0).normal(size=(50, 1)), 0.1, ["x"], noise_std=[1e-6])
+    >>> from mfm.ude import Hybrid, NoMechanism, Trajectories, one_step_score
+    >>> series = Trajectories(np.random.default_rng(0).normal(size=(50, 1)), 0.1, ["x"], noise_std=[1e-6])
     >>> one_step_score(Hybrid(NoMechanism(("x",))), series).shape
     torch.Size([1])
     """

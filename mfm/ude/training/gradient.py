@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from mfm.errors import InputError
-from mfm.ude.data.checks import check_fit
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
-from mfm.ude.training.losses import Loss, Problem
+from mfm.ude.training.checks import check_fit
+from mfm.ude.training.losses import Loss, TrainingProblem
 
 # How often a member may leave the finite numbers, and go on from its best state, before it is stopped.
 _MOST_RESTARTS = 3
@@ -85,7 +85,7 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training is: iterations done of all, the members' losses, the seconds it took so far."""
 
     iteration: int
@@ -102,9 +102,9 @@ class UDEFit:
     ----------
     model : Hybrid
         With the best parameters of each member.
-    problem : Problem
+    problem : TrainingProblem
         With the best first states (or controls) of each member.
-    series : TimeSeries
+    series : Trajectories
     loss : tensor, (E,)
         At the best state, the observer off.
     trace : array, (iterations, E)
@@ -115,8 +115,8 @@ class UDEFit:
     """
 
     model: Hybrid
-    problem: Problem
-    series: TimeSeries
+    problem: TrainingProblem
+    series: Trajectories
     loss: Tensor
     trace: np.ndarray
     status: Tensor
@@ -134,21 +134,21 @@ class Training:
     ----------
     model : Hybrid
         Not changed.
-    series : TimeSeries
+    series : Trajectories
     loss : Loss
     optimizer : Adam
     start : UDEFit, optional
         As for `fit`.
     """
 
-    def __init__(self, model: Hybrid, series: TimeSeries, loss: Loss, optimizer: Adam, start: UDEFit | None = None):
+    def __init__(self, model: Hybrid, series: Trajectories, loss: Loss, optimizer: Adam, start: UDEFit | None = None):
         check_fit(model, series)
         self.model, self.series, self.optimizer = copy.deepcopy(model), series, optimizer
         path = None
         if start is not None:
             self.model.load_state_dict(start.model.state_dict())
             path = start.problem.path(start.model)
-        self.problem = loss.prepare(self.model, series, path)
+        self.problem = loss.problem(self.model, series, path)
         learned, free = list(self.model.parameters()), list(self.problem.parameters())
         self._learned = len(learned)
         self._parameters = learned + free
@@ -174,9 +174,9 @@ class Training:
         return self.iteration >= self.optimizer.iterations
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> TrainingProgress:
         last = self._trace[-1] if self._trace else np.full(len(self._factor), np.nan)
-        return Progress(self.iteration, self.optimizer.iterations, last, self.seconds)
+        return TrainingProgress(self.iteration, self.optimizer.iterations, last, self.seconds)
 
     def step(self) -> None:
         """One iteration."""
@@ -279,11 +279,11 @@ class Training:
 
 def fit(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     loss: Loss,
     optimizer: Adam | None = None,
     start: UDEFit | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> UDEFit:
     """Train a hybrid on time series.
 
@@ -291,7 +291,7 @@ def fit(
     ----------
     model : Hybrid
         Not changed. Members of its residuals are fitted independently: to one data set each, or all to the same one.
-    series : TimeSeries
+    series : Trajectories
     loss : PredictionError, PathLikelihood or LatentSDE
     optimizer : Adam, optional
     start : UDEFit, optional
@@ -312,8 +312,8 @@ def fit(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, TimeSeries, fit
-    >>> decay = TimeSeries(np.exp(-0.1 * np.arange(60))[:, None], 0.1, ["x"], noise_std=[0.01])
+    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, Trajectories, fit
+    >>> decay = Trajectories(np.exp(-0.1 * np.arange(60))[:, None], 0.1, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> found = fit(model, decay, PredictionError(shooting=MultipleShooting(5)), Adam(200, step=0.05))
     >>> [round(c, 2) for c in found.model.residuals[0].coefficients[0].tolist()]

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.training.observers import Innovation, Nudging
 from mfm.ude.training.shooting import MultipleShooting, Segments
 from mfm.ude.training.smoother import smoothed_states
 
 
-class Problem(nn.Module):
+class TrainingProblem(nn.Module):
     """A loss prepared for a model and its data: the unknowns besides the model's own are its parameters."""
 
     def losses(self, model: Hybrid, progress: float) -> Tensor:
@@ -35,9 +35,9 @@ class Problem(nn.Module):
 
 
 class Loss(Protocol):
-    """A choice of loss: `prepare` checks that it fits model and data. `path` (E, K, T, N, D): states to start from."""
+    """A choice of loss: `problem` checks that it fits model and data. `path` (E, K, T, N, D): states to start from."""
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem: ...
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem: ...
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class PredictionError:
     hidden_start: Sequence[float] | None = None
     missing_size: float | None = None
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
         return PredictionErrorProblem(self, self.segments(model, series, path))
 
-    def segments(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Segments:
+    def segments(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> Segments:
         """The segments to shoot over, their first states on `path` (E, K, T, N, D); default the smoothed trajectory."""
         n = len(model.mechanism.states)
         scale = self.state_scale if self.state_scale is not None else [1.0] * n
@@ -91,7 +91,7 @@ class PredictionError:
         return Segments(model, series, self.shooting, path, scale)
 
 
-class PredictionErrorProblem(Problem):
+class PredictionErrorProblem(TrainingProblem):
     """Prediction errors over segments; see `PredictionError`."""
 
     def __init__(self, choice: PredictionError, segments: Segments):
@@ -140,7 +140,7 @@ class PathLikelihood:
 
     sigma: Sequence[float] | None = None
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
         missing = [name for name in model.mechanism.states if name not in series.names]
         if missing:
             raise InputError(
@@ -152,7 +152,7 @@ class PathLikelihood:
         return PathProblem(self, model, series)
 
 
-class PathProblem(Problem):
+class PathProblem(TrainingProblem):
     """Increments of the data against the model's drift; see `PathLikelihood`.
 
     Attributes
@@ -164,7 +164,7 @@ class PathProblem(Problem):
     covariates : tensor, (E or 1, S, N or 1, U), or None
     """
 
-    def __init__(self, choice: PathLikelihood, model: Hybrid, series: TimeSeries):
+    def __init__(self, choice: PathLikelihood, model: Hybrid, series: Trajectories):
         super().__init__()
         order = [series.names.index(name) for name in model.mechanism.states]
         values = series.values[..., order]
@@ -232,7 +232,7 @@ class LatentSDE:
     hidden_start: Sequence[float] | None = None
     seed: int = 0
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
         sigma = torch.as_tensor(self.sigma, dtype=torch.float64)
         if sigma.shape != (len(model.mechanism.states),) or not (sigma > 0).all():
             raise InputError("sigma must be positive, one number per state.", found=str(self.sigma))
@@ -240,7 +240,7 @@ class LatentSDE:
         return LatentSDEProblem(self, sigma, like.segments(model, series, path))
 
 
-class LatentSDEProblem(Problem):
+class LatentSDEProblem(TrainingProblem):
     """Controls of the posterior path and its spread; see `LatentSDE`."""
 
     def __init__(self, choice: LatentSDE, sigma: Tensor, segments: Segments):
@@ -285,6 +285,6 @@ class LatentSDEProblem(Problem):
         counted = s.weights > 0
         constant = torch.where(counted, (s.weights.clamp(min=1e-300) / math.sqrt(2 * math.pi)).log(), torch.zeros_like(errors))
         log_likelihood = (constant - 0.5 * errors.square()).sum(dim=(1, 2, 3, 4))
-        gaps = s._gaps(s.states, path[-1]).square().sum(dim=(1, 2, 3))
+        gaps = s.gaps_between(s.states, path[-1]).square().sum(dim=(1, 2, 3))
         entropy = self.log_spread.sum(dim=(1, 2, 3))
         return log_likelihood - divergence + entropy - 0.5 * self.choice.shooting.continuity * gaps

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.training.observers import Innovation, Observer
 
@@ -76,7 +76,7 @@ class Segments(nn.Module):
     """
 
     def __init__(
-        self, model: Hybrid, series: TimeSeries, shooting: MultipleShooting, path: Tensor, state_scale: Sequence[float]
+        self, model: Hybrid, series: Trajectories, shooting: MultipleShooting, path: Tensor, state_scale: Sequence[float]
     ):
         super().__init__()
         E, K, T, N, _ = series.values.shape
@@ -137,7 +137,7 @@ class Segments(nn.Module):
             if correct is not None:
                 x = torch.lerp(x, self.values[:, :, k + 1], correct[:, :, k + 1])
         path = torch.stack(predicted, dim=2)
-        return Rollout(path, self._gaps(start, path[:, :, -1]))
+        return Rollout(path, self.gaps_between(start, path[:, :, -1]))
 
     def _nudge(self, k: int, gain: float):
         """K (y(t) - x) within interval `k`, for states and times since its first sample."""
@@ -146,7 +146,7 @@ class Segments(nn.Module):
         slope = (after - before) / self.dt
         return lambda x, t: share * (before + t * slope - x)
 
-    def _gaps(self, start: Tensor, end: Tensor) -> Tensor:
+    def gaps_between(self, start: Tensor, end: Tensor) -> Tensor:
         E, _, N, D = start.shape
         shape = (E, self.n_trajectories, self.per_trajectory, N, D)
         gaps = end.reshape(shape)[:, :, :-1] - start.reshape(shape)[:, :, 1:]

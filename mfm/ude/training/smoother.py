@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 
 # States whose equations are known follow them to this share of their scale at every sample.
@@ -18,7 +18,7 @@ _DIFFERENCE = 1e-6
 
 
 def smoothed_states(
-    model: Hybrid, series: TimeSeries, missing_size: float, state_scale: Sequence[float], hidden_start: Sequence[float]
+    model: Hybrid, series: Trajectories, missing_size: float, state_scale: Sequence[float], hidden_start: Sequence[float]
 ) -> Tensor:
     """States at every sample that fit the data and the known equations, the missing part free at every sample.
 
@@ -29,7 +29,7 @@ def smoothed_states(
     Parameters
     ----------
     model : Hybrid
-    series : TimeSeries
+    series : Trajectories
     missing_size : float
         About how large the missing part is, in units of the residual's target.
     state_scale, hidden_start : sequence of float
@@ -51,7 +51,7 @@ def smoothed_states(
 
 def _one(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     e: int,
     member: int,
     k: int,

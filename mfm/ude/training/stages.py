@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
-from mfm.ude.training.gradient import Adam, Progress, Training, UDEFit
+from mfm.ude.training.gradient import Adam, Training, TrainingProgress, UDEFit
 from mfm.ude.training.losses import Loss, PredictionError
 
 
@@ -52,9 +52,9 @@ def curriculum(
 
 def fit_stages(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     stages: Sequence[Stage],
-    on_progress: Callable[[int, Progress, Callable[[], list[dict]]], None] | None = None,
+    on_progress: Callable[[int, TrainingProgress, Callable[[], list[dict]]], None] | None = None,
     resume: Sequence[dict] = (),
 ) -> UDEFit:
     """Train stage by stage, each from where the last one ended.
@@ -62,11 +62,11 @@ def fit_stages(
     Parameters
     ----------
     model : Hybrid
-    series : TimeSeries
+    series : Trajectories
     stages : sequence of Stage
     on_progress : callable, optional
-        Called after each iteration with the stage's number, its `Progress`, and a function that returns the states of all
-        stages so far (`Training.state`).
+        Called after each iteration with the stage's number, its `TrainingProgress`, and a function that returns the states of
+        all stages so far (`Training.state`).
     resume : sequence of dict, optional
         States that such a function returned, for the same model, data and stages: the training goes on from there.
 

@@ -22,7 +22,7 @@ _OFF_GRID = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class TimeSeries:
+class Trajectories:
     """Observations on a regular grid of times, with gaps.
 
     Parameters
@@ -49,9 +49,9 @@ class TimeSeries:
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import TimeSeries
-    >>> TimeSeries(np.sin(0.1 * np.arange(100))[:, None], 0.1, ["x"], noise_std=[0.01])
-    TimeSeries(1 set x 1 trajectory, 100 samples every 0.1, 1 unit, x)
+    >>> from mfm.ude import Trajectories
+    >>> Trajectories(np.sin(0.1 * np.arange(100))[:, None], 0.1, ["x"], noise_std=[0.01])
+    Trajectories(1 set x 1 trajectory, 100 samples every 0.1, 1 unit, x)
     """
 
     values: Tensor
@@ -133,7 +133,7 @@ class TimeSeries:
         return u.clone()
 
     @classmethod
-    def from_times(cls, times, values, names: Sequence[str], *, dt: float | None = None, **options) -> TimeSeries:
+    def from_times(cls, times, values, names: Sequence[str], *, dt: float | None = None, **options) -> Trajectories:
         """Samples at given times, put on a regular grid with gaps.
 
         Parameters
@@ -145,7 +145,7 @@ class TimeSeries:
         dt : float, optional
             The grid's step; default the smallest interval between two samples.
         options
-            Further arguments of `TimeSeries`.
+            Further arguments of `Trajectories`.
 
         Raises
         ------
@@ -155,8 +155,8 @@ class TimeSeries:
         Examples
         --------
         >>> import numpy as np
-        >>> from mfm.ude import TimeSeries
-        >>> series = TimeSeries.from_times([0, 1, 2, 3, 5, 6, 7], np.arange(7.0)[:, None], ["x"], noise_std=[0.1])
+        >>> from mfm.ude import Trajectories
+        >>> series = Trajectories.from_times([0, 1, 2, 3, 5, 6, 7], np.arange(7.0)[:, None], ["x"], noise_std=[0.1])
         >>> series.observed.sum().item(), series.n_samples
         (7, 8)
         """
@@ -212,7 +212,7 @@ class TimeSeries:
         noise = self.noise_std.square()
         return (variance - noise).clamp(min=0.0) / noise
 
-    def window(self, first: int, last: int) -> TimeSeries:
+    def window(self, first: int, last: int) -> Trajectories:
         """Samples `first` to `last` (not included), with the noise of the whole."""
         return replace(self, values=self.values[:, :, first:last])
 
@@ -225,7 +225,7 @@ class TimeSeries:
             f"{N} unit{'s' * (N > 1)}",
             " ".join(self.names),
         ]
-        return f"TimeSeries({', '.join(parts)}{f', {gaps:.1%} missing' if gaps else ''})"
+        return f"Trajectories({', '.join(parts)}{f', {gaps:.1%} missing' if gaps else ''})"
 
 
 def estimate_noise(values: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
         rng = _stream(config.seed, 1, k)
         found.append(perturb_connectome(parents[k % len(parents)], f"perturbed-{k:04d}", rng))
     found += [
-        generate_connectome(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k))
+        draw_connectome(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k))
         for k in range(c.n_generated)
     ]
     order = _stream(config.seed, 3).permutation(len(found))
@@ -141,7 +141,7 @@ def _given(cell: str | None) -> str:
     return "" if cell in (None, "n/a") else cell or ""
 
 
-def generate_connectome(name: str, split: str, regions: list[int], rng: np.random.Generator) -> CorpusConnectome:
+def draw_connectome(name: str, split: str, regions: list[int], rng: np.random.Generator) -> CorpusConnectome:
     """A random connectome: two hemispheres of a shell, modules, logarithms of counts that fall with distance.
 
     Weights are what a logarithm leaves of lognormal streamline counts above a threshold, as in `mfm.load_connectome`.

@@ -7,7 +7,7 @@ from mfm.errors import ConfigError, InputError, MissingInputError
 from surrogate.corpus.config import ConnectomesConfig, CorpusConfig
 from surrogate.corpus.connectomes import (
     corpus_connectomes,
-    generate_connectome,
+    draw_connectome,
     perturb_connectome,
     real_connectomes,
     smooth_maps,
@@ -20,7 +20,7 @@ HEADER = "name\tsc\ttransform\tsplit\tmaps\tfc\n"
 @settings(max_examples=30, deadline=None)
 def test_generated_and_perturbed_connectomes_are_connectomes(seed):
     rng = np.random.default_rng(seed)
-    parent = generate_connectome("g", "train", [10, 60], rng)
+    parent = draw_connectome("g", "train", [10, 60], rng)
     for found in (parent, perturb_connectome(parent, "p", rng)):
         weights = found.connectome.weights
         assert weights.max() == pytest.approx(0.02, rel=1e-6)
@@ -31,7 +31,7 @@ def test_generated_and_perturbed_connectomes_are_connectomes(seed):
 
 def test_maps_are_standardised_and_alike_in_connected_regions():
     rng = np.random.default_rng(0)
-    weights = generate_connectome("g", "train", [60, 60], rng).weights.astype(float)
+    weights = draw_connectome("g", "train", [60, 60], rng).weights.astype(float)
     scale = 1 / np.sqrt(weights.sum(axis=1))
     normalised = scale[:, None] * weights * scale
     alike = []

@@ -1,4 +1,4 @@
-"""Spiking populations: networks of Izhikevich neurons, their neural mass, and what that leaves out, learned."""
+"""Spiking populations are networks of Izhikevich neurons; here are their neural mass, and what that leaves out, learned."""
 
 from mfm.populations.closure import ALL_TERMS, FORMULA_TERMS, Closure
 from mfm.populations.measures import Estimate, PopulationMeasures, dominant_frequency, measure

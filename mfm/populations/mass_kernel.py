@@ -1,4 +1,4 @@
-"""The compiled time loop of neural masses: the equations of `NeuralMass.drift`, to which a test holds it."""
+"""The time loop of neural masses is compiled: the equations of `NeuralMass.drift`, to which a test holds it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,16 @@
-"""Universal differential equations: known equations, and a residual learned from time series.
+"""Universal differential equations keep known equations and learn the rest, a residual, from time series.
 
-    series -> hybrid (mechanism + residual) -> loss (observer, shooting) -> fit -> extract -> refit -> validate
+    trajectories -> hybrid (mechanism + residual) -> loss (observer, shooting) -> fit -> extract -> refit -> judge
+
+The folders are floors; each imports from those below it only, from the ground up:
+
+- ``data``: trajectories to learn from, and their cut into training, validation and test. ``equations``: mechanism (what is
+  known), residual (what is learned), hybrid (both), and how it is integrated. Neither knows of the other.
+- ``training``: losses, observers, shooting, and training by gradient. ``fixed_point``: residuals of a fitted FIC model that FC
+  and spectra can show; learned by `optim.refine`, not here.
+- ``estimates``: coefficients of sums of terms with standard errors, and what data can tell of them.
+- ``formulas``: from a trained network, or straight from paths, to a formula. ``judging``: forecasts of held-out data, placebos,
+  agreement of starts.
 
 Shapes: E ensemble members (noise seeds, starts: each with parameters of its own), K trajectories of the data, M segments that
 are integrated at once, T samples, N units (regions, populations), D state variables, C observed ones.

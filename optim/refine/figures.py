@@ -1,4 +1,4 @@
-"""Figure of a refinement: slopes by region, and the held-out gain against what chance gives."""
+"""The figure of a refinement shows slopes by region, and the held-out gain against what chance gives."""
 
 from __future__ import annotations
 

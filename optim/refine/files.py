@@ -1,4 +1,4 @@
-"""What a refinement leaves in the fit's folder: tables, the refined model, JSON and a page; each whole or not at all."""
+"""A refinement writes tables, the refined model, JSON and a page into the fit's folder; each is whole or not there."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class SimulatedScore(StageScore):
-    """Simulated cost of the fit, or of the refined model, in one stage."""
+    """A simulated score is the cost of the fit, or of the refined model, in one stage."""
 
     model: str = "fit"
 
 
 def result_path(fit: FittedSubject) -> Path:
-    """The JSON that is written last: where it is, the refinement is done."""
+    """Return the JSON that is written last: where it is, the refinement is done."""
     return fit.file("refine.json")
 
 
 def work_folder(fit: FittedSubject, fingerprint: str) -> Path:
-    """Where checkpoints of this very refinement lie."""
+    """Return the folder where checkpoints of this very refinement lie."""
     return fit.folder / f"refine-work-{fingerprint[:12]}"
 
 
@@ -60,7 +60,7 @@ def remove_refinement(fit: FittedSubject) -> None:
 def write_refinement(
     fit: FittedSubject, task: Task, found: Refinement, scores: tuple[SimulatedScore, ...], fingerprint: str, seconds: float
 ) -> None:
-    """Write everything; the JSON that marks it done last."""
+    """Write everything; the JSON that marks it done comes last."""
     remove_refinement(fit)
     write_tsv(fit.file("refine_terms.tsv"), [f.name for f in fields(ResidualTerm)], [astuple(term) for term in found.terms])
     columns = [f.name for f in fields(Comparison)]
@@ -138,7 +138,7 @@ def _learned_from(fit: FittedSubject, task: Task) -> str:
 
 
 def known_terms(fit: FittedSubject, task: Task) -> list[str]:
-    """Terms along maps that the fit's own parameters follow already."""
+    """Name the terms along maps that the fit's own parameters follow already."""
     residual = task.residual()
     slopes = residual.names[: residual.n_slopes]
     return [name for name in slopes if any(m in fit.subject.maps.names for m in name.replace("+", " ").split())]

@@ -1,4 +1,4 @@
-"""What a scan can tell of a residual before it is learned."""
+"""Information says what a scan can tell of a residual before it is learned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optim.refine.verdict import ResidualTerm
 
 
 def standard_errors(problem: RefinementProblem) -> Tensor:
-    """Of the residual's coefficients, (terms,), from scans such as the problem's at the fit, without their own prior.
+    """Compute errors (terms,) that scans such as the problem's give the coefficients at the fit, without their own prior.
 
     What the mechanism's directions and the nuisance take away is taken away: with the information H, those directions' prior
     in it, and the covariance V of the gradient, the covariance of the estimate is ``H^-1 V H^-1`` (White 1982).
@@ -33,7 +33,7 @@ def standard_errors(problem: RefinementProblem) -> Tensor:
 
 
 def best_directions(problem: RefinementProblem, n: int) -> Tensor:
-    """The `n` directions (K, n) of the mechanism that the scans know best, nuisance taken away."""
+    """Find the `n` directions (K, n) of the fit that the scans know best, nuisance taken away."""
     found = problem(problem.start).information
     K = problem.fitted.n_directions
     a, b, c = found[:K, :K], found[:K, K:], found[K:, K:]
@@ -42,7 +42,7 @@ def best_directions(problem: RefinementProblem, n: int) -> Tensor:
 
 
 def fisher_report(task: Task) -> tuple[LinearResidual, tuple[ResidualTerm, ...]]:
-    """The residual that was asked for, and what the scans can tell of its terms, before anything is learned."""
+    """Report the residual that was asked for, and what the scans can tell of its terms, before anything is learned."""
     residual = task.residual()
     prior = task.prior_std(residual)
     frozen = standard_errors(task.problem(task.fitted.frozen(), residual))

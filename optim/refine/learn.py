@@ -1,4 +1,4 @@
-"""A refinement from its Fisher report to its verdict. "No evidence for a residual" is an answer like any other."""
+"""A refinement runs from its Fisher report to its verdict; "no evidence for a residual" is an answer like any other."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Judged:
 
 
 class Refiner:
-    """The steps of one refinement, in order; `refine` takes them all."""
+    """A refiner takes the steps of one refinement; `refine` takes them all, in order."""
 
     def __init__(self, task: Task):
         self.task = task
@@ -58,19 +58,21 @@ class Refiner:
         return _Judged(name, problem, optimum, terms, self.task.fc_correlation(system) if with_fc else float("nan"))
 
     def mechanism(self, with_fc: bool = False) -> _Judged:
+        """Judge the fit as it is, without a residual."""
         return self.judge("mechanism", self.task.problem(self.frozen, None), with_fc=with_fc)
 
     def hybrid(self, residual: LinearResidual, with_fc: bool = False) -> _Judged:
+        """Judge the fit, held as it is, with a residual."""
         return self.judge("residual", self.task.problem(self.frozen, residual), with_fc=with_fc)
 
     def gain(self, residual: LinearResidual, base: _Judged | None = None) -> float:
-        """Held-out gain of a residual over the mechanism, nats."""
+        """Return the held-out gain of a residual over the mechanism, in nats."""
         base = self.mechanism() if base is None else base
         return float((base.terms - self.hybrid(residual).terms).sum())
 
 
 def compare_models(a: _Judged, b: _Judged, seed: int) -> Comparison:
-    """Gain of `a` over `b` with its interval."""
+    """Compare two models on the held-out scan: the gain of `a` over `b` with its interval."""
     difference = (b.terms - a.terms).numpy()
     low = high = float("nan")
     if len(difference) > 1:

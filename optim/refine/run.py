@@ -1,4 +1,4 @@
-"""Refine a finished fit, simulate what came out, and write it."""
+"""A finished fit is refined, what came out is simulated, and both are written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refine_fit(
 
 
 def simulated_scores(fit: FittedSubject, found: Refinement) -> tuple[SimulatedScore, ...]:
-    """Cost of the fit and of the refined model in validation and test, simulated with the same noise."""
+    """Simulate the fit and the refined model in validation and test with the same noise, and return their costs."""
     scores = []
     for stage in ("validation", "test"):
         scan = getattr(fit.subject, stage)

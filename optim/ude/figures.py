@@ -1,4 +1,4 @@
-"""Figures of a fit of missing dynamics."""
+"""The figures of a fit of missing dynamics show trajectories, phase portraits, what was learned, and losses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INK, _GREY, _BLUE, _VERMILION = "#333333", "#B0B0B0", "#0072B2", "#D55E00"
 
 
 def write_ude_figures(result: UDEResult, folder: Path) -> list[str]:
-    """Draw into `folder`; the names of the figures that this fit has."""
+    """Draw the figures that this fit has into `folder`, and return their names."""
     draw = {"trajectories": _trajectories, "phase": _phase, "residual": _residual, "loss": _loss}
     figures = {name: make(result) for name, make in draw.items()}
     for name, figure in figures.items():

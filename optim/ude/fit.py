@@ -1,4 +1,4 @@
-"""Train from several starts, choose by validation, report on the test, extract and refit: the whole analysis of a series."""
+"""The analysis of a series trains from several starts, chooses by validation, reports on the test, extracts and refits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 @dataclass(frozen=True)
 class UDEScore:
-    """A model on held-out data, no observer: lower is better.
+    """A score says how well a model does on held-out data without an observer: lower is better.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class UDEScore:
 
 @dataclass(frozen=True)
 class FormulaTerm:
-    """A term of the extracted formula; errors and coefficients of the refit where there is one."""
+    """A formula's term was extracted from a network; errors and coefficients are the refit's where there is one."""
 
     target: str
     term: str
@@ -89,7 +89,7 @@ class FormulaTerm:
 
 @dataclass(frozen=True, eq=False)
 class UDEResult:
-    """What `mfmfit ude` found.
+    """A result is what `mfmfit ude` found.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class UDEResult:
 
 
 def ude_fingerprint(config: UDEConfig) -> str:
-    """sha256 of the files, the settings that decide the numbers, and the versions of what computes them."""
+    """Digest (sha256) the files, the settings that decide the numbers, and the versions of what computes them."""
     versions = [mfm.__version__, *(version(name) for name in ("numpy", "scipy", "torch"))]
     files = [file_digest(existing_file(file, "input")) for file in files_of(config)]
     return hashlib.sha256(json.dumps([versions, config.deciding(), files], sort_keys=True).encode()).hexdigest()
@@ -138,7 +138,7 @@ def ude_fingerprint(config: UDEConfig) -> str:
 def fit_ude(
     config: UDEConfig, work: Path | None = None, on_progress: Callable[[int, int, TrainingProgress], None] | None = None
 ) -> UDEResult:
-    """The whole analysis; checkpoints are kept in the folder `work`, from which the same call goes on.
+    """Run the whole analysis; checkpoints are kept in the folder `work`, from which the same call goes on.
 
     `on_progress` is called with the stage's number, the number of stages, and its `TrainingProgress`.
     """

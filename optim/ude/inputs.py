@@ -1,4 +1,4 @@
-"""From files and settings to a series, a hybrid and the stages of its training."""
+"""Files and settings become a series, a hybrid and the stages of its training."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TIME = "time"
 
 @dataclass(frozen=True, eq=False)
 class UDEInputs:
-    """What a fit is made of: the whole series, the hybrid, and the stages."""
+    """The inputs of a fit are the whole series, the hybrid, and the stages."""
 
     series: Trajectories
     model: Hybrid
@@ -72,12 +72,12 @@ def read_ude_inputs(config: UDEConfig) -> UDEInputs:
 
 
 def asks_for_formula(config: UDEConfig) -> bool:
-    """Whether a formula is drawn from a network."""
+    """Tell whether a formula is to be drawn from a network."""
     return config.extraction.method != "none" and config.residual.kind == "mlp" and config.second is None
 
 
 def formula_library(config: UDEConfig, variables: Sequence[str]) -> Library:
-    """The candidate terms of the formula."""
+    """Make the library of the formula's candidate terms."""
     choice = config.extraction
     library = Library.polynomial(variables, choice.degree) if choice.terms is None else Library.of(variables, choice.terms)
     if len(library) >= SparseRule().blocks:
@@ -91,7 +91,7 @@ def formula_library(config: UDEConfig, variables: Sequence[str]) -> Library:
 
 
 def files_of(config: UDEConfig) -> list[str]:
-    """The files that decide the fit."""
+    """List the files that decide the fit."""
     data, model = config.data, config.model
     channels = (data.channels or {}).values()
     named = [*data.files, *(file for files in channels for file in files), *(model.maps or {}).values()]
@@ -99,7 +99,7 @@ def files_of(config: UDEConfig) -> list[str]:
 
 
 def read_series(data: SeriesConfig, mechanism: Mechanism, regions: Sequence[str] | None = None) -> Trajectories:
-    """The trajectories that `data` names, as one series; shorter ones end in missing samples."""
+    """Read the trajectories that `data` names, as one series; shorter ones end in missing samples."""
     if bool(data.files) == bool(data.channels):
         raise ConfigError(
             "The time series are given as files or as channels.",

@@ -1,4 +1,4 @@
-"""What a fit of missing dynamics leaves on disk: tables, JSON, weights, figures and a page that shows them all."""
+"""A fit of missing dynamics leaves tables, JSON, weights, figures and a page that shows them all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CAPTIONS = {
 
 
 class UDEFolder(FitFolder):
-    """The folder of one fit: ``<output.folder>/ude-<data.name>/``."""
+    """This is the folder of one fit: ``<output.folder>/ude-<data.name>/``."""
 
     def __init__(self, config: UDEConfig):
         self.path = Path(config.output.folder) / f"ude-{config.data.name}"
@@ -71,7 +71,7 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def score_meaning(result: UDEResult) -> str:
-    """What the scores are."""
+    """Say in words what the scores measure."""
     if not result.forecasts:
         return "minus the mean log-likelihood of an increment, up to a constant (lower is better)"
     horizon = result.config.split.horizon

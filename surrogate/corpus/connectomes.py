@@ -82,8 +82,7 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
         rng = _stream(config.seed, 1, k)
         found.append(perturb_connectome(parents[k % len(parents)], f"perturbed-{k:04d}", rng))
     found += [
-        draw_connectome(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k))
-        for k in range(c.n_generated)
+        draw_connectome(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k)) for k in range(c.n_generated)
     ]
     order = _stream(config.seed, 3).permutation(len(found))
     recorded = [connectome.fcd_cdf for connectome in parents if connectome.fcd_cdf is not None]

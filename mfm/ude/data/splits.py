@@ -1,4 +1,4 @@
-"""Cuts of trajectories by time: what is trained on, chosen by, and reported on."""
+"""Trajectories are cut by time into what is trained on, chosen by, and reported on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfm.ude.data.trajectories import Trajectories
 
 @dataclass(frozen=True, eq=False)
 class TimeSplit:
-    """A series cut by time into what is trained on, chosen by, and reported on."""
+    """A time split holds three parts of a series: one to train on, one to choose by, one to report on."""
 
     train: Trajectories
     validation: Trajectories

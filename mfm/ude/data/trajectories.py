@@ -1,4 +1,4 @@
-"""Time series to learn from, checked at the door."""
+"""Trajectories that a hybrid learns from, checked when they are made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OFF_GRID = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """Observations on a regular grid of times, with gaps.
+    """Trajectories are observations of a system's states on a regular grid of times, with gaps.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class Trajectories:
 
     @classmethod
     def from_times(cls, times, values, names: Sequence[str], *, dt: float | None = None, **options) -> Trajectories:
-        """Samples at given times, put on a regular grid with gaps.
+        """Put samples at given times on a regular grid with gaps.
 
         Parameters
         ----------
@@ -192,28 +192,29 @@ class Trajectories:
 
     @property
     def observed(self) -> Tensor:
-        """(E, K, T, N, C) bool: samples that are there."""
+        """Mark the samples that are there, (E, K, T, N, C) bool."""
         return torch.isfinite(self.values)
 
     @property
     def n_samples(self) -> int:
+        """Count the samples T of each trajectory, missing ones included."""
         return self.values.shape[2]
 
     @property
     def members(self) -> int:
-        """Data sets E."""
+        """Count the data sets E, each for an ensemble member of its own."""
         return self.values.shape[0]
 
     @property
     def signal_to_noise(self) -> Tensor:
-        """(E, C) variance of the signal over that of the noise, over trajectories and units."""
+        """Return the signal's variance over the noise's, (E, C), taken over trajectories and units."""
         mean = self.values.nanmean(dim=(1, 2, 3), keepdim=True)
         variance = (self.values - mean).square().nanmean(dim=(1, 2, 3))
         noise = self.noise_std.square()
         return (variance - noise).clamp(min=0.0) / noise
 
     def window(self, first: int, last: int) -> Trajectories:
-        """Samples `first` to `last` (not included), with the noise of the whole."""
+        """Cut out the samples `first` to `last` (not included); the noise stays that of the whole."""
         return replace(self, values=self.values[:, :, first:last])
 
     def __repr__(self) -> str:
@@ -229,7 +230,7 @@ class Trajectories:
 
 
 def estimate_noise(values: Tensor) -> Tensor:
-    """Standard deviation of measurement noise, from third differences (E, C).
+    """Estimate the standard deviation of measurement noise (E, C) from third differences.
 
     The median of their absolute values is used: spikes and other fast parts of the signal hardly move it. For smooth signals
     that are sampled densely, and independent noise; not for states driven by noise of their own.

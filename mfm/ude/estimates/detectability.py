@@ -1,4 +1,4 @@
-"""What the data can tell of a residual before it is learned: standard errors by Fisher information, and terms to refuse."""
+"""Detectability says before learning what data can tell of a residual: standard errors by Fisher information."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFUSED_SHARE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Detectability:
-    """Cramér-Rao bounds of the terms of a hybrid's residuals.
+    """A report of detectability holds the least errors (Cramér-Rao) that any estimate of a hybrid's terms can have.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Detectability:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Terms whose standard error is above half of their prior scale."""
+        """Name the terms whose standard error is above half of their prior scale."""
         beyond = ~(self.standard_error <= REFUSED_SHARE * self.prior_scale)
         return tuple(name for name, out in zip(self.names, beyond, strict=True) if out)
 
@@ -69,7 +69,7 @@ class Detectability:
 
 
 def detectability(model: Hybrid, series: Trajectories, prior_scale=None) -> Detectability:
-    """Fisher information of the coefficients from fully observed stochastic series, at the coefficients that the model has.
+    """Compute which terms fully observed stochastic series can tell, by Fisher information at the model's coefficients.
 
     Parameters
     ----------

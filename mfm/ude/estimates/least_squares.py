@@ -1,4 +1,4 @@
-"""Multiple-shooting least squares for sums of terms (Bock 1983): coefficients with standard errors.
+"""Sums of terms are fitted by multiple-shooting least squares (Bock 1983): coefficients with standard errors.
 
 No observer: this is where a formula is judged. Derivatives are central differences, all directions in one pass as members of an
 ensemble, so that a Jacobian costs little more than an integration.
@@ -32,7 +32,7 @@ _DIFFERENCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class LeastSquaresFit:
-    """A formula fitted to a series without an observer.
+    """This fit holds the coefficients of a formula, fitted to a series without an observer.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class LeastSquaresFit:
 
     @property
     def formula(self) -> str:
-        """Each residual as text, coefficients with standard errors."""
+        """Write each residual as text, coefficients with standard errors."""
         parts, first = [], 0
         for residual in basis_residuals(self.model):
             n = len(residual.library)
@@ -124,7 +124,7 @@ def least_squares(
 
 
 def basis_residuals(model: Hybrid) -> list[ResidualBasis]:
-    """The residuals that are sums of terms."""
+    """List the residuals that are sums of terms."""
     return [residual for residual in model.residuals if isinstance(residual, ResidualBasis)]
 
 

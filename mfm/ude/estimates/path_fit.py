@@ -1,4 +1,4 @@
-"""Maximum likelihood of sums of terms from fully observed stochastic paths: Gauss-Newton, with standard errors."""
+"""Sums of terms are fitted to fully observed stochastic paths by maximum likelihood (Gauss-Newton), with standard errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_ITERATIONS = 30
 
 @dataclass(frozen=True, eq=False)
 class PathFit:
-    """Coefficients of all residuals, one after the other, with standard errors; `condition` of their scaled derivatives."""
+    """A path fit holds coefficients of all residuals in turn, standard errors, and `condition` of the scaled derivatives."""
 
     model: Hybrid
     coefficients: np.ndarray
@@ -106,7 +106,7 @@ def path_fit(model: Hybrid, series: Trajectories) -> PathFit:
 
 
 def set_coefficients(terms: list[ResidualBasis], c: Tensor) -> None:
-    """Write the coefficients (P,) of all residuals, one after the other."""
+    """Write the coefficients (P,) into the residuals, one after the other."""
     first = 0
     for residual in terms:
         n = len(residual.library)
@@ -115,7 +115,7 @@ def set_coefficients(terms: list[ResidualBasis], c: Tensor) -> None:
 
 
 def drift_jacobian(model: Hybrid, terms: list[ResidualBasis], problem: PathProblem, c: Tensor, weights: Tensor) -> Tensor:
-    """Derivatives of the weighted drift (S N D, P) with respect to the coefficients, by central differences."""
+    """Differentiate the weighted drift by the coefficients, (S N D, P), by central differences."""
     columns = []
     for k in range(len(c)):
         size = _DIFFERENCE * (1 + abs(float(c[k])))

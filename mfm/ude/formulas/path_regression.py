@@ -1,4 +1,4 @@
-"""Terms of a state's derivative straight from fully observed stochastic paths: no network in between."""
+"""Terms of a state's derivative are regressed on fully observed stochastic paths, with no network in between."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfm.ude.training.losses import PathLikelihood, PathProblem
 
 
 def path_blocks(model: Hybrid, series: Trajectories, terms: ResidualBasis, n_blocks: int) -> Blocks:
-    """Normal equations of the path likelihood for terms added to a state's derivative: a regression of the increments.
+    """Build normal equations of the path likelihood for terms of a state's derivative: a regression of the increments.
 
     Blocks are contiguous in time, each with all units; `model` and `terms` as for `path_regression`.
     """

@@ -1,4 +1,4 @@
-"""From a learned residual to a formula: candidates by sparse regression, judged on the data without an observer."""
+"""A learned residual becomes a formula: candidates by sparse regression, judged on the data without an observer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ METHODS = ("stlsq", "genetic")
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """Which terms of a library a learned residual consists of.
+    """An extraction says which terms of a library a learned residual consists of.
 
     Attributes
     ----------
@@ -54,17 +54,17 @@ class Extraction:
 
     @property
     def identifiable(self) -> bool:
-        """Whether the data tell the library's terms apart at all."""
+        """Tell whether the data tell the library's terms apart at all."""
         return self.condition <= CONDITION_LIMIT
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of the selected terms."""
+        """Name the selected terms."""
         return tuple(name for name, kept in zip(self.library.names, self.support, strict=True) if kept)
 
     @property
     def formula(self) -> str:
-        """The selected sum, or why there is none."""
+        """Write the selected sum, or why there is none."""
         if not self.identifiable:
             return (
                 f"no formula: on these data the library's terms are collinear (condition number {self.condition:.0f}, "
@@ -144,7 +144,7 @@ def extract(
 
 
 def select_terms(blocks: Blocks, target: str, rule: SparseRule, method: str) -> Extraction:
-    """The terms that a rule keeps, from normal equations."""
+    """Apply a rule to normal equations: the terms that it keeps, with their coefficients."""
     inclusion = inclusion_frequencies(blocks, rule)
     support = inclusion >= rule.inclusion if method == "stlsq" else genetic_support(blocks, rule.seed)
     solution = blocks.solve(np.flatnonzero(support))
@@ -162,7 +162,7 @@ def select_terms(blocks: Blocks, target: str, rule: SparseRule, method: str) -> 
 
 
 def learned_samples(fit: UDEFit, residual: int = 0) -> tuple[Tensor, Tensor]:
-    """Variables (E, S, V) and values (E, S) of a learned residual at the states of the fit, its observer off.
+    """Sample a learned residual at the states of the fit, its observer off: variables (E, S, V) and values (E, S).
 
     Variables are in their own units, maps z-scored; samples follow each other trajectory by trajectory, in time.
     """
@@ -186,7 +186,7 @@ def learned_samples(fit: UDEFit, residual: int = 0) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Refit:
-    """A formula fitted to the data again: the result of an extraction.
+    """A refit is a formula fitted to the data again: the result of an extraction.
 
     Attributes
     ----------
@@ -204,6 +204,7 @@ class Refit:
 
     @property
     def terms(self) -> tuple[str, ...]:
+        """Name the terms of the formula."""
         return self.library.names
 
     def __repr__(self) -> str:
@@ -330,7 +331,7 @@ class _Competition:
 
 
 def single_member(residual: Residual, member: int) -> Residual:
-    """One member of a residual, as a residual of one."""
+    """Take one member of a residual, as a residual of one."""
     single = copy.deepcopy(residual)
     single.members = 1
     for module in single.modules():
@@ -340,7 +341,7 @@ def single_member(residual: Residual, member: int) -> Residual:
 
 
 def pysr_formula(fit: UDEFit, residual: int = 0, member: int = 0, **options) -> str:
-    """A free-form formula by PySR (an optional package that needs Julia), on the states of the fit.
+    """Search a free-form formula with PySR (an optional package that needs Julia), on the states of the fit.
 
     Parameters
     ----------

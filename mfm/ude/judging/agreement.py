@@ -1,4 +1,4 @@
-"""Ensembles judged by themselves: whether different starts learned the same residual."""
+"""Agreement asks whether different starts learned the same residual from the same data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfm.ude.training.gradient import FitStatus, UDEFit
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far the members of an ensemble agree on what they learned.
+    """Agreement says how far the members of an ensemble agree on what they learned.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How good a hybrid is: free runs against held-out data, never with an observer, and against fits where nothing is missing."""
+"""Forecasts judge a hybrid by free runs against held-out data, never with an observer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mfm.ude.training.shooting import LOW_SIGNAL_TO_NOISE
 
 
 def nrmse(found: Tensor, truth: Tensor) -> Tensor:
-    """Root mean square error over the truth's standard deviation, over the last dimension; shapes broadcast.
+    """Compute the root mean square error over the truth's standard deviation, over the last dimension; shapes broadcast.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def nrmse(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def valid_time(model: Hybrid, truth: Tensor, dt: float, *, tolerance: float = 0.4) -> Tensor:
-    """How long free runs stay near the truth.
+    """Measure how long free runs stay near the truth.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def valid_time(model: Hybrid, truth: Tensor, dt: float, *, tolerance: float = 0.
 
 
 def wasserstein(found: np.ndarray, truth: np.ndarray) -> float:
-    """Distance of two distributions, in standard deviations of the truth, averaged over columns (T, D); infinite if not finite.
+    """Measure the distance of distributions (T, D) in standard deviations of the truth, mean over columns; or infinity.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def wasserstein(found: np.ndarray, truth: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class FreeRun:
-    """A free run beyond the training data.
+    """A free run goes on beyond the training data, without an observer.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ def forecast(
 
 
 def carried_through(model: Hybrid, state: Tensor, series: Trajectories, gain: float = 0.3) -> Tensor:
-    """The state at the last sample of `series`, from `state` (E, K, N, D) one step before its first: causal innovation.
+    """Carry `state` (E, K, N, D), one step before `series`, to its last sample by causal innovation.
 
     For a forecast that starts later than the training data end: the state knows what was observed before, and nothing after.
 
@@ -208,7 +208,7 @@ def carried_through(model: Hybrid, state: Tensor, series: Trajectories, gain: fl
 
 
 def one_step_score(model: Hybrid, series: Trajectories) -> Tensor:
-    """(E,) mean log-likelihood per increment of fully observed stochastic data, up to a constant: higher is better.
+    """Score fully observed stochastic data: mean log-likelihood per increment (E,), up to a constant; higher is better.
 
     The process noise is that of the mechanism alone on the same data, so that models are compared by their drift only.
 

@@ -1,4 +1,4 @@
-"""Fits where nothing is missing, and fits against each other."""
+"""Placebos are fits to data in which nothing is missing: they show how often an analysis claims what is not there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mfm.ude.data.trajectories import Trajectories
 
 @dataclass(frozen=True, eq=False)
 class Placebo:
-    """Fits to data in which nothing is missing.
+    """A placebo holds what an analysis found in data in which nothing is missing.
 
     Attributes
     ----------
@@ -27,10 +27,11 @@ class Placebo:
 
     @property
     def false_positive_rate(self) -> float:
+        """Return the share of placebo fits that claimed a missing part."""
         return float(self.found.mean())
 
     def p_value(self, size: float) -> float:
-        """Share of placebo fits, and the one that is tested, whose learned part is at least `size`."""
+        """Return the share of placebo fits, and the one that is tested, whose learned part is at least `size`."""
         return (1 + int((self.size >= size).sum())) / (1 + len(self.size))
 
 

@@ -1,4 +1,4 @@
-"""What is checked of model and data before any work starts."""
+"""Model and data are checked against each other before any work starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradient training of all ensemble members at once, each on its own."""
+"""Gradient training moves all ensemble members at once, each on its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_RESTARTS = 3
 
 
 class FitStatus(IntEnum):
-    """What became of a member's training.
+    """A fit's status says what became of a member's training.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class FitStatus(IntEnum):
 
 @dataclass(frozen=True)
 class Adam:
-    """Training by Adam with a one-cycle step size.
+    """These are the settings of a training by Adam with a one-cycle step size.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Adam:
             raise InputError("The settings of the training cannot be used.", found=repr(self))
 
     def step_at(self, progress: float) -> float:
-        """Step size at a share of the training."""
+        """Return the step size at a share of the training."""
         if progress < self.warm_up:
             return self.step * (0.04 + 0.96 * progress / self.warm_up)
         share = (progress - self.warm_up) / (1 - self.warm_up)
@@ -86,7 +86,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training is: iterations done of all, the members' losses, the seconds it took so far."""
+    """Progress says how far a training is: iterations done of all, the members' losses, the seconds it took so far."""
 
     iteration: int
     iterations: int
@@ -96,7 +96,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True, eq=False)
 class UDEFit:
-    """A trained hybrid.
+    """A fit holds a trained hybrid, the trajectory that it passes through, and how the training went.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class UDEFit:
 
 
 class Training:
-    """The state of a training, a step at a time; `state` and `load` let it be interrupted.
+    """A training goes a step at a time; `state` and `load` let it be interrupted.
 
     Parameters
     ----------
@@ -171,15 +171,17 @@ class Training:
 
     @property
     def done(self) -> bool:
+        """Tell whether all iterations are done."""
         return self.iteration >= self.optimizer.iterations
 
     @property
     def progress(self) -> TrainingProgress:
+        """Report how far the training is."""
         last = self._trace[-1] if self._trace else np.full(len(self._factor), np.nan)
         return TrainingProgress(self.iteration, self.optimizer.iterations, last, self.seconds)
 
     def step(self) -> None:
-        """One iteration."""
+        """Do one iteration."""
         began = time.perf_counter()
         share = self.iteration / self.optimizer.iterations
         for p in self._parameters:
@@ -241,7 +243,7 @@ class Training:
                 p.sub_(rate.reshape(shape) * step)
 
     def result(self) -> UDEFit:
-        """The fit so far, at the best state of each member."""
+        """Return the fit so far, at the best state of each member."""
         model, problem = copy.deepcopy((self.model, self.problem))
         with torch.no_grad():
             for p, best in zip([*model.parameters(), *problem.parameters()], self._best, strict=True):
@@ -253,7 +255,7 @@ class Training:
         return UDEFit(model, problem, self.series, loss, np.array(self._trace), status, self.seconds)
 
     def state(self) -> dict:
-        """Everything needed to go on, in plain arrays and numbers."""
+        """Return everything needed to go on, in plain arrays and numbers."""
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
@@ -285,7 +287,7 @@ def fit(
     start: UDEFit | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> UDEFit:
-    """Train a hybrid on time series.
+    """Train a hybrid on trajectories.
 
     Parameters
     ----------

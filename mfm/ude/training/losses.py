@@ -1,4 +1,4 @@
-"""What a fit minimises: one number per ensemble member, at a share of the training's progress."""
+"""Losses are what a fit minimises: one number per ensemble member, at a share of the training's progress."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from mfm.ude.training.smoother import smoothed_states
 
 
 class TrainingProblem(nn.Module):
-    """A loss prepared for a model and its data: the unknowns besides the model's own are its parameters."""
+    """A training problem is a loss with model and data put in; the unknowns besides the model's are its parameters."""
 
     def losses(self, model: Hybrid, progress: float) -> Tensor:
-        """(E,) loss of each member, at `progress` in [0, 1] of the training."""
+        """Compute the loss (E,) of each member, at `progress` in [0, 1] of the training."""
         raise NotImplementedError
 
     def path(self, model: Hybrid) -> Tensor | None:
-        """States (E, K, T, N, D) that the fit passes through, the observer off; None where they are the data."""
+        """Return the states (E, K, T, N, D) that the fit passes through, observer off; None where they are the data."""
         return None
 
     def settled(self, progress: float) -> bool:
-        """Whether the loss no longer changes with progress, so that its values can be compared."""
+        """Tell whether the loss no longer changes with progress, so that its values can be compared."""
         return True
 
 
 class Loss(Protocol):
-    """A choice of loss: `problem` checks that it fits model and data. `path` (E, K, T, N, D): states to start from."""
+    """A loss makes a training problem of a model and its data."""
 
-    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem: ...
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Check that the loss fits model and data, and put them in; training starts from the states `path` (E, K, T, N, D)."""
+        ...
 
 
 @dataclass(frozen=True)
 class PredictionError:
-    """Prediction errors of noisily observed, deterministic dynamics, with an observer during training and multiple shooting.
+    """This loss is the prediction error of noisily observed, deterministic dynamics, with an observer and multiple shooting.
 
     Half the mean squared error in units of the noise, plus `shooting.continuity` times that of the gaps between segments.
 
@@ -72,10 +74,11 @@ class PredictionError:
     missing_size: float | None = None
 
     def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Put in model and data, with segments that start on `path` or on the smoothed trajectory."""
         return PredictionErrorProblem(self, self.segments(model, series, path))
 
     def segments(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> Segments:
-        """The segments to shoot over, their first states on `path` (E, K, T, N, D); default the smoothed trajectory."""
+        """Cut the segments to shoot over, first states on `path` (E, K, T, N, D) or on the smoothed trajectory."""
         n = len(model.mechanism.states)
         scale = self.state_scale if self.state_scale is not None else [1.0] * n
         start = self.hidden_start if self.hidden_start is not None else [0.0] * n
@@ -92,7 +95,7 @@ class PredictionError:
 
 
 class PredictionErrorProblem(TrainingProblem):
-    """Prediction errors over segments; see `PredictionError`."""
+    """This problem holds prediction errors over segments; see `PredictionError`."""
 
     def __init__(self, choice: PredictionError, segments: Segments):
         super().__init__()
@@ -117,7 +120,7 @@ class PredictionErrorProblem(TrainingProblem):
 
 @dataclass(frozen=True)
 class PathLikelihood:
-    """One-step prediction errors of fully observed stochastic dynamics (Euler-Maruyama), weighted by the process noise.
+    """This loss is the one-step error of fully observed stochastic dynamics (Euler-Maruyama), weighted by process noise.
 
     Negative log-likelihood of the path per sample, up to a constant: all steps at once, no integration.
 
@@ -141,6 +144,7 @@ class PathLikelihood:
     sigma: Sequence[float] | None = None
 
     def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Put in model and data; an InputError unless every state is observed."""
         missing = [name for name in model.mechanism.states if name not in series.names]
         if missing:
             raise InputError(
@@ -153,7 +157,7 @@ class PathLikelihood:
 
 
 class PathProblem(TrainingProblem):
-    """Increments of the data against the model's drift; see `PathLikelihood`.
+    """This problem compares increments of the data with the model's drift; see `PathLikelihood`.
 
     Attributes
     ----------
@@ -200,7 +204,7 @@ class PathProblem(TrainingProblem):
 
 @dataclass(frozen=True)
 class LatentSDE:
-    """Evidence lower bound for stochastic dynamics that are observed with noise or in part.
+    """This loss is an evidence lower bound for stochastic dynamics that are observed with noise or in part.
 
     The posterior path follows the model's drift plus a control that is linear in each state, free at every sample, with the
     model's noise (Archambeau et al. 2007; Li et al. 2020, without an encoder): by Girsanov its divergence from the prior is
@@ -233,6 +237,7 @@ class LatentSDE:
     seed: int = 0
 
     def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Put in model and data, with segments that start on `path` or on the smoothed trajectory."""
         sigma = torch.as_tensor(self.sigma, dtype=torch.float64)
         if sigma.shape != (len(model.mechanism.states),) or not (sigma > 0).all():
             raise InputError("sigma must be positive, one number per state.", found=str(self.sigma))
@@ -241,7 +246,7 @@ class LatentSDE:
 
 
 class LatentSDEProblem(TrainingProblem):
-    """Controls of the posterior path and its spread; see `LatentSDE`."""
+    """This problem holds the controls of the posterior path and its spread; see `LatentSDE`."""
 
     def __init__(self, choice: LatentSDE, sigma: Tensor, segments: Segments):
         super().__init__()
@@ -261,7 +266,7 @@ class LatentSDEProblem(TrainingProblem):
         return self.segments.path(model)
 
     def elbo(self, model: Hybrid) -> Tensor:
-        """(E,) lower bound of the log evidence of the data, in nats, minus the penalty of the gaps."""
+        """Compute a lower bound (E,) of the log evidence of the data, in nats, minus the penalty of the gaps."""
         bounds = [self._one(model) for _ in range(self.choice.samples)]
         return torch.stack(bounds).mean(dim=0)
 

@@ -1,4 +1,7 @@
-"""Where hidden and noisy states may have been, before anything is learned: the missing part as an unknown input."""
+"""Smoothing says where hidden and noisy states may have been before anything is learned.
+
+The missing part is an unknown input meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _DIFFERENCE = 1e-6
 def smoothed_states(
     model: Hybrid, series: Trajectories, missing_size: float, state_scale: Sequence[float], hidden_start: Sequence[float]
 ) -> Tensor:
-    """States at every sample that fit the data and the known equations, the missing part free at every sample.
+    """Find states at every sample that fit the data and the known equations, the missing part free at every sample.
 
     The maximum a posteriori trajectory of ``x[k+1] = step(x[k]) + error`` (weak-constraint smoothing; Gauss-Newton on the
     whole trajectory, which for linear equations is the Rauch-Tung-Striebel smoother). The error is small in states whose

@@ -1,4 +1,4 @@
-"""Training in stages: segments that grow."""
+"""A training may go in stages, over segments that grow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mfm.ude.training.losses import Loss, PredictionError
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training: a loss and how it is minimised."""
+    """A stage of a training is a loss and how it is minimised."""
 
     loss: Loss
     optimizer: Adam
@@ -28,7 +28,7 @@ def curriculum(
     iterations: Sequence[int] = (400, 300, 500, 400),
     steps: Sequence[float] = (0.02, 0.02, 0.01, 0.005),
 ) -> tuple[Stage, ...]:
-    """Segments that grow: the first stages are quick and find the rough shape, the last ones correct its bias.
+    """Plan segments that grow: the first stages are quick and find the rough shape, the last ones correct its bias.
 
     Parameters
     ----------

@@ -30,7 +30,9 @@ def test_order_of_convergence(scheme):
 def test_semi_implicit_scheme_takes_steps_that_heun_cannot():
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     ends = [
-        float(integrate(lambda y, k, s=s: scheme_step(s, lambda z: -700 * z, y, 0.006, lambda z: 700 + 0 * z), x, 100)[0, 0, -1])
+        float(
+            integrate(lambda y, k, s=s: scheme_step(s, lambda z: -700 * z, y, 0.006, lambda z: 700 + 0 * z), x, 100)[0, 0, -1]
+        )
         for s in ("semi_implicit", "heun")
     ]
     assert abs(ends[0]) < 1e-6

@@ -1,4 +1,4 @@
-"""From a corpus to a trained surrogate: one call, resumable, reproducible."""
+"""One call takes a corpus to a trained surrogate, resumable and reproducible."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
 
 
 def calibrate(surrogate: Surrogate, groups: list[Group]) -> Calibration:
-    """The calibration of a surrogate's within-range head on groups that it was not trained on, for the usual band."""
+    """Calibrate a surrogate's within-range head on groups that it was not trained on, for the usual band."""
     logits, shares = [], []
     with torch.inference_mode():
         for group in groups:

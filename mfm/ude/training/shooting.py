@@ -154,6 +154,7 @@ class Segments(nn.Module):
         return lambda x, t: share * (before + t * slope - x)
 
     def gaps_between(self, start: Tensor, end: Tensor) -> Tensor:
+        """Measure gaps (E, gaps, N, D) between ends and next starts, in units of their tolerance."""
         E, _, N, D = start.shape
         shape = (E, self.n_trajectories, self.per_trajectory, N, D)
         gaps = end.reshape(shape)[:, :, :-1] - start.reshape(shape)[:, :, 1:]

@@ -27,12 +27,12 @@ def run(args) -> int:
     """Compare, and write what is asked for."""
     from surrogate.bundle import load_pretrained
     from surrogate.corpus.store import Corpus
-    from surrogate.evaluation import evaluate, record, summary_table, write_accuracies
+    from surrogate.evaluation import evaluate, record_in_card, summary_table, write_accuracies
 
     surrogate = load_pretrained(args.surrogate)
     report = evaluate(surrogate, Corpus(args.corpus), args.split, say)
     if args.record:
-        record(surrogate, Path(args.surrogate), report)
+        record_in_card(surrogate, Path(args.surrogate), report)
     if args.out is not None:
         write_accuracies(Path(args.out), report)
     if args.figure is not None:

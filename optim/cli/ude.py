@@ -29,23 +29,23 @@ def run(args) -> int:
 def learn_from_files(config, check_only: bool = False) -> int:
     """Learn missing dynamics as `config` (a `UDEConfig`) says, write, and print what came out; returns the exit code."""
     from mfm.ude import FitStatus, split_by_time
-    from mfm.ude.data.checks import check_fit
-    from optim.ude.fit import fingerprint, fit_ude
-    from optim.ude.inputs import prepare
-    from optim.ude.report import UDEFolder, write_report
+    from mfm.ude.training.checks import check_fit
+    from optim.ude.fit import fit_ude, ude_fingerprint
+    from optim.ude.inputs import read_ude_inputs
+    from optim.ude.report import UDEFolder, write_ude_report
 
-    problem = prepare(config)
+    problem = read_ude_inputs(config)
     parts = split_by_time(problem.series, config.split.train, config.split.validation)
     check_fit(problem.model, parts.train)
     say(f"{problem.series!r}\n{problem.model!r}")
-    folder, digest = UDEFolder(config), fingerprint(config)
+    folder, digest = UDEFolder(config), ude_fingerprint(config)
     done = folder.is_done(digest, config.output.overwrite)
     if check_only or done:
         say("everything needed is there, and nothing contradicts" if not done else f"this fit is already done: {folder.path}")
         return 0
     folder.begin(digest)
     result = fit_ude(config, folder.work, UDEProgress())
-    write_report(result, folder)
+    write_ude_report(result, folder)
     lost = [k + 1 for k, status in enumerate(result.found.status.tolist()) if status != FitStatus.OK]
     if lost:
         say(f"note: starts {lost} left the finite numbers; their best states were kept (see scores.tsv)")

@@ -123,7 +123,7 @@ def test_a_regional_fit_keeps_its_regions(subject, folder):
     lines[1][lines[0].index("w_EE")] = "5.5"
     table.write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
     task = task_of(read_fit(folder, from_values, subject), QUICK)
-    p = task.mechanism.frozen().parameters(torch.zeros((1, 0), dtype=torch.float64))
+    p = task.fitted.frozen().parameters(torch.zeros((1, 0), dtype=torch.float64))
     assert p.w_EE[0, 0].item() == pytest.approx(5.5)
 
 

@@ -126,12 +126,19 @@ def _llvm_function(name):
 nearest_integer = _unary(float_vector, float_vector, _llvm_function("rint"))
 square_root = _unary(float_vector, float_vector, _llvm_function("sqrt"))
 absolute = _unary(float_vector, float_vector, _llvm_function("fabs"))
+negative = _unary(float_vector, float_vector, lambda builder, x: builder.fneg(x, flags=_FLOAT_FLAGS))
 bits_of = _unary(float_vector, uint_vector, lambda builder, x: builder.bitcast(x, _UINTS))
 float_from_bits = _unary(uint_vector, float_vector, lambda builder, x: builder.bitcast(x, _FLOATS))
 to_integer = _unary(float_vector, uint_vector, lambda builder, x: builder.fptosi(x, _UINTS))
 #: Numerical value of the bits read as a signed integer.
 to_float = _unary(uint_vector, float_vector, lambda builder, x: builder.sitofp(x, _FLOATS))
 is_nonzero = _unary(uint_vector, mask_vector, lambda builder, x: builder.icmp_unsigned("!=", x, ir.Constant(_UINTS, None)))
+
+
+@overload(operator.neg, inline="always")
+def _negated(a):
+    if a is float_vector:
+        return lambda a: negative(a)
 
 
 @intrinsic

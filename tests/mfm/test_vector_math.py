@@ -114,7 +114,7 @@ def test_philox_known_answers(counter, key, expected):
 def test_normals_follow_their_definition():
     key, realisation, first_step, n_regions = 0x1234567890ABCDEF, 3, 70, 5
     found = standard_normals(
-        np.array([key], np.uint64), np.array([realisation], np.uint32), first_step, n_steps=4, n_regions=n_regions
+        np.array([key], np.uint64), np.array([realisation], np.uint32), first_step, n_steps=4, n_regions=n_regions, n_states=2
     )
     for step in range(4):
         for pair in range(3):
@@ -130,7 +130,7 @@ def test_normals_follow_their_definition():
 
 
 def test_normals_are_normal():
-    z = standard_normals(np.arange(64, dtype=np.uint64), np.zeros(64, np.uint32), 0, 200, 40).astype(np.float64).ravel()
+    z = standard_normals(np.arange(64, dtype=np.uint64), np.zeros(64, np.uint32), 0, 200, 40, 2).astype(np.float64).ravel()
     n = len(z)
     # Standard errors of the first four moments of n normals: 1, sqrt(2), sqrt(6), sqrt(24) over sqrt(n).
     for value, expected, error in (
@@ -143,6 +143,6 @@ def test_normals_are_normal():
 
 
 def test_normals_are_uncorrelated_over_steps_regions_lanes_and_kind():
-    z = standard_normals(np.arange(64, dtype=np.uint64), np.arange(64, dtype=np.uint32), 0, 128, 20).astype(np.float64)
+    z = standard_normals(np.arange(64, dtype=np.uint64), np.arange(64, dtype=np.uint32), 0, 128, 20, 2).astype(np.float64)
     for a, b in ((z[1:], z[:-1]), (z[:, 1:], z[:, :-1]), (z[:, :, 1:], z[:, :, :-1]), (z[..., 0], z[..., 1])):
         assert abs((a * b).mean()) < 4.5 / a.size**0.5

@@ -11,7 +11,7 @@ import numpy as np
 from numba.extending import overload
 
 from mfm.backends.kernel import kernel
-from mfm.backends.simd import LANES, floats, load, store, uints
+from mfm.backends.simd import LANES, floats, load, pointer, store, uints
 from mfm.backends.specialise import decay, drift, layout, specialised, unrolled
 from mfm.backends.vector_math import gaussian_pair, philox
 
@@ -226,7 +226,7 @@ def neural_step(model, step, C, carried, state, coupling, gains, streams, n_regi
     for channel in range(layout(model).n_channels):
         _couple(C, carried, coupling, channel * n_regions, channel * (n_regions + ROWS), n_regions)
     stream = uints(_u(step)), load(streams, 2 * LANES), load(streams, 0), load(streams, LANES)
-    arrays = carried, state, coupling
+    arrays = pointer(carried), pointer(state), pointer(coupling)
     g = _gains(model, gains)
     for region in range(0, n_regions, layout(model).block):
         counter = region * layout(model).n_states // 4

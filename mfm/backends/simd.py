@@ -192,9 +192,23 @@ def uints(typing_context, x):
 
 
 def _address(context, builder, array_type, array, offset, offset_type, vector_type):
-    data = context.make_array(array_type)(context, builder, array).data
+    is_pointer = isinstance(array_type, types.CPointer)
+    data = array if is_pointer else context.make_array(array_type)(context, builder, array).data
     element = builder.gep(data, [context.cast(builder, offset, offset_type, types.intp)])
     return builder.bitcast(element, vector_type.llvm_type.as_pointer())
+
+
+@intrinsic
+def pointer(typing_context, array):
+    """The address of a contiguous array, which `load` and `store` take in its place; the array must outlive it.
+
+    Functions that are handed arrays count who holds them, at every call; addresses are not counted.
+    """
+
+    def generate(context, builder, sig, args):
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return signature(types.CPointer(array.dtype), array), generate
 
 
 @intrinsic

@@ -72,7 +72,7 @@ def log(x):
 
 @njit(error_model="numpy")
 def tanh(x):
-    """The hyperbolic tangent to TANH_ERROR; an odd polynomial where the quotient would cancel. NaN stays NaN."""
+    """tanh x to 2e-7; an odd polynomial where the quotient would cancel. NaN stays NaN."""
     square = x * x
     p = square * _f(-5.70498872745e-3) + _f(2.06390887954e-2)
     p = p * square + _f(-5.37397155531e-2)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import jvp
 
 from mfm.connectome import Connectome
 from mfm.models.model import Model
@@ -16,7 +15,7 @@ from mfm.models.parameters import ModelParameters
 _SETTLING_S, _STEP_S = 30.0, 0.01
 _CHECK_EVERY = 25
 _AT_REST_PER_S = 1e-6
-_NEWTON_STEPS = 12
+_NEWTON_STEPS, _EXACT = 12, 1e-14
 # Newton's method polishes where the dynamics ended: it must not go elsewhere.
 _SAME_STATE = 1e-2
 # Numbers in the Jacobians that are solved together.
@@ -47,7 +46,10 @@ def settle(model: Model, p: ModelParameters, sc: Connectome) -> tuple[Tensor, ..
         x = torch.where(torch.isfinite(x).all(dim=2, keepdim=True).all(dim=0), x, start)
         polished = x
         for _ in range(_NEWTON_STEPS):
-            polished = polished - _solve(quiet, polished, quiet.drift(polished))
+            step = _solve(quiet, polished, quiet.drift(polished))
+            polished = polished - step
+            if not (step.abs() > _EXACT).any():
+                break
         close = (polished - x).abs().amax(dim=(0, 2)) < _SAME_STATE * (1 + x.abs().amax(dim=(0, 2)))
         x = torch.where(close[:, None], polished, x)
     if p.requires_grad:
@@ -84,11 +86,17 @@ class _Dynamics:
         return self.local(x, self.coupling(x))
 
 
-def _derivative(function: Callable[[Tensor], Tensor], at: Tensor, k: int) -> Tensor:
-    """The derivative of every number of ``function(at)`` to number k of its own region."""
-    direction = torch.zeros_like(at)
-    direction[k] = 1.0
-    return jvp(function, (at,), (direction,))[1]
+def _derivatives(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """The derivative of value k of ``function(at)`` to number l of `at` in the same region, (K, L, B, N).
+
+    Regions know nothing of each other in `function`: the gradient of a sum over them has the derivative of each.
+    """
+    with torch.enable_grad():
+        at = at.detach().requires_grad_()
+        values = function(at)
+        if not values.requires_grad:
+            return at.new_zeros((len(values), *at.shape))
+        return torch.stack([torch.autograd.grad(value.sum(), at, retain_graph=True)[0] for value in values])
 
 
 def _follow(dynamics: _Dynamics, x: Tensor) -> Tensor:
@@ -96,8 +104,8 @@ def _follow(dynamics: _Dynamics, x: Tensor) -> Tensor:
     for step in range(round(_SETTLING_S / _STEP_S)):
         coupling = dynamics.coupling(x)
         if step % _CHECK_EVERY == 0:
-            slopes = [_derivative(lambda y, c=coupling: dynamics.local(y, c), x, k)[k] for k in range(len(x))]
-            share = 1 / (1 + _STEP_S * torch.stack(slopes).neg().clamp(min=0.0))
+            slopes = _derivatives(lambda y, c=coupling: dynamics.local(y, c), x).diagonal(dim1=0, dim2=1).movedim(-1, 0)
+            share = 1 / (1 + _STEP_S * slopes.neg().clamp(min=0.0))
         drift = dynamics.local(x, coupling)
         if step % _CHECK_EVERY == 0 and not (drift.abs() > _AT_REST_PER_S).any():
             break
@@ -110,8 +118,8 @@ def _solve(dynamics: _Dynamics, x: Tensor, drift: Tensor) -> Tensor:
     n, B, N = x.shape
     with torch.no_grad():
         coupling = dynamics.coupling(x)
-        by_state = torch.stack([_derivative(lambda y: dynamics.local(y, coupling), x, k) for k in range(n)], dim=1)
-        by_input = torch.stack([_derivative(lambda c: dynamics.local(x, c), coupling, k) for k in range(len(coupling))], dim=1)
+        by_state = _derivatives(lambda y: dynamics.local(y, coupling), x)
+        by_input = _derivatives(lambda c: dynamics.local(x, c), coupling)
     steps = []
     for rows in torch.arange(B).split(max(1, _CHUNK // (n * N) ** 2)):
         jacobian = torch.diag_embed(by_state[:, :, rows]).permute(2, 0, 3, 1, 4).contiguous()

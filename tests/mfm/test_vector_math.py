@@ -7,7 +7,7 @@ from numba import njit
 
 from mfm.backends import vector_math
 from mfm.backends.compiled import standard_normals
-from mfm.backends.simd import LANES, load, store
+from mfm.backends.simd import LANES, load, square_root, store
 from mfm.dynamics import transfer_slope
 
 
@@ -38,6 +38,27 @@ def test_log():
     assert np.abs(apply(vector_math.log, x) - np.log(x.astype(np.float64))).max() < 1e-5
     near_one = grid(0.7, 1.4)
     assert np.abs(apply(vector_math.log, near_one) - np.log(near_one.astype(np.float64))).max() < 2e-7
+
+
+def test_tanh():
+    for x in (grid(-20, 20), grid(-0.7, 0.7), grid(-1e-4, 1e-4)):
+        x = x[x != 0][: len(x) // LANES // 2 * LANES]
+        assert np.abs(apply(vector_math.tanh, x) / np.tanh(x.astype(np.float64)) - 1).max() < 2e-7
+    far = np.full(LANES, 1e30, np.float32)
+    assert (apply(vector_math.tanh, far) == 1).all()
+    assert (apply(vector_math.tanh, -far) == -1).all()
+    assert np.isnan(apply(vector_math.tanh, far * np.float32(np.nan))).all()
+
+
+def test_square_root_and_negation():
+    x = grid(1e-6, 50)
+    assert np.abs(apply(square_root, x) / np.sqrt(x.astype(np.float64)) - 1).max() < 6e-8
+
+    @njit
+    def negated(x):
+        return -x
+
+    assert np.array_equal(apply(negated, x), -x)
 
 
 def test_nan_and_the_forbidden_stay_nan():

@@ -2,7 +2,8 @@
 
 ``--against`` is a checkout of an earlier commit, whose FIC loop is measured beside this one's. Every loop lives in a process of
 its own, and they take turns: a pair of turns shares the machine's speed, so that the ratio of the two holds where others use
-the machine. Times are those of the thread in the loop itself (`time.thread_time`), without preparation.
+the machine. Times are those of the thread in the loop itself (`time.thread_time`), without preparation. ``--sixteen`` compiles
+for a processor without AVX-512, on any: sixteen lanes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,11 +30,18 @@ class Worker:
     checkout : Path
         Whose code it runs.
     model, scheme : str
+    sixteen : bool
+        Without AVX-512; kernels are cached nowhere then.
     """
 
-    def __init__(self, checkout: Path, model: str, scheme: str):
-        command = [sys.executable, str(Path(__file__).resolve()), "--worker", model, scheme]
+    def __init__(self, checkout: Path, model: str, scheme: str, sixteen: bool = False):
+        command = [sys.executable, str(Path(__file__).resolve()), "--worker", model, scheme, *["--sixteen"] * sixteen]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+        self.cache = tempfile.TemporaryDirectory()
+        if sixteen:
+            environment |= {
+                "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma", "NUMBA_CACHE_DIR": self.cache.name
+            }  # fmt: skip
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=checkout
         )
@@ -45,10 +54,16 @@ class Worker:
     def end(self) -> None:
         self.process.stdin.close()
         self.process.wait()
+        self.cache.cleanup()
 
 
-def work(model: str, scheme: str) -> None:
+def work(model: str, scheme: str, sixteen: bool) -> None:
     """Be a worker: a line in, the time of one simulation out."""
+    if sixteen:
+        import llvmlite.binding
+
+        llvmlite.binding.get_host_cpu_features = dict
+
     import mfm
     from mfm.backends import compiled
     from mfm.backends.simd import LANES
@@ -111,21 +126,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", type=Path, help="checkout of an earlier commit")
     parser.add_argument("--models", nargs="*", default=["pmfm"], help="models whose step is compared with that of FIC")
+    parser.add_argument("--sixteen", action="store_true", help="sixteen lanes, without AVX-512")
     parser.add_argument("--pairs", type=int, default=30)
     parser.add_argument("--worker", nargs=2, metavar=("MODEL", "SCHEME"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        work(*args.worker)
+        work(*args.worker, args.sixteen)
         return
     print(f"{'ns per step of a region in a lane':<44}{'this':>9}{'that':>9}{'ratio':>9}  (quartiles of {args.pairs} pairs)")
     for scheme in ("exponential", "euler"):
-        ours = Worker(HERE, "fic", scheme)
-        others = [(f"fic against {args.against.name}", Worker(args.against.resolve(), "fic", scheme))] if args.against else []
-        for name, other in others:
-            compare(f"{name}, {scheme}", ours, other, args.pairs)
-            other.end()
+        ours = Worker(HERE, "fic", scheme, args.sixteen)
+        if args.against:
+            before = Worker(args.against.resolve(), "fic", scheme, args.sixteen)
+            compare(f"fic against {args.against.name}, {scheme}", ours, before, args.pairs)
+            before.end()
         for model in args.models:
-            other = Worker(HERE, model, scheme)
+            other = Worker(HERE, model, scheme, args.sixteen)
             compare(f"{model} against fic, {scheme}", other, ours, args.pairs)
             other.end()
         ours.end()

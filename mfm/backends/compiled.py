@@ -117,9 +117,10 @@ def _flush_sums(model, state, totals, n_regions):
 
 
 @kernel
-def _simulate_group(model, C, carried, state, gains, streams, timing, dt, exponential, bold, totals, cancel):
+def _simulate_group(model, C, carried, state, coupling, gains, streams, timing, dt, exponential, bold, totals, cancel):
     """Simulate one group of lanes; `bold` (T, N * LANES) and `totals` (K, N, LANES) are filled in place.
 
+    `carried` and `state` are as `_group_state` makes them, `coupling` is room for what all channels bring.
     `timing` holds the warm-up steps, neural steps per hemodynamic step, hemodynamic steps in the burn-in and in a TR.
     A set `cancel[0]` ends the loop at the next frame.
     """
@@ -127,7 +128,6 @@ def _simulate_group(model, C, carried, state, gains, streams, timing, dt, expone
     warm_up, substeps, burn_in, per_frame = timing
     hemo_dt = _f(dt * substeps)
     inverse_steps = _f(1.0 / substeps)
-    coupling = np.empty(layout(model).n_channels * (n_regions + ROWS) * LANES, np.float32)
     step = 0
     for _ in range(warm_up):
         neural_step(model, step, C, carried, state, coupling, gains, streams, n_regions, _f(dt), exponential)
@@ -230,11 +230,13 @@ def simulate_lanes(
         lanes = np.minimum(np.arange(first, first + LANES), M - 1)
         used = min(LANES, M - first)
         carried, state = _group_state(typed, [x[lanes] for x in fields], [x[lanes] for x in initial])
+        coupling = _aligned(at.n_channels * (N + ROWS) * LANES)
         gain = np.stack([x[lanes] for x in gains]).astype(np.float32).reshape(-1)
         streams = _streams(keys[lanes], realisations[lanes])
         series = np.empty((protocol.n_frames, N * LANES), np.float32)
         totals = np.zeros((at.n_averages, N, LANES))
-        _simulate_group(typed, C, carried, state, gain, streams, timing, protocol.dt_s, exponential, series, totals, cancel)
+        arrays = C, carried, state, coupling, gain, streams
+        _simulate_group(typed, *arrays, timing, protocol.dt_s, exponential, series, totals, cancel)
         bold[first : first + used] = series.reshape(-1, N, LANES)[:, :, :used].transpose(2, 0, 1)
         means[:, first : first + used] = totals[:, :, :used].transpose(0, 2, 1) / averaged_steps
 
@@ -251,8 +253,8 @@ def simulate_lanes(
 def _group_state(typed: TypedModel, fields: list[np.ndarray], initial: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """What a group's loop keeps: the carried states, and of every region its constants, noise amplitude and all else."""
     at, N = typed.structure.layout, fields[0].shape[1]
-    carried = np.zeros((at.n_channels, N, LANES), np.float32)
-    state = np.zeros((N, at.n_fields, LANES), np.float32)
+    flat_carried, flat_state = _aligned(at.n_channels * N * LANES), _aligned(N * at.n_fields * LANES)
+    carried, state = flat_carried.reshape(at.n_channels, N, LANES), flat_state.reshape(N, at.n_fields, LANES)
     for k, values in enumerate(fields):
         state[:, k] = values.T
     for (channel, field), values in zip(typed.structure.homes, initial, strict=True):
@@ -260,7 +262,15 @@ def _group_state(typed: TypedModel, fields: list[np.ndarray], initial: list[np.n
             carried[channel] = values.T
         else:
             state[:, field] = values.T
-    return carried.reshape(-1), state.reshape(-1)
+    return flat_carried, flat_state
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Zeros in float32 that begin with a cache line, so that no vector lies across two."""
+    line = 64
+    room = np.zeros(size + line // 4, np.float32)
+    first = -room.ctypes.data % line // 4
+    return room[first : first + size]
 
 
 def _streams(keys: np.ndarray, realisations: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from mfm.connectome import Connectome
 from mfm.constants import NEURAL
 from mfm.dynamics import inhibitory_rate, transfer_function, transfer_slope
 from mfm.errors import InputError
+from mfm.models.parameters import ModelParameters
 from mfm.parameters import FICParameters
 
 _NEWTON_STEPS = 60
@@ -154,7 +155,7 @@ def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     return (excitation - rest.I_E) / rest.S_I
 
 
-def check_same_regions(p: FICParameters, sc: Connectome) -> None:
+def check_same_regions(p: ModelParameters, sc: Connectome) -> None:
     """Raise an InputError unless parameters and connectome have the same number of regions."""
     if p.n_regions != sc.n_regions:
         raise InputError(

@@ -88,7 +88,7 @@ class _Stepper:
         moved = [self.dt * slope for slope in returned[:n]]
         if z is not None:
             moved = [step + math.sqrt(self.dt) * self.sigma * z[..., k] for k, step in enumerate(moved)]
-        if self.fast:
+        if self.fast and model.decay is not None:
             rates = model.decay(returned[-1])
             for k, rate in zip(self.fast, rates if isinstance(rates, tuple) else (rates,), strict=True):
                 # A share (1 - e^-y) / y of Euler's step, as `mfm.dynamics.inhibitory_step_share` explains.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -104,7 +105,7 @@ def _follow(dynamics: _Dynamics, x: Tensor) -> Tensor:
     for step in range(round(_SETTLING_S / _STEP_S)):
         coupling = dynamics.coupling(x)
         if step % _CHECK_EVERY == 0:
-            slopes = _derivatives(lambda y, c=coupling: dynamics.local(y, c), x).diagonal(dim1=0, dim2=1).movedim(-1, 0)
+            slopes = _derivatives(partial(dynamics.local, coupling=coupling), x).diagonal(dim1=0, dim2=1).movedim(-1, 0)
             share = 1 / (1 + _STEP_S * slopes.neg().clamp(min=0.0))
         drift = dynamics.local(x, coupling)
         if step % _CHECK_EVERY == 0 and not (drift.abs() > _AT_REST_PER_S).any():
@@ -118,8 +119,8 @@ def _solve(dynamics: _Dynamics, x: Tensor, drift: Tensor) -> Tensor:
     n, B, N = x.shape
     with torch.no_grad():
         coupling = dynamics.coupling(x)
-        by_state = _derivatives(lambda y: dynamics.local(y, coupling), x)
-        by_input = _derivatives(lambda c: dynamics.local(x, c), coupling)
+        by_state = _derivatives(partial(dynamics.local, coupling=coupling), x)
+        by_input = _derivatives(partial(dynamics.local, x), coupling)
     steps = []
     for rows in torch.arange(B).split(max(1, _CHUNK // (n * N) ** 2)):
         jacobian = torch.diag_embed(by_state[:, :, rows]).permute(2, 0, 3, 1, 4).contiguous()

@@ -17,9 +17,10 @@ from mfm.brain.connectome import Connectome
 from mfm.checks import as_float_tensor
 from mfm.errors import BackendError, InputError
 from mfm.models.constants import RATE_RANGE_HZ
-from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import feedback_weights, resting_state
-from mfm.models.registry import check_same_regions
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import check_same_regions, model_of
+from mfm.models.rest import settle
 from mfm.protocol import Protocol
 
 BACKENDS = ("auto", "reference", "numba", "triton")
@@ -31,7 +32,8 @@ class SimStatus(IntEnum):
     Attributes
     ----------
     OK, DIVERGED, OUT_OF_RANGE
-        0: finite and within range; 1: a state was not finite, results are NaN; 2: a mean r_E left [2.7, 3.3] Hz.
+        0: finite and within range; 1: a state was not finite, results are NaN; 2: an average left the range that the model
+        declares admissible, which is [2.7, 3.3] Hz for r_E of FIC.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class SimStatus(IntEnum):
     OK = 0
     #: A state left the finite numbers; BOLD and averages of that simulation are NaN.
     DIVERGED = 1
-    #: A region's time-averaged r_E left [2.7, 3.3] Hz (reported only where w_IE was solved for 3 Hz).
+    #: A region's average left `Model.admissible` (for FIC [2.7, 3.3] Hz, reported only where w_IE was solved for 3 Hz).
     OUT_OF_RANGE = 2
 
 
@@ -54,13 +56,14 @@ class Simulation:
     Attributes
     ----------
     bold : tensor, (B, R, T, N)
-        BOLD signal change, percent.
-    rate_E : tensor, (B, R, N)
-        Excitatory firing rate averaged over time after the warm-up, Hz.
-    S_E, S_I : tensor, (B, R, N)
-        Gating variables averaged likewise, dimensionless.
+        BOLD signal change, percent; of a model without hemodynamics the observed state at the end of every TR.
+    averages : tensor, (K, B, R, N)
+        What the model reports and its states, averaged over time after the warm-up, in the order of `Model.average_names`.
+        Each is an attribute too, (B, R, N): ``rate_E`` (Hz), ``S_E`` and ``S_I`` of FIC. So is what the model derives from
+        them, the mean over realisations, (B, N): ``ei_ratio`` of FIC.
     status : tensor of int, (B, R)
         `SimStatus`.
+    model : Model
     protocol : Protocol
     seed : int or tuple of B ints
         As given to `simulate`.
@@ -80,23 +83,33 @@ class Simulation:
     """
 
     bold: Tensor
-    rate_E: Tensor
-    S_E: Tensor
-    S_I: Tensor
+    averages: Tensor
     status: Tensor
+    model: Model
     protocol: Protocol
     seed: int | tuple[int, ...]
     backend: str
 
     @property
     def within_range(self) -> Tensor:
-        """(B,) bool: every region of every realisation stays within [2.7, 3.3] Hz."""
-        return within_range(self.rate_E).all(dim=-1)
+        """(B,) bool: every region of every realisation stays within what the model declares admissible, or finite."""
+        admissible = self.model.admissible
+        if admissible is None:
+            return (self.status != SimStatus.DIVERGED).all(dim=-1)
+        return within_range(getattr(self, admissible.quantity), (admissible.low, admissible.high)).all(dim=-1)
 
-    @property
-    def ei_ratio(self) -> Tensor:
-        """(B, N) excitation/inhibition ratio, the mean over realisations of S_E / S_I."""
-        return ei_ratio(self.S_E, self.S_I)
+    def __getattr__(self, name: str) -> Tensor:
+        model = self.__dict__.get("model")
+        if model is None or name.startswith("__"):
+            raise AttributeError(name)
+        names = model.average_names
+        if name in names:
+            return self.averages[names.index(name)]
+        for derived in model.derived:
+            if name == derived.quantity.name:
+                return derived.compute(*(getattr(self, of) for of in derived.of)).mean(dim=-2)
+        reported = ", ".join((*names, *(derived.quantity.name for derived in model.derived)))
+        raise AttributeError(f"A simulation of the model {model.name!r} has no {name!r}; it reports {reported}.")
 
     def __repr__(self) -> str:
         B, R, T, N = self.bold.shape
@@ -105,7 +118,7 @@ class Simulation:
 
 
 def simulate(
-    p: FICParameters,
+    p: ModelParameters,
     sc: Connectome,
     protocol: Protocol,
     n_repeats: int = 1,
@@ -114,12 +127,13 @@ def simulate(
     initial=None,
     n_threads: int | None = None,
 ) -> Simulation:
-    """Simulate the FIC model and its BOLD signal.
+    """Simulate a model and its BOLD signal.
 
     Parameters
     ----------
-    p : FICParameters
-        B candidates over N regions. Inhibitory feedback is solved for 3 Hz unless ``p.w_IE`` is given.
+    p : parameters of a model
+        B candidates over N regions: of FIC `FICParameters`, whose inhibitory feedback is solved for 3 Hz unless ``p.w_IE`` is
+        given.
     sc : Connectome
         N regions.
     protocol : Protocol
@@ -133,8 +147,9 @@ def simulate(
         ``auto`` takes ``reference`` where gradients are asked for, else ``numba``. ``numba`` and ``triton`` compute in
         float32. ``triton`` needs a CUDA GPU (compute capability 8.0 or later) and at most 512 regions; its results are on the
         device of the parameters: parameters on the GPU keep BOLD there, for FC and FCD.
-    initial : (S_E, S_I), optional
-        Initial state, each broadcastable to (B, R, N); default the fixed point at 3 Hz.
+    initial : tuple, optional
+        Initial state, an entry for each state of the model (S_E and S_I of FIC), each broadcastable to (B, R, N); default the
+        fixed point: of FIC that at 3 Hz, of others where the noise-free dynamics settle.
     n_threads : int, optional
         Threads of the numba backend; default the cores this process may use.
 
@@ -151,8 +166,8 @@ def simulate(
 
     Notes
     -----
-    ``dS = f(S) dt + sigma dW`` by Euler-Maruyama (Zhang et al. 2024); no clipping of S. A simulation that leaves the finite
-    numbers has status DIVERGED and NaN results; it never stops the others.
+    ``dx = f(x) dt + sigma dW`` by Euler-Maruyama (Zhang et al. 2024); no clipping of states. A simulation that leaves the
+    finite numbers has status DIVERGED and NaN results; it never stops the others.
 
     Examples
     --------
@@ -175,7 +190,7 @@ class SimulationRequest:
         As in `simulate`.
     """
 
-    p: FICParameters
+    p: ModelParameters
     sc: Connectome
     protocol: Protocol
     n_repeats: int = 1
@@ -218,6 +233,8 @@ def simulate_many(
     >>> [tuple(simulation.bold.shape) for simulation in mfm.simulate_many(requests)]
     [(1, 1, 4, 2), (1, 1, 6, 2)]
     """
+    for request in requests:
+        model_of(request.p)
     names = [_resolve(backend, request.p) for request in requests]
     works = [_work(request) for request in requests]
     on_gpu = [work for work, name in zip(works, names, strict=True) if name == "triton"]
@@ -230,21 +247,21 @@ def simulate_many(
             trajectory = _simulate_numba(work, n_threads or available_cores())
         else:
             trajectory = _simulate_reference(work)
-        status = _status(trajectory, check_range=work.p.w_IE is None)
-        bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
+        status = _status(trajectory, work.model, check_range=_was_solved(request.p, work))
+        bold, averages = _nan_where_diverged(trajectory, status)
         seed = int(work.keys[0]) if np.ndim(request.seed) == 0 else tuple(int(key) for key in work.keys)
-        found.append(Simulation(bold, rate_E, S_E, S_I, status, work.protocol, seed, name))
+        found.append(Simulation(bold, averages, status, work.model, work.protocol, seed, name))
     return found
 
 
 class Work(NamedTuple):
-    """A checked request, as backends take it: w_IE (B, N), the state at the start (B, R, N) and a noise key per candidate."""
+    """A checked request, as backends take it: p complete, each state at the start (B, R, N), a noise key per candidate."""
 
-    p: FICParameters
-    w_IE: Tensor
+    model: Model
+    p: ModelParameters
     sc: Connectome
     protocol: Protocol
-    initial: tuple[Tensor, Tensor]
+    initial: tuple[Tensor, ...]
     keys: np.ndarray
     n_repeats: int
 
@@ -261,22 +278,34 @@ class Work(NamedTuple):
 
 def _work(request: SimulationRequest) -> Work:
     p, sc, n_repeats = request.p, request.sc, request.n_repeats
+    model = model_of(p)
     check_same_regions(p, sc)
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
     keys = _noise_keys(request.seed, p.n_candidates)
-    initial = _initial_state(p, request.initial, int(n_repeats))
-    return Work(p, feedback_weights(p, sc), sc, request.protocol, initial, keys, int(n_repeats))
+    given = None if request.initial is None else _given_state(model, p, request.initial, int(n_repeats))
+    if model.complete is not None:
+        p = model.complete(p, sc)
+    initial = _resting_state(model, p, sc, int(n_repeats)) if given is None else given
+    return Work(model, p, sc, request.protocol, initial, keys, int(n_repeats))
 
 
-def compute_device(p: FICParameters, backend: str = "auto") -> torch.device:
+def _was_solved(given: ModelParameters, work: Work) -> bool:
+    """Whether the model's weights are its own: of a model that solves some, whether it did so for these parameters."""
+    if work.model.complete is None:
+        return True
+    names = [parameter.name for parameter in given.declared()]
+    return any(getattr(given, name) is None and getattr(work.p, name) is not None for name in names)
+
+
+def compute_device(p: ModelParameters, backend: str = "auto") -> torch.device:
     """Where `simulate` computes for `p`: parameters put there keep BOLD, and then FC and FCD, on a GPU that is used."""
     from mfm.backends.gpu import gpu_device
 
-    return gpu_device(p.w_EE.device) if _resolve(backend, p) == "triton" else p.w_EE.device
+    return gpu_device(p.device) if _resolve(backend, p) == "triton" else p.device
 
 
-def _resolve(backend: str, p: FICParameters) -> str:
+def _resolve(backend: str, p: ModelParameters) -> str:
     """The backend that ``auto`` stands for; a BackendError where the named one cannot do what is asked."""
     from mfm.backends.gpu import MAX_REGIONS, why_not
 
@@ -348,35 +377,41 @@ def within_range(rate_E: Tensor, band_hz: tuple[float, float] = RATE_RANGE_HZ) -
     return ((rate_E >= band_hz[0]) & (rate_E <= band_hz[1])).all(dim=-1)
 
 
-def _simulate_reference(work: Work) -> tuple[Tensor, ...]:
+def _simulate_reference(work: Work) -> tuple[Tensor, Tensor]:
     from mfm.backends.reference import simulate_reference
 
-    return tuple(simulate_reference(*work))
+    return simulate_reference(*work)
 
 
-def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, ...]:
+def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, Tensor]:
     from mfm.backends.compiled import simulate_lanes
 
-    p, B, R, N = work.p, work.p.n_candidates, work.n_repeats, work.p.n_regions
+    model, B, R, N = work.model, work.p.n_candidates, work.n_repeats, work.p.n_regions
+    p = work.p.detach().to("cpu").to(torch.float64)
 
     def lanes(value: Tensor) -> np.ndarray:
-        return np.repeat(value.detach().cpu().double().numpy(), R, axis=0)
+        return np.repeat(value.numpy(), R, axis=0)
 
-    parameters = {name: lanes(getattr(p, name)) for name in ("w_EE", "w_EI", "sigma", "G")}
-    parameters["w_IE"] = lanes(work.w_IE)
-    parameters["I_ext"] = lanes(torch.zeros_like(work.w_IE) if p.I_ext is None else p.I_ext)
-    parameters["S_E"], parameters["S_I"] = (x.detach().cpu().double().numpy().reshape(B * R, N) for x in work.initial)
-    realisations = np.tile(np.arange(R, dtype=np.uint32), B)
-    keys = np.repeat(work.keys, R)
-    bold, means = simulate_lanes(parameters, work.sc.weights, work.protocol, keys, realisations, n_threads)
-    averages = torch.from_numpy(means).reshape(3, B, R, N)
-    return torch.from_numpy(bold).reshape(B, R, -1, N), *averages
+    constants, gains = model.pack(p)
+    bold, means = simulate_lanes(
+        model,
+        [lanes(value) for value in constants],
+        [lanes(value) for value in gains],
+        lanes(getattr(p, model.noise)),
+        [x.detach().cpu().double().numpy().reshape(B * R, N) for x in work.initial],
+        work.sc.weights,
+        work.protocol,
+        np.repeat(work.keys, R),
+        np.tile(np.arange(R, dtype=np.uint32), B),
+        n_threads,
+    )
+    return torch.from_numpy(bold).reshape(B, R, -1, N), torch.from_numpy(means).reshape(-1, B, R, N)
 
 
-def _simulate_triton(works: list[Work]) -> Sequence[tuple[Tensor, ...]]:
+def _simulate_triton(works: list[Work]) -> Sequence[tuple[Tensor, Tensor]]:
     from mfm.backends.gpu import simulate_on_gpu
 
-    return simulate_on_gpu(works)
+    return [(bold, torch.stack(averages)) for bold, *averages in simulate_on_gpu(works)]
 
 
 def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:
@@ -392,16 +427,23 @@ def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:
     return np.broadcast_to(np.array([int(s) for s in seeds], dtype=np.uint64), (n_candidates,))
 
 
-def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, Tensor]:
-    shape = (p.n_candidates, n_repeats, p.n_regions)
-    if initial is None:
-        rest = resting_state(p.w_EI)
-        return torch.full(shape, rest.S_E, dtype=p.w_EI.dtype, device=p.w_EI.device), rest.S_I[:, None].expand(shape)
+def _resting_state(model: Model, p: ModelParameters, sc: Connectome, n_repeats: int) -> tuple[Tensor, ...]:
+    """Of every state the fixed point, (B, R, N)."""
+    found = settle(model, p, sc) if model.rest is None else model.rest(p, sc)
+    return tuple(x[:, None].expand(-1, n_repeats, -1) for x in found)
+
+
+def _given_state(model: Model, p: ModelParameters, initial, n_repeats: int) -> tuple[Tensor, ...]:
+    shape, names = (p.n_candidates, n_repeats, p.n_regions), model.state_names
+    if len(initial) != len(names):
+        raise InputError(
+            f"The initial state does not have {len(names)} {'entry' if len(names) == 1 else 'entries'}.",
+            expected=f"({', '.join(names)}{',' * (len(names) == 1)})",
+            found=f"{len(initial)} entries",
+        )
     state = []
-    if len(initial) != 2:
-        raise InputError("The initial state is not a pair.", expected="(S_E, S_I)", found=f"{len(initial)} entries")
-    for name, value in zip(("S_E", "S_I"), initial, strict=True):
-        value = as_float_tensor(value, f"initial {name}").to(p.w_EI)
+    for name, value in zip(names, initial, strict=True):
+        value = as_float_tensor(value, f"initial {name}").to(p.device, p.dtype)
         if value.ndim == 2:
             value = value[:, None]
         try:
@@ -412,31 +454,30 @@ def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, T
                 expected=f"(N,), (B, N) or (B, R, N) for B, R, N = {shape}",
                 found=str(tuple(value.shape)),
             ) from error
-    return state[0], state[1]
+    return tuple(state)
 
 
-def _status(trajectory, check_range: bool) -> Tensor:
-    bold, rate_E, S_E, S_I = (x.detach() for x in trajectory)
+def _status(trajectory: tuple[Tensor, Tensor], model: Model, check_range: bool) -> Tensor:
+    bold, averages = (x.detach() for x in trajectory)
     # Extremes, which NaN carries through: a mask of the size of BOLD would be the largest array on a GPU.
     low, high = bold.flatten(-2).aminmax(dim=-1)
-    finite = torch.isfinite(low) & torch.isfinite(high)
-    for average in (rate_E, S_E, S_I):
-        finite = finite & torch.isfinite(average).all(dim=-1)
+    finite = torch.isfinite(low) & torch.isfinite(high) & torch.isfinite(averages).all(dim=-1).all(dim=0)
     status = torch.full(finite.shape, SimStatus.OK, dtype=torch.int64, device=finite.device)
-    if check_range:
-        status[~within_range(rate_E)] = SimStatus.OUT_OF_RANGE
+    if check_range and model.admissible is not None:
+        quantity = averages[model.average_names.index(model.admissible.quantity)]
+        status[~within_range(quantity, (model.admissible.low, model.admissible.high))] = SimStatus.OUT_OF_RANGE
     status[~finite] = SimStatus.DIVERGED
     return status
 
 
-def _nan_where_diverged(trajectory, status: Tensor) -> tuple[Tensor, ...]:
+def _nan_where_diverged(trajectory: tuple[Tensor, Tensor], status: Tensor) -> tuple[Tensor, Tensor]:
     """The trajectory with every number of a diverged simulation replaced by NaN: no half-broken result is used."""
-    diverged = status == SimStatus.DIVERGED
+    bold, averages = trajectory
+    diverged = (status == SimStatus.DIVERGED)[..., None]
     if not diverged.any():
-        return tuple(trajectory)
-    # In place where no gradient forbids it: BOLD is large.
-    masks = (diverged.reshape(diverged.shape + (1,) * (x.ndim - 2)) for x in trajectory)
+        return bold, averages
+    masked = ((bold, diverged[..., None]), (averages, diverged))
     nan = float("nan")
-    return tuple(
-        x.masked_fill(m, nan) if x.requires_grad else x.masked_fill_(m, nan) for x, m in zip(trajectory, masks, strict=True)
-    )
+    # In place where no gradient forbids it: BOLD is large.
+    bold, averages = (x.masked_fill(mask, nan) if x.requires_grad else x.masked_fill_(mask, nan) for x, mask in masked)
+    return bold, averages

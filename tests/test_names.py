@@ -52,4 +52,4 @@ def test_a_shared_name_is_found(tmp_path):
         (tmp_path / package / "file.py").write_text(body)
     assert public_names(tmp_path) == {"Problem": {"mfm/file.py", "optim/file.py"}}
     assert is_hook("drift", {"mfm/models/fic.py", "mfm/models/pmfm.py"})
-    assert not is_hook("drift", {"mfm/models/fic.py", "mfm/ude/fic.py"})
+    assert not is_hook("drift", {"mfm/models/fic.py", "mfm/ude/equations/fic_mechanism.py"})

@@ -279,7 +279,7 @@ def _arrays_of(part: _Part, tile_lanes: int, device: torch.device) -> tuple[Tens
     work, lanes = part.work, np.arange(part.first, part.last)
     of = torch.from_numpy(lanes // work.n_repeats).to(work.p.w_EE.device)
     fields = {name: getattr(work.p, name).detach()[of].to(device).double() for name in ("w_EE", "w_EI", "sigma", "G")}
-    fields["w_IE"] = work.w_IE.detach()[of].to(device).double()
+    fields["w_IE"] = work.p.w_IE.detach()[of].to(device).double()
     I_ext = torch.zeros_like(work.p.w_EE) if work.p.I_ext is None else work.p.I_ext
     fields["I_ext"] = I_ext.detach()[of].to(device).double()
     parameters, gain = parameter_rows(fields, work.sc, work.protocol, tile_lanes)

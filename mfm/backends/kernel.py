@@ -16,13 +16,14 @@ def kernel(function):
 
     numba compares a cached kernel with its own file only. In a checkout that was updated, or edited, one could be run that
     knows another layout of its arrays than the code around it: what is older than any code that may be inside it is deleted.
-    (Files of an installed package are all of one age.)
+    (Files of an installed package are all of one age.) A kernel stays a function of its own where a caller's parts are inlined
+    by force.
     """
     _drop_stale(Path(function.__code__.co_filename).parent)
     try:
-        return njit(function, nogil=True, error_model="numpy", cache=True)
+        return njit(function, nogil=True, error_model="numpy", cache=True, forceinline=False)
     except RuntimeError:  # no writable folder, as in a read-only container
-        return njit(function, nogil=True, error_model="numpy")
+        return njit(function, nogil=True, error_model="numpy", forceinline=False)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.dynamics import inhibitory_step_share, neural_drift
-from mfm.models.fic import FICParameters
 from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
 from mfm.protocol import Protocol
 
 # Steps whose noise is drawn together; bounds the memory of the noise, not the result.
@@ -20,75 +21,91 @@ _NOISE_CHUNK_STEPS = 256
 
 
 class Trajectory(NamedTuple):
-    """BOLD (B, R, T, N) and the time averages after warm-up (B, R, N)."""
+    """BOLD (B, R, T, N) and the time averages after warm-up (K, B, R, N)."""
 
     bold: Tensor
-    rate_E: Tensor
-    S_E: Tensor
-    S_I: Tensor
+    averages: Tensor
 
 
 def simulate_reference(
-    p: FICParameters,
-    w_IE: Tensor,
+    model: Model,
+    p: ModelParameters,
     sc: Connectome,
     protocol: Protocol,
-    initial: tuple[Tensor, Tensor],
+    initial: tuple[Tensor, ...],
     keys: np.ndarray,
     n_repeats: int,
 ) -> Trajectory:
-    """Euler-Maruyama (S_I by the protocol's scheme) from `initial` (S_E, S_I), each (B, R, N); else as `mfm.simulate`."""
-    S_E, S_I = initial
-    C = torch.tensor(sc.weights, dtype=S_E.dtype, device=S_E.device)
-    w_EE, w_EI, w_IE, sigma = (weight[:, None, :] for weight in (p.w_EE, p.w_EI, w_IE, p.sigma))
-    G = p.G[:, None, None]
-    I_ext = 0.0 if p.I_ext is None else p.I_ext[:, None, :]
-    dt = protocol.dt_s
-    noise = _noise(keys, n_repeats, protocol, S_E) if (p.sigma > 0).any() else None
+    """Euler-Maruyama, of fast states by the protocol's scheme, from `initial` (each (B, R, N)); `p` is complete."""
+    x = tuple(initial)
+    stepper = _Stepper(model, p, sc, protocol)
+    noise = _noise(keys, n_repeats, protocol, x) if (stepper.sigma > 0).any() else None
 
+    observed = model.state_names.index(model.observed)
     substeps = protocol.steps_per_hemodynamic_step
     first_frame_step = protocol.warm_up_steps + protocol.burn_in_steps
-    hemodynamics = HemodynamicState.at_rest(S_E)
-    drive = torch.zeros_like(S_E)
-    sum_r_E, sum_S_E, sum_S_I = (torch.zeros_like(S_E) for _ in range(3))
+    hemodynamics = HemodynamicState.at_rest(x[0])
+    drive = torch.zeros_like(x[0])
+    sums = [torch.zeros_like(x[0]) for _ in model.average_names]
     frames = []
     for step in range(protocol.n_steps):
-        dS_E, dS_I, r_E = neural_drift(S_E, S_I, S_E @ C.T, w_EE, w_EI, w_IE, G, I_ext)
-        share = inhibitory_step_share(S_E, S_I, w_EI, dt) if protocol.scheme == "exponential" else 1.0
-        S_E = S_E + dt * dS_E
-        S_I = S_I + share * (dt * dS_I)
-        if noise is not None:
-            z = next(noise)
-            S_E = S_E + math.sqrt(dt) * sigma * z[..., 0]
-            S_I = S_I + share * (math.sqrt(dt) * sigma * z[..., 1])
+        x, reported = stepper.step(x, None if noise is None else next(noise))
         if step < protocol.warm_up_steps:
             continue
-        sum_r_E = sum_r_E + r_E
-        sum_S_E = sum_S_E + S_E
-        sum_S_I = sum_S_I + S_I
-        drive = drive + S_E / substeps
+        sums = [total + value for total, value in zip(sums, (*reported, *x), strict=True)]
+        drive = drive + x[observed] / substeps
         elapsed = step + 1 - protocol.warm_up_steps
-        if elapsed % substeps == 0:
+        if elapsed % substeps == 0 and model.hemodynamics:
             slopes = hemodynamic_drift(hemodynamics, drive)
             hemodynamics = HemodynamicState(
-                *(x + protocol.hemodynamic_dt_s * dx for x, dx in zip(hemodynamics, slopes, strict=True))
+                *(value + protocol.hemodynamic_dt_s * slope for value, slope in zip(hemodynamics, slopes, strict=True))
             )
-            drive = torch.zeros_like(S_E)
+            drive = torch.zeros_like(drive)
         recorded = step + 1 - first_frame_step
         if recorded > 0 and recorded % protocol.steps_per_tr == 0:
-            frames.append(bold_signal(hemodynamics))
-    steps = protocol.n_steps - protocol.warm_up_steps
-    return Trajectory(torch.stack(frames, dim=2), sum_r_E / steps, sum_S_E / steps, sum_S_I / steps)
+            frames.append(bold_signal(hemodynamics) if model.hemodynamics else x[observed])
+    return Trajectory(torch.stack(frames, dim=2), torch.stack(sums) / (protocol.n_steps - protocol.warm_up_steps))
 
 
-def _noise(keys: np.ndarray, n_repeats: int, protocol: Protocol, like: Tensor):
-    """Standard normals (B, R, N, 2) of one step after the other, the same that the compiled backend draws."""
+class _Stepper:
+    """One step of a model, of states (B, R, N)."""
+
+    def __init__(self, model: Model, p: ModelParameters, sc: Connectome, protocol: Protocol):
+        self.model, self.dt = model, protocol.dt_s
+        constants, gains = model.pack(p)
+        self.constants = tuple(value[:, None, :] for value in constants)
+        self.gains = [gain[:, None, None] for gain in gains]
+        self.sigma = getattr(p, model.noise)[:, None, :]
+        self.weights = torch.tensor(sc.weights, dtype=p.dtype, device=p.device)
+        self.carried = [model.state_names.index(name) for name in model.carried]
+        self.fast = [k for k, state in enumerate(model.states) if state.fast and protocol.scheme == "exponential"]
+
+    def step(self, x: tuple[Tensor, ...], z: Tensor | None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The states after a step, and what the model reports of those before it; `z` holds normals (B, R, N, n_states)."""
+        model, n = self.model, len(x)
+        coupling = tuple(gain * (x[k] @ self.weights.T) for gain, k in zip(self.gains, self.carried, strict=True))
+        returned = model.drift(x, coupling, self.constants)
+        moved = [self.dt * slope for slope in returned[:n]]
+        if z is not None:
+            moved = [step + math.sqrt(self.dt) * self.sigma * z[..., k] for k, step in enumerate(moved)]
+        if self.fast and model.decay is not None:
+            rates = model.decay(returned[-1])
+            for k, rate in zip(self.fast, rates if isinstance(rates, tuple) else (rates,), strict=True):
+                # A share (1 - e^-y) / y of Euler's step, as `mfm.dynamics.inhibitory_step_share` explains.
+                y = rate * self.dt
+                moved[k] = moved[k] / (1 + y * (0.5 + y / 12))
+        after = tuple(value + step for value, step in zip(x, moved, strict=True))
+        return after, tuple(returned[n : n + len(model.reported)])
+
+
+def _noise(keys: np.ndarray, n_repeats: int, protocol: Protocol, x: tuple[Tensor, ...]) -> Iterator[Tensor]:
+    """Standard normals (B, R, N, n_states) of one step after the other, the same that the compiled backend draws."""
     from mfm.backends.compiled import standard_normals
 
-    B, R, N = like.shape
+    B, R, N = x[0].shape
     lane_keys = np.repeat(keys, R)
     realisations = np.tile(np.arange(n_repeats, dtype=np.uint32), B)
     for first in range(0, protocol.n_steps, _NOISE_CHUNK_STEPS):
         n_steps = min(_NOISE_CHUNK_STEPS, protocol.n_steps - first)
-        chunk = torch.from_numpy(standard_normals(lane_keys, realisations, first, n_steps, N))
-        yield from chunk.to(like.device, like.dtype).reshape(n_steps, B, R, N, 2)
+        chunk = torch.from_numpy(standard_normals(lane_keys, realisations, first, n_steps, N, len(x)))
+        yield from chunk.to(x[0].device, x[0].dtype).reshape(n_steps, B, R, N, len(x))

@@ -126,12 +126,19 @@ def _llvm_function(name):
 nearest_integer = _unary(float_vector, float_vector, _llvm_function("rint"))
 square_root = _unary(float_vector, float_vector, _llvm_function("sqrt"))
 absolute = _unary(float_vector, float_vector, _llvm_function("fabs"))
+negative = _unary(float_vector, float_vector, lambda builder, x: builder.fneg(x, flags=_FLOAT_FLAGS))
 bits_of = _unary(float_vector, uint_vector, lambda builder, x: builder.bitcast(x, _UINTS))
 float_from_bits = _unary(uint_vector, float_vector, lambda builder, x: builder.bitcast(x, _FLOATS))
 to_integer = _unary(float_vector, uint_vector, lambda builder, x: builder.fptosi(x, _UINTS))
 #: Numerical value of the bits read as a signed integer.
 to_float = _unary(uint_vector, float_vector, lambda builder, x: builder.sitofp(x, _FLOATS))
 is_nonzero = _unary(uint_vector, mask_vector, lambda builder, x: builder.icmp_unsigned("!=", x, ir.Constant(_UINTS, None)))
+
+
+@overload(operator.neg, inline="always")
+def _negated(a):
+    if a is float_vector:
+        return lambda a: negative(a)
 
 
 @intrinsic
@@ -185,9 +192,23 @@ def uints(typing_context, x):
 
 
 def _address(context, builder, array_type, array, offset, offset_type, vector_type):
-    data = context.make_array(array_type)(context, builder, array).data
+    is_pointer = isinstance(array_type, types.CPointer)
+    data = array if is_pointer else context.make_array(array_type)(context, builder, array).data
     element = builder.gep(data, [context.cast(builder, offset, offset_type, types.intp)])
     return builder.bitcast(element, vector_type.llvm_type.as_pointer())
+
+
+@intrinsic
+def pointer(typing_context, array):
+    """The address of a contiguous array, which `load` and `store` take in its place; the array must outlive it.
+
+    Functions that are handed arrays count who holds them, at every call; addresses are not counted.
+    """
+
+    def generate(context, builder, sig, args):
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return signature(types.CPointer(array.dtype), array), generate
 
 
 @intrinsic

@@ -71,6 +71,18 @@ def log(x):
 
 
 @njit(error_model="numpy")
+def tanh(x):
+    """tanh x to 2e-7; an odd polynomial where the quotient would cancel. NaN stays NaN."""
+    square = x * x
+    p = square * _f(-5.70498872745e-3) + _f(2.06390887954e-2)
+    p = p * square + _f(-5.37397155531e-2)
+    p = p * square + _f(1.33314422036e-1)
+    p = p * square + _f(-3.33332819422e-1)
+    far = _f(1.0) - _f(2.0) / (exp(absolute(x) * _f(2.0)) + _f(1.0))
+    return where(absolute(x) < _f(0.625), p * square * x + x, where(x < _f(0.0), _f(0.0) - far, far))
+
+
+@njit(error_model="numpy")
 def transfer_function(x, d):
     """phi(x; d) = x / (1 - exp(-d x)) to 1e-6; its Taylor series where the quotient would cancel."""
     y = x * d

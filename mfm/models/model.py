@@ -159,6 +159,12 @@ class Model:
         for name in (*self.carried, self.observed):
             if name not in names:
                 raise InputError(f"The model {self.name!r} has no state {name!r}.", expected=" | ".join(names))
+        if len(set(names)) < len(names) or len(set(self.carried)) < len(self.carried):
+            raise InputError(
+                f"The model {self.name!r} names a state twice.",
+                expected="different names in `states`, and each at most once in `carried`",
+                found=", ".join((*names, *self.carried)),
+            )
         if not self.carried:
             raise InputError(f"The model {self.name!r} has no coupling channel.", expected="a state in `carried`")
         if any(state.fast for state in self.states) != (self.decay is not None):

@@ -16,7 +16,10 @@ from torch import Tensor
 from mfm.connectome import Connectome
 from mfm.constants import RATE_RANGE_HZ
 from mfm.errors import BackendError, InputError
-from mfm.feedback import check_same_regions, feedback_weights, resting_state
+from mfm.feedback import check_same_regions
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import model_of
 from mfm.parameters import FICParameters, as_float_tensor
 from mfm.protocol import Protocol
 
@@ -228,7 +231,7 @@ def simulate_many(
             trajectory = _simulate_numba(work, n_threads or available_cores())
         else:
             trajectory = _simulate_reference(work)
-        status = _status(trajectory, check_range=work.p.w_IE is None)
+        status = _status(trajectory, check_range=getattr(request.p, 'w_IE', 0) is None)
         bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
         seed = int(work.keys[0]) if np.ndim(request.seed) == 0 else tuple(int(key) for key in work.keys)
         found.append(Simulation(bold, rate_E, S_E, S_I, status, work.protocol, seed, name))
@@ -236,13 +239,13 @@ def simulate_many(
 
 
 class Work(NamedTuple):
-    """A checked request, as backends take it: w_IE (B, N), the state at the start (B, R, N) and a noise key per candidate."""
+    """A checked request, as backends take it: p complete, of every state its start (B, R, N), a noise key per candidate."""
 
-    p: FICParameters
-    w_IE: Tensor
+    model: Model
+    p: ModelParameters
     sc: Connectome
     protocol: Protocol
-    initial: tuple[Tensor, Tensor]
+    initial: tuple[Tensor, ...]
     keys: np.ndarray
     n_repeats: int
 
@@ -263,15 +266,17 @@ def _work(request: SimulationRequest) -> Work:
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         raise InputError("n_repeats must be a positive whole number.", found=repr(n_repeats))
     keys = _noise_keys(request.seed, p.n_candidates)
-    initial = _initial_state(p, request.initial, int(n_repeats))
-    return Work(p, feedback_weights(p, sc), sc, request.protocol, initial, keys, int(n_repeats))
+    model = model_of(p)
+    p = p if model.complete is None else model.complete(p, sc)
+    initial = _initial_state(model, p, sc, request.initial, int(n_repeats))
+    return Work(model, p, sc, request.protocol, initial, keys, int(n_repeats))
 
 
 def compute_device(p: FICParameters, backend: str = "auto") -> torch.device:
     """Where `simulate` computes for `p`: parameters put there keep BOLD, and then FC and FCD, on a GPU that is used."""
     from mfm.backends.gpu import gpu_device
 
-    return gpu_device(p.w_EE.device) if _resolve(backend, p) == "triton" else p.w_EE.device
+    return gpu_device(p.device) if _resolve(backend, p) == "triton" else p.device
 
 
 def _resolve(backend: str, p: FICParameters) -> str:
@@ -349,7 +354,7 @@ def within_range(rate_E: Tensor, band_hz: tuple[float, float] = RATE_RANGE_HZ) -
 def _simulate_reference(work: Work) -> tuple[Tensor, ...]:
     from mfm.backends.reference import simulate_reference
 
-    return tuple(simulate_reference(*work))
+    return tuple(simulate_reference(work.p, work.p.w_IE, *work[2:]))
 
 
 def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, ...]:
@@ -360,9 +365,8 @@ def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, ...]:
     def lanes(value: Tensor) -> np.ndarray:
         return np.repeat(value.detach().cpu().double().numpy(), R, axis=0)
 
-    parameters = {name: lanes(getattr(p, name)) for name in ("w_EE", "w_EI", "sigma", "G")}
-    parameters["w_IE"] = lanes(work.w_IE)
-    parameters["I_ext"] = lanes(torch.zeros_like(work.w_IE) if p.I_ext is None else p.I_ext)
+    parameters = {name: lanes(getattr(p, name)) for name in ("w_EE", "w_EI", "w_IE", "sigma", "G")}
+    parameters["I_ext"] = lanes(torch.zeros_like(p.w_IE) if p.I_ext is None else p.I_ext)
     parameters["S_E"], parameters["S_I"] = (x.detach().cpu().double().numpy().reshape(B * R, N) for x in work.initial)
     realisations = np.tile(np.arange(R, dtype=np.uint32), B)
     keys = np.repeat(work.keys, R)
@@ -374,7 +378,7 @@ def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, ...]:
 def _simulate_triton(works: list[Work]) -> Sequence[tuple[Tensor, ...]]:
     from mfm.backends.gpu import simulate_on_gpu
 
-    return simulate_on_gpu(works)
+    return [(bold, *averages) for bold, averages in simulate_on_gpu(works)]
 
 
 def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:
@@ -390,16 +394,18 @@ def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:
     return np.broadcast_to(np.array([int(s) for s in seeds], dtype=np.uint64), (n_candidates,))
 
 
-def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, Tensor]:
+def _initial_state(model: Model, p: ModelParameters, sc: Connectome, initial, n_repeats: int) -> tuple[Tensor, ...]:
     shape = (p.n_candidates, n_repeats, p.n_regions)
     if initial is None:
-        rest = resting_state(p.w_EI)
-        return torch.full(shape, rest.S_E, dtype=p.w_EI.dtype, device=p.w_EI.device), rest.S_I[:, None].expand(shape)
+        if model.rest is None:
+            return tuple(torch.full(shape, state.start, dtype=p.dtype, device=p.device) for state in model.states)
+        return tuple(x[:, None].expand(shape) for x in model.rest(p, sc))
+    names = model.state_names
     state = []
-    if len(initial) != 2:
+    if len(initial) != len(names):
         raise InputError("The initial state is not a pair.", expected="(S_E, S_I)", found=f"{len(initial)} entries")
-    for name, value in zip(("S_E", "S_I"), initial, strict=True):
-        value = as_float_tensor(value, f"initial {name}").to(p.w_EI)
+    for name, value in zip(names, initial, strict=True):
+        value = as_float_tensor(value, f"initial {name}").to(device=p.device, dtype=p.dtype)
         if value.ndim == 2:
             value = value[:, None]
         try:
@@ -410,7 +416,7 @@ def _initial_state(p: FICParameters, initial, n_repeats: int) -> tuple[Tensor, T
                 expected=f"(N,), (B, N) or (B, R, N) for B, R, N = {shape}",
                 found=str(tuple(value.shape)),
             ) from error
-    return state[0], state[1]
+    return tuple(state)
 
 
 def _status(trajectory, check_range: bool) -> Tensor:

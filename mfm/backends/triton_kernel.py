@@ -26,23 +26,8 @@ import math
 import triton
 import triton.language as tl
 
-from mfm.backends.triton_math import (
-    exp2,
-    gaussian_pair,
-    log2,
-    philox,
-    reciprocal,
-    transfer_function,
-    transfer_function_and_slope,
-)
-from mfm.constants import HEMODYNAMIC, NEURAL
-from mfm.feedback import excitatory_resting_point
-
-_S_STAR = tl.constexpr(excitatory_resting_point()[0])
-_D_E, _LEAK_E = tl.constexpr(NEURAL.d_E), tl.constexpr(1 / NEURAL.tau_E)
-_A_I, _D_I, _LEAK_I = tl.constexpr(NEURAL.a_I), tl.constexpr(NEURAL.d_I), tl.constexpr(1 / NEURAL.tau_I)
-_I_I0 = tl.constexpr(NEURAL.a_I * NEURAL.W_I * NEURAL.I_0 - NEURAL.b_I)
-_GAMMA = tl.constexpr(NEURAL.gamma)
+from mfm.backends.triton_math import exp2, gaussian_pair, log2, philox, reciprocal
+from mfm.constants import HEMODYNAMIC
 
 _H = HEMODYNAMIC
 _KAPPA, _GAMMA_H, _RATE_H = tl.constexpr(_H.kappa), tl.constexpr(_H.gamma), tl.constexpr(1 / _H.tau)
@@ -97,34 +82,111 @@ def _stream_product(weights, scratch, e, n_regions, HALF: tl.constexpr, LANES: t
 
 
 @triton.jit
-def _neural_step(e, S_I, coupling, parameters, dt, z_E, z_I, EXPONENTIAL: tl.constexpr, NATIVE: tl.constexpr):
-    """One Euler-Maruyama step (`mfm.dynamics.neural_drift`), that of S_I by the protocol's scheme: e, S_I and r_E."""
-    constant, from_E, from_I, to_I, amplitude = parameters
-    S_E = e + _S_STAR
-    r_E = transfer_function(constant + from_E * e + coupling - from_I * S_I, _D_E, NATIVE)
-    x_I = to_I * S_E + (_I_I0 - _A_I * S_I)
-    if EXPONENTIAL:
-        r_I, slope = transfer_function_and_slope(x_I, _D_I, NATIVE)
-        y = (slope * _A_I + _LEAK_I) * dt
-        share = reciprocal(y * (y * (1 / 12) + 0.5) + 1.0, NATIVE)
-        S_I = S_I + ((r_I - S_I * _LEAK_I) * dt + amplitude * z_I) * share
-    else:
-        r_I = transfer_function(x_I, _D_I, NATIVE)
-        S_I = S_I + (r_I - S_I * _LEAK_I) * dt + amplitude * z_I
-    e = e + ((1.0 - S_E) * (_GAMMA * r_E) - S_E * _LEAK_E) * dt + amplitude * z_E
-    return e, S_I, r_E
+def _load_rows(rows, stride, at, COUNT: tl.constexpr):
+    """`COUNT` rows as a tuple of tiles."""
+    tiles = ()
+    for k in tl.static_range(COUNT):
+        tiles = tiles + (tl.load(rows + k * stride + at),)
+    return tiles
 
 
 @triton.jit
-def _hemodynamic_step(hemodynamics, drive, dt, NATIVE: tl.constexpr):
+def _repeated(x, COUNT: tl.constexpr):
+    tiles = ()
+    for _ in tl.static_range(COUNT):
+        tiles = tiles + (x,)
+    return tiles
+
+
+@triton.jit
+def _normals(step, pair, realisation, key_low, key_high, MODEL: tl.constexpr):
+    """The noise of a step: 2 M normals for each pair of regions, those of the even region, then of the odd one (M states).
+
+    Normals are numbered region by region, four to a Philox counter; Box and Muller make two at a time, M times for a pair of
+    regions. Where M is odd, every second pair of regions begins in the middle of a counter.
+    """
+    M: tl.constexpr = MODEL.shape.n_states
+    first = pair * (M // 2) if M % 2 == 0 else (pair * M) >> 1
+    words = ()
+    for k in tl.static_range((M + 1) // 2):
+        w0, w1, w2, w3 = philox(step, first + k, realisation, key_low, key_high)
+        words = words + ((w0, w1), (w2, w3))
+    z = ()
+    if M % 2 == 0:
+        for m in tl.static_range(M):
+            a, b = gaussian_pair(words[m][0], words[m][1])
+            z = z + (a, b)
+    else:
+        is_odd = (pair & 1) == 1
+        for m in tl.static_range(M):
+            w0 = tl.where(is_odd, words[m + 1][0], words[m][0])
+            w1 = tl.where(is_odd, words[m + 1][1], words[m][1])
+            a, b = gaussian_pair(w0, w1)
+            z = z + (a, b)
+    return z
+
+
+@triton.jit
+def _observed(x, of_lane, MODEL: tl.constexpr):
+    """The observed state itself, if what is kept is its deviation."""
+    CHANNELS: tl.constexpr = MODEL.shape.channels
+    if CHANNELS[MODEL.shape.observed] < 0:
+        return x
+    else:
+        return x + of_lane[3 * CHANNELS[MODEL.shape.observed] + 2]
+
+
+@triton.jit
+def _with_reference(x, of_lane, MODEL: tl.constexpr):
+    """The states themselves, of those kept as deviations too."""
+    CHANNELS: tl.constexpr = MODEL.shape.channels
+    N_STATES: tl.constexpr = MODEL.shape.n_states
+    full = ()
+    for k in tl.static_range(N_STATES):
+        if CHANNELS[k] < 0:
+            full = full + (x[k],)
+        else:
+            full = full + (x[k] + of_lane[3 * CHANNELS[k] + 2],)
+    return full
+
+
+@triton.jit
+def _neural_step(x, coupling, constants, amplitude, of_lane, dt, z, MODEL: tl.constexpr, EXPONENTIAL: tl.constexpr):
+    """One Euler-Maruyama step, that of fast states by the protocol's scheme: the states, then what the model reports."""
+    N_STATES: tl.constexpr = MODEL.shape.n_states
+    N_REPORTED: tl.constexpr = MODEL.shape.n_reported
+    N_FAST: tl.constexpr = MODEL.shape.n_fast
+    RATES: tl.constexpr = MODEL.shape.rates
+    found = MODEL.drift(_with_reference(x, of_lane, MODEL), coupling, constants)
+    shares = ()
+    if EXPONENTIAL:
+        rates = MODEL.decay(found[N_STATES + N_REPORTED])
+        for k in tl.static_range(N_FAST):
+            y = (rates if MODEL.shape.one_rate else rates[k]) * dt
+            # The Pade approximant of (1 - e^-y) / y (`mfm.dynamics.inhibitory_step_share`).
+            shares = shares + (reciprocal(y * (y * (1 / 12) + 0.5) + 1.0),)
+    stepped = ()
+    for k in tl.static_range(N_STATES):
+        if EXPONENTIAL and RATES[k] >= 0:
+            stepped = stepped + (x[k] + (found[k] * dt + amplitude * z[k]) * shares[RATES[k]],)
+        else:
+            stepped = stepped + (x[k] + found[k] * dt + amplitude * z[k],)
+    reported = ()
+    for k in tl.static_range(N_REPORTED):
+        reported = reported + (found[N_STATES + k],)
+    return stepped, reported
+
+
+@triton.jit
+def _hemodynamic_step(hemodynamics, drive, dt):
     """One Euler step of the Balloon-Windkessel model; f, v and q are deviations from 1, which float32 resolves better."""
     z, f, v, q = hemodynamics
     flow = f + 1.0
     volume = v + 1.0
     # volume^(1 / alpha) = volume^3 volume^0.03: the small power's exponential needs three terms.
-    t = log2(volume, NATIVE) * _SMALL_POWER
+    t = log2(volume) * _SMALL_POWER
     square = volume * volume * (t * (t * (t * (1 / 6) + 0.5) + 1.0) + 1.0)
-    extraction = 1.0 - exp2(reciprocal(flow, NATIVE) * _LOG2_1_RHO, NATIVE)
+    extraction = 1.0 - exp2(reciprocal(flow) * _LOG2_1_RHO)
     dq = flow * _INVERSE_RHO * extraction - (q + 1.0) * square
     rate = _RATE_H * dt
     return (
@@ -142,10 +204,78 @@ def _bold(hemodynamics):
 
 
 @triton.jit
-def _add_totals(totals, stride, sums):
+def _couplings(x_0, x_1, weights, high, low, scratch, of_lane, strength_0, strength_1, n_regions, step,
+               MODEL: tl.constexpr, HALF: tl.constexpr, LANES: tl.constexpr, RESIDENT: tl.constexpr, DEPTH: tl.constexpr):  # fmt: skip
+    """The coupling of the even and of the odd regions, by channel."""
+    CARRIED: tl.constexpr = MODEL.shape.carried
+    N_CHANNELS: tl.constexpr = MODEL.shape.n_channels
+    coupling_0 = ()
+    coupling_1 = ()
+    for c in tl.static_range(N_CHANNELS):
+        e = _half_precision(x_0[CARRIED[c]], x_1[CARRIED[c]], HALF, LANES)
+        if RESIDENT:
+            sums = tl.dot(low, e, tl.dot(high, e))
+        else:
+            # Two copies in turns: one barrier per product is enough.
+            copy = scratch + (step % 2 * N_CHANNELS + c) * (4 * HALF * LANES)
+            sums = _stream_product(weights, copy, e, n_regions, HALF, LANES, DEPTH)
+        sums_0, sums_1 = _sum_parts(sums, HALF, LANES)
+        gain = of_lane[3 * c]
+        base = of_lane[3 * c + 1]
+        coupling_0 = coupling_0 + (tl.fma(base, strength_0, gain * sums_0),)
+        coupling_1 = coupling_1 + (tl.fma(base, strength_1, gain * sums_1),)
+    return coupling_0, coupling_1
+
+
+@triton.jit
+def _part(tiles, FIRST: tl.constexpr, END: tl.constexpr):
+    """Some of a tuple of tiles."""
+    part = ()
+    for k in tl.static_range(FIRST, END):
+        part = part + (tiles[k],)
+    return part
+
+
+@triton.jit
+def _add_to_sums(sums, reported, x, MODEL: tl.constexpr):
+    """The sums of a frame after one more step; that of the observed state grows by blocks (`_add_drive`)."""
+    N_REPORTED: tl.constexpr = MODEL.shape.n_reported
+    N_STATES: tl.constexpr = MODEL.shape.n_states
+    added = ()
+    for k in tl.static_range(N_REPORTED):
+        added = added + (sums[k] + reported[k],)
+    for k in tl.static_range(N_STATES):
+        if k == MODEL.shape.observed:
+            added = added + (sums[N_REPORTED + k],)
+        else:
+            added = added + (sums[N_REPORTED + k] + x[k],)
+    return added
+
+
+@triton.jit
+def _add_drive(sums, drive, MODEL: tl.constexpr):
+    """The sums of a frame after one more block: `drive` is the sum over the block of the observed state."""
+    N_AVERAGES: tl.constexpr = MODEL.shape.n_averages
+    added = ()
+    for k in tl.static_range(N_AVERAGES):
+        if k == MODEL.shape.n_reported + MODEL.shape.observed:
+            added = added + (sums[k] + drive,)
+        else:
+            added = added + (sums[k],)
+    return added
+
+
+@triton.jit
+def _add_totals(totals, stride, sums, COUNT: tl.constexpr):
     """Add the sums of a frame to the float64 totals."""
-    for k in tl.static_range(3):
+    for k in tl.static_range(COUNT):
         tl.store(totals + k * stride, tl.load(totals + k * stride) + sums[k].to(tl.float64))
+
+
+@triton.jit
+def _store_rows(rows, stride, tiles, FIRST: tl.constexpr, COUNT: tl.constexpr):
+    for k in tl.static_range(COUNT):
+        tl.store(rows + (FIRST + k) * stride, tiles[k])
 
 
 #: Columns of the table of programs: whole numbers, then durations (`mfm.backends.gpu` fills them).
@@ -162,6 +292,7 @@ def simulate_kernel(
     plan,
     times,
     weights,
+    strengths,
     parameters,
     lane_parameters,
     streams,
@@ -170,19 +301,25 @@ def simulate_kernel(
     bold,
     scratch,
     stride_lanes,
+    MODEL: tl.constexpr,
     HALF: tl.constexpr,
     LANES: tl.constexpr,
     RESIDENT: tl.constexpr,
     DEPTH: tl.constexpr,
     EVERY_STEP: tl.constexpr,
     EXPONENTIAL: tl.constexpr,
-    NATIVE: tl.constexpr,
 ):
     """Advance `LANES` simulations by n_outer x n_blocks x substeps neural steps; see `mfm.backends.gpu` for the arrays.
 
-    A block is a hemodynamic step of `substeps` neural ones (one where `EVERY_STEP`). After every n_blocks of them the sums are
-    added to the totals if `is_averaged`, and BOLD is written if ``first_frame >= 0``.
+    `MODEL` is of `mfm.backends.triton_model`. A block is a hemodynamic step of `substeps` neural ones (one where `EVERY_STEP`).
+    After every n_blocks of them the sums are added to the totals if `is_averaged`, and BOLD is written if ``first_frame >= 0``.
     """
+    N_CONSTANTS: tl.constexpr = MODEL.shape.n_constants
+    N_STATES: tl.constexpr = MODEL.shape.n_states
+    N_AVERAGES: tl.constexpr = MODEL.shape.n_averages
+    OBSERVED: tl.constexpr = MODEL.shape.observed
+    HEMODYNAMICS: tl.constexpr = MODEL.shape.hemodynamics
+
     program = tl.program_id(0)
     plan += program * _N_PLAN
     subject = tl.load(plan)
@@ -216,21 +353,14 @@ def simulate_kernel(
     stride = 2 * HALF * stride_lanes.to(tl.int64)
     at_0 = pair.to(tl.int64)[:, None] * stride_lanes + lanes[None, :]
     at_1 = at_0 + HALF * stride_lanes.to(tl.int64)
-    p_0 = (
-        tl.load(parameters + at_0),
-        tl.load(parameters + stride + at_0),
-        tl.load(parameters + 2 * stride + at_0),
-        tl.load(parameters + 3 * stride + at_0),
-        tl.load(parameters + 4 * stride + at_0),
-    )
-    p_1 = (
-        tl.load(parameters + at_1),
-        tl.load(parameters + stride + at_1),
-        tl.load(parameters + 2 * stride + at_1),
-        tl.load(parameters + 3 * stride + at_1),
-        tl.load(parameters + 4 * stride + at_1),
-    )
-    gain = tl.load(lane_parameters + lanes)[None, :]
+    constants_0 = _load_rows(parameters, stride, at_0, N_CONSTANTS)
+    constants_1 = _load_rows(parameters, stride, at_1, N_CONSTANTS)
+    amplitude_0 = tl.load(parameters + N_CONSTANTS * stride + at_0)
+    amplitude_1 = tl.load(parameters + N_CONSTANTS * stride + at_1)
+    of_lane = _load_rows(lane_parameters, stride_lanes, lanes[None, :], 3 * MODEL.shape.n_channels)
+    strengths += subject * (2 * HALF)
+    strength_0 = tl.load(strengths + pair)[:, None]
+    strength_1 = tl.load(strengths + HALF + pair)[:, None]
     key_low = tl.load(streams + lanes)[None, :].to(tl.uint32, bitcast=True)
     key_high = tl.load(streams + stride_lanes + lanes)[None, :].to(tl.uint32, bitcast=True)
     realisation = tl.load(streams + 2 * stride_lanes + lanes)[None, :].to(tl.uint32, bitcast=True)
@@ -245,74 +375,64 @@ def simulate_kernel(
         high = tl.load(block)
         low = tl.load(block + 4 * HALF * HALF)
     else:
-        scratch += program.to(tl.int64) * (8 * HALF * LANES)
+        high = 0
+        low = 0
+        scratch += program.to(tl.int64) * (8 * HALF * LANES * MODEL.shape.n_channels)
 
-    e_0 = tl.load(state + at_0)
-    e_1 = tl.load(state + at_1)
-    S_I_0 = tl.load(state + stride + at_0)
-    S_I_1 = tl.load(state + stride + at_1)
-    h_0 = (
-        tl.load(state + 2 * stride + at_0),
-        tl.load(state + 3 * stride + at_0),
-        tl.load(state + 4 * stride + at_0),
-        tl.load(state + 5 * stride + at_0),
-    )
-    h_1 = (
-        tl.load(state + 2 * stride + at_1),
-        tl.load(state + 3 * stride + at_1),
-        tl.load(state + 4 * stride + at_1),
-        tl.load(state + 5 * stride + at_1),
-    )
+    x_0 = _load_rows(state, stride, at_0, N_STATES)
+    x_1 = _load_rows(state, stride, at_1, N_STATES)
+    h_0 = _load_rows(state + N_STATES * stride, stride, at_0, MODEL.shape.n_kept - N_STATES)
+    h_1 = _load_rows(state + N_STATES * stride, stride, at_1, MODEL.shape.n_kept - N_STATES)
     zero = tl.zeros((HALF, LANES), tl.float32)
     for outer in range(n_outer):
-        sum_r_0 = zero
-        sum_r_1 = zero
-        sum_e_0 = zero
-        sum_e_1 = zero
-        sum_I_0 = zero
-        sum_I_1 = zero
+        sums_0 = _repeated(zero, N_AVERAGES)
+        sums_1 = _repeated(zero, N_AVERAGES)
         for _block in range(n_blocks):
             drive_0 = zero
             drive_1 = zero
             for _substep in range(1 if EVERY_STEP else substeps):
-                e = _half_precision(e_0, e_1, HALF, LANES)
-                if RESIDENT:
-                    sums = tl.dot(low, e, tl.dot(high, e))
-                else:
-                    # Two copies in turns: one barrier per step is enough.
-                    copy = scratch + (step % 2) * (4 * HALF * LANES)
-                    sums = _stream_product(weights, copy, e, n_regions, HALF, LANES, DEPTH)
-                sums_0, sums_1 = _sum_parts(sums, HALF, LANES)
+                coupling_0, coupling_1 = _couplings(
+                    x_0, x_1, weights, high, low, scratch, of_lane, strength_0, strength_1, n_regions, step,
+                    MODEL, HALF, LANES, RESIDENT, DEPTH,
+                )  # fmt: skip
                 # Zero, but not to the pass that lays tensors out over threads: noise gets the layout of the state.
-                tie = (e_0.to(tl.uint32, bitcast=True) >> 31) >> 1
-                w0, w1, w2, w3 = philox(tie + step.to(tl.uint32), tie + pair_word, tie + realisation, key_low, key_high)
-                z_E, z_I = gaussian_pair(w0, w1, NATIVE)
-                e_0, S_I_0, r_E = _neural_step(e_0, S_I_0, gain * sums_0, p_0, dt_0, z_E, z_I, EXPONENTIAL, NATIVE)
-                sum_r_0 += r_E
-                sum_I_0 += S_I_0
-                drive_0 += e_0
-                z_E, z_I = gaussian_pair(w2, w3, NATIVE)
-                e_1, S_I_1, r_E = _neural_step(e_1, S_I_1, gain * sums_1, p_1, dt_1, z_E, z_I, EXPONENTIAL, NATIVE)
-                sum_r_1 += r_E
-                sum_I_1 += S_I_1
-                drive_1 += e_1
+                tie = (x_0[0].to(tl.uint32, bitcast=True) >> 31) >> 1
+                z = _normals(tie + step.to(tl.uint32), tie + pair_word, tie + realisation, key_low, key_high, MODEL)
+                z_0 = _part(z, 0, N_STATES)
+                z_1 = _part(z, N_STATES, 2 * N_STATES)
+                x_0, reported_0 = _neural_step(
+                    x_0, coupling_0, constants_0, amplitude_0, of_lane, dt_0, z_0, MODEL, EXPONENTIAL
+                )
+                sums_0 = _add_to_sums(sums_0, reported_0, x_0, MODEL)
+                drive_0 += x_0[OBSERVED]
+                x_1, reported_1 = _neural_step(
+                    x_1, coupling_1, constants_1, amplitude_1, of_lane, dt_1, z_1, MODEL, EXPONENTIAL
+                )
+                sums_1 = _add_to_sums(sums_1, reported_1, x_1, MODEL)
+                drive_1 += x_1[OBSERVED]
                 step += 1
-            sum_e_0 += drive_0
-            sum_e_1 += drive_1
-            h_0 = _hemodynamic_step(h_0, drive_0 * inverse_substeps + _S_STAR, hemo_dt_0, NATIVE)
-            h_1 = _hemodynamic_step(h_1, drive_1 * inverse_substeps + _S_STAR, hemo_dt_1, NATIVE)
+            sums_0 = _add_drive(sums_0, drive_0, MODEL)
+            sums_1 = _add_drive(sums_1, drive_1, MODEL)
+            if HEMODYNAMICS:
+                seen_0 = _observed(drive_0 * inverse_substeps, of_lane, MODEL)
+                seen_1 = _observed(drive_1 * inverse_substeps, of_lane, MODEL)
+                h_0 = _hemodynamic_step(h_0, seen_0, hemo_dt_0)
+                h_1 = _hemodynamic_step(h_1, seen_1, hemo_dt_1)
         if is_averaged != 0:
-            _add_totals(totals + at_0, stride, (sum_r_0, sum_e_0, sum_I_0))
-            _add_totals(totals + at_1, stride, (sum_r_1, sum_e_1, sum_I_1))
+            _add_totals(totals + at_0, stride, sums_0, N_AVERAGES)
+            _add_totals(totals + at_1, stride, sums_1, N_AVERAGES)
         if first_frame >= 0:
             frame = (of_program.to(tl.int64)[None, :] * n_frames + first_frame + outer) * n_regions + 2 * pair[:, None]
             kept = lanes[None, :] < end_lane
-            tl.store(bold + frame, _bold(h_0), mask=exists_0 & kept)
-            tl.store(bold + frame + 1, _bold(h_1), mask=exists_1 & kept)
-    tl.store(state + at_0, e_0)
-    tl.store(state + at_1, e_1)
-    tl.store(state + stride + at_0, S_I_0)
-    tl.store(state + stride + at_1, S_I_1)
-    for k in tl.static_range(4):
-        tl.store(state + (2 + k) * stride + at_0, h_0[k])
-        tl.store(state + (2 + k) * stride + at_1, h_1[k])
+            if HEMODYNAMICS:
+                seen_0 = _bold(h_0)
+                seen_1 = _bold(h_1)
+            else:
+                seen_0 = _observed(x_0[OBSERVED], of_lane, MODEL)
+                seen_1 = _observed(x_1[OBSERVED], of_lane, MODEL)
+            tl.store(bold + frame, seen_0, mask=exists_0 & kept)
+            tl.store(bold + frame + 1, seen_1, mask=exists_1 & kept)
+    _store_rows(state + at_0, stride, x_0, 0, N_STATES)
+    _store_rows(state + at_1, stride, x_1, 0, N_STATES)
+    _store_rows(state + at_0, stride, h_0, N_STATES, MODEL.shape.n_kept - N_STATES)
+    _store_rows(state + at_1, stride, h_1, N_STATES, MODEL.shape.n_kept - N_STATES)

@@ -20,12 +20,12 @@ CASES = [
     (86, 99 * 1024, 400, 300),
 ]
 POINTERS = {
-    "plan": "i64", "times": "fp32", "weights": "fp16", "parameters": "fp32", "lane_parameters": "fp32", "streams": "i32",
+    "plan": "i64", "times": "fp32", "weights": "fp16", "strengths": "fp32", "parameters": "fp32", "lane_parameters": "fp32", "streams": "i32",
     "state": "fp32", "totals": "fp64", "bold": "fp32", "scratch": "fp16",
 }  # fmt: skip
 
 
-def compile_for(capability: int, n_regions: int, n_lanes: int):
+def compile_for(capability: int, n_regions: int, n_lanes: int, name: str = "fic"):
     """What Triton makes of the kernel, called as `mfm.backends.gpu` calls it on such a GPU with 100 multiprocessors."""
     from types import SimpleNamespace
 
@@ -35,13 +35,19 @@ def compile_for(capability: int, n_regions: int, n_lanes: int):
     from triton.compiler import ASTSource
 
     from mfm.backends import gpu
+    from mfm.backends.gpu_arrays import shape_of
     from mfm.backends.triton_kernel import simulate_kernel
+    from mfm.backends.triton_model import equations_of
+    from mfm.models.registry import get_model
 
+    model = get_model(name)
+    ones = torch.ones(1, 2, dtype=torch.float64)
+    p = model.parameters(**{one.name: ones if one.regional else ones[0, :1] for one in model.parameters.declared()})
     torch.cuda.get_device_properties = lambda device: SimpleNamespace(multi_processor_count=100)
     tile = gpu.choose_tile(n_regions, n_lanes, torch.device("cuda"))
     constants = {
         "HALF": gpu.half_size(n_regions), "LANES": tile.lanes, "RESIDENT": n_regions <= gpu._RESIDENT_REGIONS, "DEPTH": 32,
-        "EVERY_STEP": False, "EXPONENTIAL": True, "NATIVE": True,
+        "EVERY_STEP": False, "EXPONENTIAL": model.decay is not None, "MODEL": equations_of(model, shape_of(model, p)),
     }  # fmt: skip
     names = simulate_kernel.arg_names
     types = {name: "constexpr" if name in constants else "i32" for name in names}

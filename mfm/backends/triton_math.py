@@ -21,6 +21,10 @@ _TWO_LN2 = tl.constexpr(2 * math.log(2))
 _PI = tl.constexpr(math.pi)
 
 _PHILOX_A, _PHILOX_B = tl.constexpr(0xD2511F53), tl.constexpr(0xCD9E8D57)
+_WIDE_A, _WIDE_B = (
+    tl.constexpr(f"{{ .reg .b64 both; mul.wide.u32 both, $2, {factor.value}; mov.b64 {{$0, $1}}, both; }}")
+    for factor in (_PHILOX_A, _PHILOX_B)
+)
 _WEYL_A, _WEYL_B = tl.constexpr(0x9E3779B9), tl.constexpr(0xBB67AE85)
 
 
@@ -103,17 +107,29 @@ def phi_slope(x, d: tl.constexpr):
 
 
 @triton.jit
+def _product(a, FACTOR: tl.constexpr, WIDE: tl.constexpr):
+    """Low and high words of a product of 32-bit numbers.
+
+    Said in machine language, as one instruction: left to itself LLVM makes two of it, or not, by what stands around it.
+    """
+    if _NATIVE:
+        return tl.inline_asm_elementwise(WIDE, "=r,=r,r", [a], dtype=(tl.uint32, tl.uint32), is_pure=True, pack=1)
+    else:
+        both = a.to(tl.uint64) * FACTOR
+        return both.to(tl.uint32), (both >> 32).to(tl.uint32)
+
+
+@triton.jit
 def philox(c0, c1, c2, k0, k1):
     """Philox4x32-10 (Salmon et al. 2011) of the counter (c0, c1, c2, 0): four random words."""
     c3 = tl.zeros_like(c0)
     for _ in tl.static_range(10):
-        # One instruction makes both halves of a 64-bit product.
-        a = c0.to(tl.uint64) * _PHILOX_A
-        b = c2.to(tl.uint64) * _PHILOX_B
-        c0 = (b >> 32).to(tl.uint32) ^ c1 ^ k0
-        c2 = (a >> 32).to(tl.uint32) ^ c3 ^ k1
-        c1 = b.to(tl.uint32)
-        c3 = a.to(tl.uint32)
+        a_low, a_high = _product(c0, _PHILOX_A, _WIDE_A)
+        b_low, b_high = _product(c2, _PHILOX_B, _WIDE_B)
+        c0 = b_high ^ c1 ^ k0
+        c2 = a_high ^ c3 ^ k1
+        c1 = b_low
+        c3 = a_low
         k0 = k0 + _WEYL_A
         k1 = k1 + _WEYL_B
     return c0, c1, c2, c3

@@ -11,18 +11,36 @@ import pytest
 
 pytest.importorskip("triton", reason="triton is not installed")
 
-#: Compute capability, bytes of shared memory that a program may have, regions, simulations.
+#: Compute capability, bytes of shared memory that a program may have, regions, simulations, model.
 CASES = [
-    (86, 99 * 1024, 68, 1),
-    (80, 163 * 1024, 68, 8192),
-    (90, 227 * 1024, 68, 8192),
-    (90, 227 * 1024, 20, 1),
-    (86, 99 * 1024, 400, 300),
+    (86, 99 * 1024, 68, 1, "fic"),
+    (80, 163 * 1024, 68, 8192, "fic"),
+    (90, 227 * 1024, 68, 8192, "fic"),
+    (90, 227 * 1024, 20, 1, "fic"),
+    (86, 99 * 1024, 400, 300, "fic"),
+    (80, 163 * 1024, 68, 8192, "pmfm"),
+    (90, 227 * 1024, 68, 8192, "pmfm"),
+    (86, 99 * 1024, 400, 300, "pmfm"),
+    (90, 227 * 1024, 68, 300, "toy2"),
+    (86, 99 * 1024, 400, 300, "toy2"),
+    (90, 227 * 1024, 68, 8192, "toy3"),
+    (80, 163 * 1024, 68, 8192, "toy4"),
 ]
 POINTERS = {
     "plan": "i64", "times": "fp32", "weights": "fp16", "strengths": "fp32", "parameters": "fp32", "lane_parameters": "fp32", "streams": "i32",
     "state": "fp32", "totals": "fp64", "bold": "fp32", "scratch": "fp16",
 }  # fmt: skip
+
+
+def model_called(name: str):
+    """A model of the package, or a toy of `test_triton_models`."""
+    if name.startswith("toy"):
+        from test_triton_models import TOYS
+
+        return next(model for model in TOYS if model.name == name)
+    from mfm.models.registry import get_model
+
+    return get_model(name)
 
 
 def compile_for(capability: int, n_regions: int, n_lanes: int, name: str = "fic"):
@@ -38,9 +56,8 @@ def compile_for(capability: int, n_regions: int, n_lanes: int, name: str = "fic"
     from mfm.backends.gpu_arrays import shape_of
     from mfm.backends.triton_kernel import simulate_kernel
     from mfm.backends.triton_model import equations_of
-    from mfm.models.registry import get_model
 
-    model = get_model(name)
+    model = model_called(name)
     ones = torch.ones(1, 2, dtype=torch.float64)
     p = model.parameters(**{one.name: ones if one.regional else ones[0, :1] for one in model.parameters.declared()})
     torch.cuda.get_device_properties = lambda device: SimpleNamespace(multi_processor_count=100)
@@ -59,13 +76,13 @@ def compile_for(capability: int, n_regions: int, n_lanes: int, name: str = "fic"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("capability", "shared_bytes", "n_regions", "n_lanes"), CASES)
-def test_the_kernel_compiles_and_fits(capability, shared_bytes, n_regions, n_lanes, tmp_path):
+@pytest.mark.parametrize(("capability", "shared_bytes", "n_regions", "n_lanes", "name"), CASES)
+def test_the_kernel_compiles_and_fits(capability, shared_bytes, n_regions, n_lanes, name, tmp_path):
     # In a process of its own: here kernels are defined for the interpreter.
     environment = os.environ | {
         "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))
     }  # fmt: skip
-    command = [sys.executable, __file__, str(capability), str(n_regions), str(n_lanes)]
+    command = [sys.executable, __file__, str(capability), str(n_regions), str(n_lanes), name]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     shared, uses_tensor_cores = done.stdout.split()
@@ -74,5 +91,5 @@ def test_the_kernel_compiles_and_fits(capability, shared_bytes, n_regions, n_lan
 
 
 if __name__ == "__main__":
-    kernel = compile_for(*(int(value) for value in sys.argv[1:]))
+    kernel = compile_for(*(int(value) for value in sys.argv[1:4]), sys.argv[4])
     print(kernel.metadata.shared, "mma" in kernel.asm["ptx"])

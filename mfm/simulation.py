@@ -231,7 +231,7 @@ def simulate_many(
             trajectory = _simulate_numba(work, n_threads or available_cores())
         else:
             trajectory = _simulate_reference(work)
-        status = _status(trajectory, check_range=getattr(request.p, 'w_IE', 0) is None)
+        status = _status(trajectory, check_range=getattr(request.p, "w_IE", 0) is None)
         bold, rate_E, S_E, S_I = _nan_where_diverged(trajectory, status)
         seed = int(work.keys[0]) if np.ndim(request.seed) == 0 else tuple(int(key) for key in work.keys)
         found.append(Simulation(bold, rate_E, S_E, S_I, status, work.protocol, seed, name))

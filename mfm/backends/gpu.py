@@ -328,9 +328,8 @@ def _chunks(works: list[Work], shape: Shape, tile: Tile, device: torch.device, s
     free, multiple = _MEMORY_SHARE * free_memory(device), max(16, tile.lanes)
     result_bytes = [4 * w.bold_size + 8 * shape.n_averages * w.p.n_regions for w in works]
     size = 2 * half_size(works[0].p.n_regions)
-    # Kernel arrays, and twice as much again in float64 while they are made.
-    rows = shape.n_parameters + shape.n_kept
-    work_bytes = size * (4 * rows + 8 * shape.n_averages + 16 + 8 * (rows - 3))
+    # Kernel arrays, and twice as much again in float64 while they are made; copies of streamed deviations.
+    work_bytes = size * (12 * (shape.n_parameters + shape.n_kept) + 8 * shape.n_averages + 8 * shape.n_channels)
     needed = sum(w.n_lanes * each for w, each in zip(works, result_bytes, strict=True)) if stays else 0
     chunks: list[list[_Part]] = [[]]
     left = free - needed

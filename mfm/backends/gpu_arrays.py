@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mfm.models.model import Model
     from mfm.models.parameters import ModelParameters
 
+#: Deviations are multiplied by this before they become half precision, so that their low part stays in the normal range.
+DEVIATION_SCALE = 1024.0
+
 # z, f, v and q of the Balloon-Windkessel model.
 _N_HEMODYNAMIC = 4
 
@@ -137,12 +140,10 @@ def parameter_rows(constants: tuple[Tensor, ...], amplitude: Tensor, tile_lanes:
 def lane_rows(gains: tuple[Tensor, ...], references: tuple[Tensor, ...], weights: np.ndarray, tile_lanes: int) -> Tensor:
     """What the kernel reads once per lane, (3 channels, L), float32: of each channel gain, base and reference.
 
-    The coupling of a region is ``gain (C e) + base strength``, where ``e = x - reference`` is what the connectome multiplies and
-    the strength is the region's row sum of C.
+    The coupling of a region is ``gain (C e) + base strength``, where ``e = x - reference`` is what the connectome multiplies,
+    and the strength is the region's row sum of C.
     """
-    from mfm.backends.triton_kernel import DEVIATION_SCALE
-
-    scale = connectome_scale(weights) * float(DEVIATION_SCALE.value)
+    scale = connectome_scale(weights) * DEVIATION_SCALE
     rows = [row for gain, x in zip(gains, references, strict=True) for row in (gain / scale, gain * x, x)]
     return torch.stack([_pad_lanes(row, tile_lanes).float() for row in rows])
 

@@ -6,79 +6,24 @@ kept as two halves, the even and the odd ones, each padded to `HALF` = a power o
 a pair of regions, an even and its odd neighbour, and both halves then have the same layout of threads. State stays in registers
 between the first and the last step of a launch; global memory sees BOLD once per TR and the state once per launch.
 
-**Coupling.** The state is e = S_E - S_E*, the deviation from the fixed point, and only e is multiplied by the connectome; what
-C does to S_E* is part of a constant current, computed in float64. Both factors are split into two half-precision numbers
-(value = high + low, 22 bits) and all four products go to the tensor cores with float32 sums: the relative error of a product
-is below 2^-21, and e is about a tenth of S_E. Connectomes of more than 128 regions do not fit in shared memory; they are
-streamed from the second-level cache at every step.
+**Models.** The equations are a compile-time constant (`mfm.backends.triton_model`), and with them how many constants, states,
+channels of coupling and averages there are: tuples of tiles, unrolled. A state that the connectome carries is kept as its
+deviation from a reference (`mfm.backends.triton_coupling`).
 
-**What should limit it** (counted in machine code for compute capability 9.0, not measured). A row, region or padding, takes
-about 145 instructions of a thread per step, 9 of them special functions, hemodynamics at every step included; 68 regions are
-128 rows. A GPU of 132 multiprocessors, each issuing 128 lanes at 1.75 GHz, would need 0.009 ns per region-step if it issued
+**What should limit it** (FIC, counted in machine code for compute capability 9.0, not measured). A row, region or padding,
+takes about 150 instructions of a thread per step, 9 of them special functions, hemodynamics at every step included; 68 regions
+are 128 rows. A GPU of 132 multiprocessors, each issuing 128 lanes at 1.75 GHz, would need 0.009 ns per region-step if it issued
 at every cycle. Parameters that do not fit in registers are read again from local memory at every step; nothing is written
 there. Instruction issue is the limit up to 128 regions, the second-level cache beyond.
 """
 
 from __future__ import annotations
 
-import math
-
 import triton
 import triton.language as tl
 
-from mfm.backends.triton_math import exp2, gaussian_pair, log2, philox, reciprocal
-from mfm.constants import HEMODYNAMIC
-
-_H = HEMODYNAMIC
-_KAPPA, _GAMMA_H, _RATE_H = tl.constexpr(_H.kappa), tl.constexpr(_H.gamma), tl.constexpr(1 / _H.tau)
-_SMALL_POWER = tl.constexpr((1 / _H.alpha - 3) * math.log(2))
-_INVERSE_RHO, _LOG2_1_RHO = tl.constexpr(1 / _H.rho), tl.constexpr(math.log2(1 - _H.rho))
-_BOLD_1, _BOLD_2, _BOLD_3 = (tl.constexpr(100 / _H.rho * _H.V_0 * k) for k in (_H.k_1, _H.k_2, _H.k_3))
-
-#: e is multiplied by this before it becomes half precision, so that its low part stays in the normal range.
-DEVIATION_SCALE = tl.constexpr(1024.0)
-
-
-@triton.jit
-def _half_precision(e_0, e_1, HALF: tl.constexpr, LANES: tl.constexpr):
-    """e as (2 HALF, 2 LANES) in half precision: the high parts of all lanes, then the low parts; together 22 bits."""
-    e_0 = e_0 * DEVIATION_SCALE
-    e_1 = e_1 * DEVIATION_SCALE
-    high_0 = e_0.to(tl.float16)
-    high_1 = e_1.to(tl.float16)
-    low_0 = (e_0 - high_0.to(tl.float32)).to(tl.float16)
-    low_1 = (e_1 - high_1.to(tl.float32)).to(tl.float16)
-    x = tl.join(tl.join(high_0, high_1), tl.join(low_0, low_1)).reshape(HALF // 8, 8, LANES, 2, 2)
-    return x.permute(0, 3, 1, 4, 2).reshape(2 * HALF, 2 * LANES)
-
-
-@triton.jit
-def _sum_parts(x, HALF: tl.constexpr, LANES: tl.constexpr):
-    """Products with the high and with the low parts of e added up, as even and odd regions."""
-    x = x.reshape(HALF // 8, 2, 8, 2, LANES).permute(0, 2, 4, 1, 3)
-    of_high, of_low = tl.split(x.reshape(HALF, LANES, 2, 2))
-    return tl.split(of_high + of_low)
-
-
-@triton.jit
-def _stream_product(weights, scratch, e, n_regions, HALF: tl.constexpr, LANES: tl.constexpr, DEPTH: tl.constexpr):
-    """C e for a connectome that is read anew at every step; e goes through global memory, which a program has to itself."""
-    SIZE: tl.constexpr = 2 * HALF
-    row = tl.arange(0, SIZE)
-    column = tl.arange(0, 2 * LANES)
-    tl.store(scratch + row[:, None] * (2 * LANES) + column[None, :], e)
-    tl.debug_barrier()
-    sums = tl.zeros((SIZE, 2 * LANES), tl.float32)
-    # Rows and columns of padding are not read: they would be a third of the traffic at 400 regions.
-    n_rows = (n_regions + 15) // 16 * 16
-    used = (row < n_rows)[:, None]
-    for first in range(0, n_rows, DEPTH):
-        k = first + tl.arange(0, DEPTH)
-        part = tl.load(scratch + k[:, None] * (2 * LANES) + column[None, :])
-        block = weights + row[:, None] * SIZE + k[None, :]
-        sums = tl.dot(tl.load(block, mask=used, other=0.0), part, sums)
-        sums = tl.dot(tl.load(block + SIZE * SIZE, mask=used, other=0.0), part, sums)
-    return sums
+from mfm.backends.triton_coupling import couplings
+from mfm.backends.triton_step import bold_signal, hemodynamic_step, neural_step, normals, observed
 
 
 @triton.jit
@@ -86,154 +31,22 @@ def _load_rows(rows, stride, at, COUNT: tl.constexpr):
     """`COUNT` rows as a tuple of tiles."""
     tiles = ()
     for k in tl.static_range(COUNT):
-        tiles = tiles + (tl.load(rows + k * stride + at),)
+        tiles += (tl.load(rows + k * stride + at),)
     return tiles
+
+
+@triton.jit
+def _store_rows(rows, stride, tiles, FIRST: tl.constexpr, COUNT: tl.constexpr):
+    for k in tl.static_range(COUNT):
+        tl.store(rows + (FIRST + k) * stride, tiles[k])
 
 
 @triton.jit
 def _repeated(x, COUNT: tl.constexpr):
     tiles = ()
     for _ in tl.static_range(COUNT):
-        tiles = tiles + (x,)
+        tiles += (x,)
     return tiles
-
-
-@triton.jit
-def _normals(step, pair, realisation, key_low, key_high, MODEL: tl.constexpr):
-    """The noise of a step: 2 M normals for each pair of regions, those of the even region, then of the odd one (M states).
-
-    Normals are numbered region by region, four to a Philox counter; Box and Muller make two at a time, M times for a pair of
-    regions. Where M is odd, every second pair of regions begins in the middle of a counter.
-    """
-    M: tl.constexpr = MODEL.shape.n_states
-    first = pair * (M // 2) if M % 2 == 0 else (pair * M) >> 1
-    words = ()
-    for k in tl.static_range((M + 1) // 2):
-        w0, w1, w2, w3 = philox(step, first + k, realisation, key_low, key_high)
-        words = words + ((w0, w1), (w2, w3))
-    z = ()
-    if M % 2 == 0:
-        for m in tl.static_range(M):
-            a, b = gaussian_pair(words[m][0], words[m][1])
-            z = z + (a, b)
-    else:
-        is_odd = (pair & 1) == 1
-        for m in tl.static_range(M):
-            w0 = tl.where(is_odd, words[m + 1][0], words[m][0])
-            w1 = tl.where(is_odd, words[m + 1][1], words[m][1])
-            a, b = gaussian_pair(w0, w1)
-            z = z + (a, b)
-    return z
-
-
-@triton.jit
-def _observed(x, of_lane, MODEL: tl.constexpr):
-    """The observed state itself, if what is kept is its deviation."""
-    CHANNELS: tl.constexpr = MODEL.shape.channels
-    if CHANNELS[MODEL.shape.observed] < 0:
-        return x
-    else:
-        return x + of_lane[3 * CHANNELS[MODEL.shape.observed] + 2]
-
-
-@triton.jit
-def _with_reference(x, of_lane, MODEL: tl.constexpr):
-    """The states themselves, of those kept as deviations too."""
-    CHANNELS: tl.constexpr = MODEL.shape.channels
-    N_STATES: tl.constexpr = MODEL.shape.n_states
-    full = ()
-    for k in tl.static_range(N_STATES):
-        if CHANNELS[k] < 0:
-            full = full + (x[k],)
-        else:
-            full = full + (x[k] + of_lane[3 * CHANNELS[k] + 2],)
-    return full
-
-
-@triton.jit
-def _neural_step(x, coupling, constants, amplitude, of_lane, dt, z, MODEL: tl.constexpr, EXPONENTIAL: tl.constexpr):
-    """One Euler-Maruyama step, that of fast states by the protocol's scheme: the states, then what the model reports."""
-    N_STATES: tl.constexpr = MODEL.shape.n_states
-    N_REPORTED: tl.constexpr = MODEL.shape.n_reported
-    N_FAST: tl.constexpr = MODEL.shape.n_fast
-    RATES: tl.constexpr = MODEL.shape.rates
-    found = MODEL.drift(_with_reference(x, of_lane, MODEL), coupling, constants)
-    shares = ()
-    if EXPONENTIAL:
-        rates = MODEL.decay(found[N_STATES + N_REPORTED])
-        for k in tl.static_range(N_FAST):
-            y = (rates if MODEL.shape.one_rate else rates[k]) * dt
-            # The Pade approximant of (1 - e^-y) / y (`mfm.dynamics.inhibitory_step_share`).
-            shares = shares + (reciprocal(y * (y * (1 / 12) + 0.5) + 1.0),)
-    stepped = ()
-    for k in tl.static_range(N_STATES):
-        if EXPONENTIAL and RATES[k] >= 0:
-            stepped = stepped + (x[k] + (found[k] * dt + amplitude * z[k]) * shares[RATES[k]],)
-        else:
-            stepped = stepped + (x[k] + found[k] * dt + amplitude * z[k],)
-    reported = ()
-    for k in tl.static_range(N_REPORTED):
-        reported = reported + (found[N_STATES + k],)
-    return stepped, reported
-
-
-@triton.jit
-def _hemodynamic_step(hemodynamics, drive, dt):
-    """One Euler step of the Balloon-Windkessel model; f, v and q are deviations from 1, which float32 resolves better."""
-    z, f, v, q = hemodynamics
-    flow = f + 1.0
-    volume = v + 1.0
-    # volume^(1 / alpha) = volume^3 volume^0.03: the small power's exponential needs three terms.
-    t = log2(volume) * _SMALL_POWER
-    square = volume * volume * (t * (t * (t * (1 / 6) + 0.5) + 1.0) + 1.0)
-    extraction = 1.0 - exp2(reciprocal(flow) * _LOG2_1_RHO)
-    dq = flow * _INVERSE_RHO * extraction - (q + 1.0) * square
-    rate = _RATE_H * dt
-    return (
-        z + (drive - z * _KAPPA - f * _GAMMA_H) * dt,
-        f + z * dt,
-        v + (flow - square * volume) * rate,
-        q + dq * rate,
-    )
-
-
-@triton.jit
-def _bold(hemodynamics):
-    _z, _f, v, q = hemodynamics
-    return (v - q) / (v + 1.0) * _BOLD_2 - q * _BOLD_1 - v * _BOLD_3
-
-
-@triton.jit
-def _couplings(x_0, x_1, weights, high, low, scratch, of_lane, strength_0, strength_1, n_regions, step,
-               MODEL: tl.constexpr, HALF: tl.constexpr, LANES: tl.constexpr, RESIDENT: tl.constexpr, DEPTH: tl.constexpr):  # fmt: skip
-    """The coupling of the even and of the odd regions, by channel."""
-    CARRIED: tl.constexpr = MODEL.shape.carried
-    N_CHANNELS: tl.constexpr = MODEL.shape.n_channels
-    coupling_0 = ()
-    coupling_1 = ()
-    for c in tl.static_range(N_CHANNELS):
-        e = _half_precision(x_0[CARRIED[c]], x_1[CARRIED[c]], HALF, LANES)
-        if RESIDENT:
-            sums = tl.dot(low, e, tl.dot(high, e))
-        else:
-            # Two copies in turns: one barrier per product is enough.
-            copy = scratch + (step % 2 * N_CHANNELS + c) * (4 * HALF * LANES)
-            sums = _stream_product(weights, copy, e, n_regions, HALF, LANES, DEPTH)
-        sums_0, sums_1 = _sum_parts(sums, HALF, LANES)
-        gain = of_lane[3 * c]
-        base = of_lane[3 * c + 1]
-        coupling_0 = coupling_0 + (tl.fma(base, strength_0, gain * sums_0),)
-        coupling_1 = coupling_1 + (tl.fma(base, strength_1, gain * sums_1),)
-    return coupling_0, coupling_1
-
-
-@triton.jit
-def _part(tiles, FIRST: tl.constexpr, END: tl.constexpr):
-    """Some of a tuple of tiles."""
-    part = ()
-    for k in tl.static_range(FIRST, END):
-        part = part + (tiles[k],)
-    return part
 
 
 @triton.jit
@@ -243,12 +56,10 @@ def _add_to_sums(sums, reported, x, MODEL: tl.constexpr):
     N_STATES: tl.constexpr = MODEL.shape.n_states
     added = ()
     for k in tl.static_range(N_REPORTED):
-        added = added + (sums[k] + reported[k],)
+        added += (sums[k] + reported[k],)
     for k in tl.static_range(N_STATES):
-        if k == MODEL.shape.observed:
-            added = added + (sums[N_REPORTED + k],)
-        else:
-            added = added + (sums[N_REPORTED + k] + x[k],)
+        before = sums[N_REPORTED + k]
+        added += (before if k == MODEL.shape.observed else before + x[k],)
     return added
 
 
@@ -258,10 +69,7 @@ def _add_drive(sums, drive, MODEL: tl.constexpr):
     N_AVERAGES: tl.constexpr = MODEL.shape.n_averages
     added = ()
     for k in tl.static_range(N_AVERAGES):
-        if k == MODEL.shape.n_reported + MODEL.shape.observed:
-            added = added + (sums[k] + drive,)
-        else:
-            added = added + (sums[k],)
+        added += (sums[k] + drive if k == MODEL.shape.n_reported + MODEL.shape.observed else sums[k],)
     return added
 
 
@@ -270,12 +78,6 @@ def _add_totals(totals, stride, sums, COUNT: tl.constexpr):
     """Add the sums of a frame to the float64 totals."""
     for k in tl.static_range(COUNT):
         tl.store(totals + k * stride, tl.load(totals + k * stride) + sums[k].to(tl.float64))
-
-
-@triton.jit
-def _store_rows(rows, stride, tiles, FIRST: tl.constexpr, COUNT: tl.constexpr):
-    for k in tl.static_range(COUNT):
-        tl.store(rows + (FIRST + k) * stride, tiles[k])
 
 
 #: Columns of the table of programs: whole numbers, then durations (`mfm.backends.gpu` fills them).
@@ -391,22 +193,20 @@ def simulate_kernel(
             drive_0 = zero
             drive_1 = zero
             for _substep in range(1 if EVERY_STEP else substeps):
-                coupling_0, coupling_1 = _couplings(
+                coupling_0, coupling_1 = couplings(
                     x_0, x_1, weights, high, low, scratch, of_lane, strength_0, strength_1, n_regions, step,
                     MODEL, HALF, LANES, RESIDENT, DEPTH,
                 )  # fmt: skip
                 # Zero, but not to the pass that lays tensors out over threads: noise gets the layout of the state.
                 tie = (x_0[0].to(tl.uint32, bitcast=True) >> 31) >> 1
-                z = _normals(tie + step.to(tl.uint32), tie + pair_word, tie + realisation, key_low, key_high, MODEL)
-                z_0 = _part(z, 0, N_STATES)
-                z_1 = _part(z, N_STATES, 2 * N_STATES)
-                x_0, reported_0 = _neural_step(
-                    x_0, coupling_0, constants_0, amplitude_0, of_lane, dt_0, z_0, MODEL, EXPONENTIAL
+                z = normals(tie + step.to(tl.uint32), tie + pair_word, tie + realisation, key_low, key_high, MODEL)
+                x_0, reported_0 = neural_step(
+                    x_0, coupling_0, constants_0, amplitude_0, of_lane, dt_0, z[:N_STATES], MODEL, EXPONENTIAL
                 )
                 sums_0 = _add_to_sums(sums_0, reported_0, x_0, MODEL)
                 drive_0 += x_0[OBSERVED]
-                x_1, reported_1 = _neural_step(
-                    x_1, coupling_1, constants_1, amplitude_1, of_lane, dt_1, z_1, MODEL, EXPONENTIAL
+                x_1, reported_1 = neural_step(
+                    x_1, coupling_1, constants_1, amplitude_1, of_lane, dt_1, z[N_STATES:], MODEL, EXPONENTIAL
                 )
                 sums_1 = _add_to_sums(sums_1, reported_1, x_1, MODEL)
                 drive_1 += x_1[OBSERVED]
@@ -414,10 +214,10 @@ def simulate_kernel(
             sums_0 = _add_drive(sums_0, drive_0, MODEL)
             sums_1 = _add_drive(sums_1, drive_1, MODEL)
             if HEMODYNAMICS:
-                seen_0 = _observed(drive_0 * inverse_substeps, of_lane, MODEL)
-                seen_1 = _observed(drive_1 * inverse_substeps, of_lane, MODEL)
-                h_0 = _hemodynamic_step(h_0, seen_0, hemo_dt_0)
-                h_1 = _hemodynamic_step(h_1, seen_1, hemo_dt_1)
+                seen_0 = observed(drive_0 * inverse_substeps, of_lane, MODEL)
+                seen_1 = observed(drive_1 * inverse_substeps, of_lane, MODEL)
+                h_0 = hemodynamic_step(h_0, seen_0, hemo_dt_0)
+                h_1 = hemodynamic_step(h_1, seen_1, hemo_dt_1)
         if is_averaged != 0:
             _add_totals(totals + at_0, stride, sums_0, N_AVERAGES)
             _add_totals(totals + at_1, stride, sums_1, N_AVERAGES)
@@ -425,11 +225,11 @@ def simulate_kernel(
             frame = (of_program.to(tl.int64)[None, :] * n_frames + first_frame + outer) * n_regions + 2 * pair[:, None]
             kept = lanes[None, :] < end_lane
             if HEMODYNAMICS:
-                seen_0 = _bold(h_0)
-                seen_1 = _bold(h_1)
+                seen_0 = bold_signal(h_0)
+                seen_1 = bold_signal(h_1)
             else:
-                seen_0 = _observed(x_0[OBSERVED], of_lane, MODEL)
-                seen_1 = _observed(x_1[OBSERVED], of_lane, MODEL)
+                seen_0 = observed(x_0[OBSERVED], of_lane, MODEL)
+                seen_1 = observed(x_1[OBSERVED], of_lane, MODEL)
             tl.store(bold + frame, seen_0, mask=exists_0 & kept)
             tl.store(bold + frame + 1, seen_1, mask=exists_1 & kept)
     _store_rows(state + at_0, stride, x_0, 0, N_STATES)

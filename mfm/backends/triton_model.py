@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from numbers import Real
 from types import FunctionType
 
 import triton
@@ -24,7 +25,7 @@ from mfm.models.model import Model
 _ELEMENTARY = {
     function: getattr(triton_math, name)
     for name, function in vars(elementary).items()
-    if isinstance(function, FunctionType) and function.__module__ == elementary.__name__
+    if getattr(function, "__module__", None) == elementary.__name__ and hasattr(triton_math, name)
 }
 
 
@@ -69,9 +70,15 @@ def equations_of(model: Model, shape: Shape) -> Equations:
     return Equations(model.name, shape, _rebound(model.drift, model.name), decay)
 
 
+def elementary_of(function: FunctionType):
+    """A function of `mfm.compute.elementary` for Triton."""
+    return _ELEMENTARY[function]
+
+
 @cache
 def _rebound(function: FunctionType, model_name: str):
     """`function` for Triton: the same code, what it names replaced."""
+    # Triton's interpreter wants `tl` to be seen by every function.
     names = {"tl": tl}
     for name in function.__code__.co_names:
         if name in function.__globals__:
@@ -82,8 +89,8 @@ def _rebound(function: FunctionType, model_name: str):
 
 
 def _counterpart(value, name: str, model_name: str):
-    if isinstance(value, (bool, int, float)):
-        return tl.constexpr(value)
+    if isinstance(value, Real):
+        return tl.constexpr(value if isinstance(value, int) else float(value))
     if isinstance(value, FunctionType):
         return _ELEMENTARY[value] if value in _ELEMENTARY else _rebound(value, model_name)
     raise BackendError(

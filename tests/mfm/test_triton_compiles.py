@@ -27,8 +27,8 @@ CASES = [
     (80, 163 * 1024, 68, 8192, "toy4"),
 ]
 POINTERS = {
-    "plan": "i64", "times": "fp32", "weights": "fp16", "strengths": "fp32", "parameters": "fp32", "lane_parameters": "fp32", "streams": "i32",
-    "state": "fp32", "totals": "fp64", "bold": "fp32", "scratch": "fp16",
+    "plan": "i64", "times": "fp32", "weights": "fp16", "strengths": "fp32", "parameters": "fp32", "lane_parameters": "fp32",
+    "streams": "i32", "state": "fp32", "totals": "fp64", "bold": "fp32", "scratch": "fp16",
 }  # fmt: skip
 
 

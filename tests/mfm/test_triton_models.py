@@ -9,10 +9,14 @@ import torch
 
 pytest.importorskip("triton", reason="triton is not installed")
 
+import triton
+import triton.language as tl
+
 import mfm
 from mfm.backends import gpu
 from mfm.backends.gpu_arrays import shape_of
-from mfm.backends.triton_model import equations_of
+from mfm.backends.triton_model import elementary_of, equations_of
+from mfm.compute import elementary
 from mfm.compute.elementary import exp, log, phi, phi_slope, sqrt, tanh
 from mfm.errors import BackendError
 from mfm.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
@@ -147,9 +151,7 @@ def normal(number, step, realisation, key):
 def normals(work, step):
     """(B, R, N, states)."""
     n_states, N = len(work.model.states), work.p.n_regions
-    rows = [
-        [[normal(i, step, r, int(key)) for i in range(N * n_states)] for r in range(work.n_repeats)] for key in work.keys
-    ]
+    rows = [[[normal(i, step, r, int(key)) for i in range(N * n_states)] for r in range(work.n_repeats)] for key in work.keys]
     return torch.tensor(rows, dtype=torch.float64).reshape(len(work.keys), work.n_repeats, N, n_states)
 
 
@@ -229,6 +231,46 @@ def test_models_in_one_call_are_each_simulated_with_its_own():
     for work, found in zip(works, gpu.simulate_on_gpu(works), strict=True):
         alone = gpu.simulate_on_gpu([work])[0]
         assert all(torch.equal(a, b) for a, b in zip(found, alone, strict=True))
+
+
+@triton.jit
+def apply(x, y, FUNCTION: tl.constexpr):
+    at = tl.arange(0, 1024)
+    tl.store(y + at, FUNCTION(tl.load(x + at)))
+
+
+@triton.jit
+def apply_with_curvature(x, y, FUNCTION: tl.constexpr, D: tl.constexpr):
+    at = tl.arange(0, 1024)
+    tl.store(y + at, FUNCTION(tl.load(x + at), D))
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high", "rtol", "atol"),
+    [
+        (exp, -20.0, 20.0, 5e-6, 0.0),
+        (log, 1e-3, 50.0, 2e-7, 2e-7),
+        (sqrt, 0.0, 50.0, 5e-7, 0.0),
+        (tanh, -12.0, 12.0, 1e-6, 0.0),
+        (phi, -120.0, 120.0, 2e-6, 1e-8),
+        (phi_slope, -300.0, 300.0, 1e-5, 1e-8),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_elementary_functions_are_those_of_torch(function, low, high, rtol, atol):
+    x = torch.linspace(low, high, 1024, device=gpu.gpu_device(torch.device("cpu")))
+    x[:3] = torch.tensor([max(low, 1e-7), max(low, 0.2), max(low, -0.2)])
+    for d in (0.16, 0.087) if function in (phi, phi_slope) else (None,):
+        y, more = torch.empty_like(x), () if d is None else (d,)
+        kernel = apply if d is None else apply_with_curvature
+        kernel[(1,)](x, y, elementary_of(function), *more)
+        assert torch.allclose(y.cpu().double(), function(x.cpu().double(), *more), rtol=rtol, atol=atol)
+
+
+def test_every_elementary_function_has_a_counterpart():
+    public = [f for f in vars(elementary).values() if getattr(f, "__module__", "") == elementary.__name__]
+    assert exp in public
+    assert all(elementary_of(function) for function in public)
 
 
 def unknown(x, coupling, constants):

@@ -8,13 +8,12 @@ log2, 1/x, square root) that is used.
 from __future__ import annotations
 
 import math
-import os
 
 import triton
 import triton.language as tl
 
 # Triton's interpreter knows no machine instructions; functions are made for it, or for a GPU, when they are defined.
-_NATIVE = tl.constexpr(os.environ.get("TRITON_INTERPRET") != "1")
+_NATIVE = tl.constexpr(not triton.knobs.runtime.interpret)
 
 _LOG2_E, _LN_2 = tl.constexpr(math.log2(math.e)), tl.constexpr(math.log(2))
 _TWO_LN2 = tl.constexpr(2 * math.log(2))

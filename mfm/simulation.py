@@ -411,7 +411,7 @@ def _simulate_numba(work: Work, n_threads: int) -> tuple[Tensor, Tensor]:
 def _simulate_triton(works: list[Work]) -> Sequence[tuple[Tensor, Tensor]]:
     from mfm.backends.gpu import simulate_on_gpu
 
-    return [(bold, torch.stack(averages)) for bold, *averages in simulate_on_gpu(works)]
+    return simulate_on_gpu(works)
 
 
 def _noise_keys(seed: int | Sequence[int], n_candidates: int) -> np.ndarray:

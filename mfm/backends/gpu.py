@@ -5,6 +5,7 @@ In Triton's interpreter (``TRITON_INTERPRET=1``) the same code runs on CPU tenso
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,18 +20,19 @@ import torch
 from torch import Tensor
 
 from mfm.backends.gpu_arrays import (
-    N_PARAMETERS,
-    N_STATE,
-    N_TOTALS,
+    Shape,
     from_rows,
     half_size,
     initial_rows,
+    lane_rows,
     noise_streams,
     packed_connectome,
+    packed_strength,
     parameter_rows,
+    references_of,
+    shape_of,
 )
 from mfm.errors import BackendError
-from mfm.models.fic_feedback import excitatory_resting_point
 from mfm.protocol import Protocol
 from mfm.simulation import Work
 
@@ -164,10 +166,11 @@ class _Part(NamedTuple):
         return self.n_lanes * self.work.bold_size
 
 
-def simulate_on_gpu(works: Sequence[Work], tile: Tile | None = None) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Of every work BOLD (B, R, T, N), float32, and the averages of r_E, S_E and S_I (B, R, N), float64, where its p is.
+def simulate_on_gpu(works: Sequence[Work], tile: Tile | None = None) -> list[tuple[Tensor, Tensor]]:
+    """Of every work BOLD (B, R, T, N), float32, and the model's averages (K, B, R, N), float64, where its p is.
 
-    Works of similar size share launches, each with its own connectome, timing and length, and the memory of their BOLD.
+    Works of one model and of similar size share launches, each with its own connectome, timing and length, and the memory of
+    their BOLD.
 
     Raises
     ------
@@ -176,52 +179,56 @@ def simulate_on_gpu(works: Sequence[Work], tile: Tile | None = None) -> list[tup
     """
     alike: dict[tuple, list[int]] = {}
     for k, work in enumerate(works):
-        alike.setdefault((half_size(work.p.n_regions), work.protocol.scheme, work.p.w_EE.device), []).append(k)
-    found: dict[int, tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+        alike.setdefault((work.model, half_size(work.p.n_regions), work.protocol.scheme, work.p.device), []).append(k)
+    found: dict[int, tuple[Tensor, Tensor]] = {}
     for members in alike.values():
         found.update(zip(members, _simulate_alike([works[k] for k in members], tile), strict=True))
     return [found[k] for k in range(len(works))]
 
 
-def _simulate_alike(works: list[Work], tile: Tile | None) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    home = works[0].p.w_EE.device
+def _simulate_alike(works: list[Work], tile: Tile | None) -> list[tuple[Tensor, Tensor]]:
+    home = works[0].p.device
     device = gpu_device(home)
     stays = home == device
+    shape = shape_of(works[0].model, works[0].p)
     tile = tile or choose_tile(max(w.p.n_regions for w in works), sum(w.n_lanes for w in works), device)
-    chunks = _chunks(works, tile, device, stays)
+    chunks = _chunks(works, shape, tile, device, stays)
     bold = torch.empty(sum(w.n_lanes * w.bold_size for w in works), dtype=torch.float32, device=home)
-    means = [torch.empty((N_TOTALS, w.n_lanes, w.p.n_regions), dtype=torch.float64, device=home) for w in works]
+    means = [torch.empty((shape.n_averages, w.n_lanes, w.p.n_regions), dtype=torch.float64, device=home) for w in works]
     for parts in chunks:
         sizes = [part.bold_size for part in parts]
         target = bold if stays else torch.empty(sum(sizes), dtype=torch.float32, device=device)
         starts = [part.bold for part in parts] if stays else list(accumulate(sizes[:-1], initial=0))
         with on(device):
-            averages = _run(parts, target, starts, tile)
+            averages = _run(parts, shape, target, starts, tile)
         for part, average, start, size in zip(parts, averages, starts, sizes, strict=True):
             means[part.member][:, part.first : part.last] = average.to(home)
             if not stays:
                 bold[part.bold : part.bold + size] = target[start : start + size].to(home)
     series = bold.split([w.n_lanes * w.bold_size for w in works])
     return [
-        (x.reshape(w.p.n_candidates, w.n_repeats, -1, w.p.n_regions), *m.reshape(N_TOTALS, w.p.n_candidates, w.n_repeats, -1))
+        (x.reshape(w.p.n_candidates, w.n_repeats, -1, w.p.n_regions), m.reshape(len(m), w.p.n_candidates, w.n_repeats, -1))
         for w, x, m in zip(works, series, means, strict=True)
     ]
 
 
-def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> list[Tensor]:
-    """All launches of a chunk: fills `bold` from `starts` on; returns by part averages (3, lanes, N) of r_E, S_E and S_I."""
+def _run(parts: list[_Part], shape: Shape, bold: Tensor, starts: list[int], tile: Tile) -> list[Tensor]:
+    """All launches of a chunk: fills `bold` from `starts` on; returns by part the model's averages (K, lanes, N)."""
     from mfm.backends.triton_kernel import simulate_kernel
+    from mfm.backends.triton_model import equations_of
 
-    device = bold.device
-    arrays = [_arrays_of(part, tile.lanes, device) for part in parts]
+    device, model = bold.device, parts[0].work.model
+    arrays = [_arrays_of(part, shape, tile.lanes, device) for part in parts]
     weights = torch.stack([packed_connectome(part.work.sc.weights, device) for part in parts])
-    parameters, gain, state, streams = (torch.cat(x, dim=-1) for x in zip(*arrays, strict=True))
-    n_padded, n_half = len(gain), half_size(parts[0].work.p.n_regions)
-    first_lanes = list(accumulate((len(one[1]) for one in arrays[:-1]), initial=0))
+    strengths = torch.stack([packed_strength(part.work.sc.weights, device) for part in parts])
+    parameters, of_lanes, state, streams = (torch.cat(x, dim=-1) for x in zip(*arrays, strict=True))
+    n_padded, n_half = of_lanes.shape[1], half_size(parts[0].work.p.n_regions)
+    first_lanes = list(accumulate((one[1].shape[1] for one in arrays[:-1]), initial=0))
     resident = n_half <= half_size(_RESIDENT_REGIONS)
-    totals = torch.zeros((N_TOTALS, 2 * n_half, n_padded), dtype=torch.float64, device=device)
+    totals = torch.zeros((shape.n_averages, 2 * n_half, n_padded), dtype=torch.float64, device=device)
     n_programs = sum(-(-part.n_lanes // tile.lanes) for part in parts)
-    scratch = torch.empty(16 if resident else n_programs * 8 * n_half * tile.lanes, dtype=torch.float16, device=device)
+    scratch_size = 16 if resident else n_programs * 8 * n_half * tile.lanes * shape.n_channels
+    scratch = torch.empty(scratch_size, dtype=torch.float16, device=device)
     protocols = [part.work.protocol for part in parts]
     n_lanes = sum(part.n_lanes for part in parts)
     limit = int(max(1, min(_STEPS_PER_LAUNCH, _REGION_STEPS_PER_LAUNCH / (n_lanes * 2 * n_half))))
@@ -240,10 +247,10 @@ def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> lis
         steps = [step + launch.n_steps for step, launch in zip(steps, launches, strict=True)]
         simulate_kernel[(n_programs,)](
             torch.tensor(plan, dtype=torch.int64, device=device), torch.tensor(times[of], dtype=torch.float32, device=device),
-            weights, parameters, gain, streams, state, totals, bold, scratch, n_padded,
-            HALF=n_half, LANES=tile.lanes, RESIDENT=resident, DEPTH=32,
+            weights, strengths, parameters, of_lanes, streams, state, totals, bold, scratch, n_padded,
+            MODEL=equations_of(model, shape), HALF=n_half, LANES=tile.lanes, RESIDENT=resident, DEPTH=32,
             EVERY_STEP=all(protocol.steps_per_hemodynamic_step == 1 for protocol in protocols),
-            EXPONENTIAL=protocols[0].scheme == "exponential", NATIVE=not interpreting(), **options,
+            EXPONENTIAL=protocols[0].scheme == "exponential" and model.decay is not None, **options,
         )  # fmt: skip
         if bold.is_cuda:
             torch.cuda.synchronize(device)
@@ -251,7 +258,10 @@ def _run(parts: list[_Part], bold: Tensor, starts: list[int], tile: Tile) -> lis
     for part, first, protocol in zip(parts, first_lanes, protocols, strict=True):
         rows = totals[..., first : first + part.n_lanes] / (protocol.n_steps - protocol.warm_up_steps)
         average = from_rows(rows, part.n_lanes, part.work.p.n_regions)
-        average[1] += excitatory_resting_point()[0]
+        for k, channel in enumerate(shape.channels):
+            if channel >= 0:
+                reference = of_lanes[3 * channel + 2, first : first + part.n_lanes]
+                average[shape.n_reported + k] += reference.double()[:, None]
         averages.append(average)
     return averages
 
@@ -274,19 +284,20 @@ def _table(parts: list[_Part], first_lanes: list[int], starts: list[int], tile_l
     return np.concatenate(of), np.concatenate(rows)
 
 
-def _arrays_of(part: _Part, tile_lanes: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Parameters, gain, initial state and noise streams of a part, in columns."""
-    work, lanes = part.work, np.arange(part.first, part.last)
-    of = torch.from_numpy(lanes // work.n_repeats).to(work.p.w_EE.device)
-    fields = {name: getattr(work.p, name).detach()[of].to(device).double() for name in ("w_EE", "w_EI", "sigma", "G")}
-    fields["w_IE"] = work.p.w_IE.detach()[of].to(device).double()
-    I_ext = torch.zeros_like(work.p.w_EE) if work.p.I_ext is None else work.p.I_ext
-    fields["I_ext"] = I_ext.detach()[of].to(device).double()
-    parameters, gain = parameter_rows(fields, work.sc, work.protocol, tile_lanes)
-    S_E, S_I = (x.detach().reshape(work.n_lanes, -1)[part.first : part.last].to(device).double() for x in work.initial)
+def _arrays_of(part: _Part, shape: Shape, tile_lanes: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Parameters, numbers of each lane, initial state and noise streams of a part, in columns."""
+    work, model, lanes = part.work, part.work.model, np.arange(part.first, part.last)
+    of = torch.from_numpy(lanes // work.n_repeats).to(work.p.device)
+    p = work.p[of].detach().to(device).to(torch.float64)
+    constants, gains = model.pack(p)
+    parameters = parameter_rows(constants, math.sqrt(work.protocol.dt_s) * getattr(p, model.noise), tile_lanes)
+    initial = tuple(x.detach().reshape(work.n_lanes, -1)[part.first : part.last].to(device).double() for x in work.initial)
+    rest = initial if model.rest is None else tuple(x[of].to(device) for x in model.rest(work.p.detach(), work.sc))
+    references = references_of(rest, shape.carried)
+    of_lanes = lane_rows(gains, references, work.sc.weights, tile_lanes)
     realisations = (lanes % work.n_repeats).astype(np.uint32)
-    streams = noise_streams(work.keys[lanes // work.n_repeats], realisations, len(gain), device)
-    return parameters, gain, initial_rows(S_E, S_I, tile_lanes), streams
+    streams = noise_streams(work.keys[lanes // work.n_repeats], realisations, of_lanes.shape[1], device)
+    return parameters, of_lanes, initial_rows(initial, references, shape, tile_lanes), streams
 
 
 def _launches(protocol: Protocol, limit: int) -> Iterator[_Launch]:
@@ -308,17 +319,17 @@ def _launches(protocol: Protocol, limit: int) -> Iterator[_Launch]:
         yield _Launch(min(outer, protocol.n_frames - first), per_frame, substeps, first, True)
 
 
-def _chunks(works: list[Work], tile: Tile, device: torch.device, stays: bool) -> list[list[_Part]]:
+def _chunks(works: list[Work], shape: Shape, tile: Tile, device: torch.device, stays: bool) -> list[list[_Part]]:
     """What is simulated at a time, as memory allows; `stays` where all results are kept on the GPU."""
     starts = list(accumulate((w.n_lanes * w.bold_size for w in works[:-1]), initial=0))
     if device.type != "cuda":
         return [[_Part(w, k, 0, w.n_lanes, start) for k, (w, start) in enumerate(zip(works, starts, strict=True))]]
     n_lanes = sum(w.n_lanes for w in works)
     free, multiple = _MEMORY_SHARE * free_memory(device), max(16, tile.lanes)
-    result_bytes = [4 * w.bold_size + 8 * N_TOTALS * w.p.n_regions for w in works]
+    result_bytes = [4 * w.bold_size + 8 * shape.n_averages * w.p.n_regions for w in works]
     size = 2 * half_size(works[0].p.n_regions)
-    # Kernel arrays, and twice as much again in float64 while they are made.
-    work_bytes = size * (4 * (N_PARAMETERS + N_STATE) + 8 * N_TOTALS + 16 + 8 * 8)
+    # Kernel arrays, and twice as much again in float64 while they are made; copies of streamed deviations.
+    work_bytes = size * (12 * (shape.n_parameters + shape.n_kept) + 8 * shape.n_averages + 8 * shape.n_channels)
     needed = sum(w.n_lanes * each for w, each in zip(works, result_bytes, strict=True)) if stays else 0
     chunks: list[list[_Part]] = [[]]
     left = free - needed

@@ -213,6 +213,19 @@ def inlined(function: Callable):
     return njit(function, error_model="numpy", forceinline=True)
 
 
+def compilable(function: FunctionType) -> FunctionType:
+    """`function` of a model with the helper functions that it calls compiled too; elementary functions are overloaded."""
+    helpers = {
+        name: inlined(compilable(value))
+        for name in function.__code__.co_names
+        if isinstance(value := function.__globals__.get(name), FunctionType) and value.__module__ != elementary.__name__
+    }
+    if not helpers:
+        return function
+    names = {**function.__globals__, **helpers}
+    return FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+
+
 def unrolled(n: int, part: Callable[[int], Callable]):
     """A compiled function of the same arguments as ``part(k)`` that gives the tuple of its values for k = 0, ..., n - 1."""
     joined = inlined(lambda *args: ())
@@ -253,7 +266,7 @@ def layout(kind):
 @specialised
 def drift(kind):
     """``drift(model, x, coupling, constants)``: as the model declares it."""
-    return kind.model.drift
+    return compilable(kind.model.drift)
 
 
 @specialised
@@ -261,7 +274,7 @@ def decay(kind):
     """``decay(model, returned)``: how fast each fast state relaxes, per second, as a tuple; from what drift returned."""
     if kind.model.decay is None:
         return lambda returned: ()
-    rates = inlined(kind.model.decay)
+    rates = inlined(compilable(kind.model.decay))
     return lambda returned: as_tuple(rates(returned[-1]))
 
 

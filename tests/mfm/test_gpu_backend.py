@@ -103,6 +103,7 @@ def test_too_little_memory_is_chunked_then_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(gpu, "free_memory", lambda device: 2**30)
     cuda, tile = torch.device("cuda"), gpu.Tile(8, 4)
+    shape = gpu_arrays.Shape(4, 2, 1, (0,), 0, (1,), True, True)
 
     def chunks(*sizes, stays):
         works = [
@@ -111,7 +112,7 @@ def test_too_little_memory_is_chunked_then_an_error(monkeypatch):
             )
             for n, frames in sizes
         ]
-        found = gpu._chunks(works, tile, cuda, stays)
+        found = gpu._chunks(works, shape, tile, cuda, stays)
         # Every simulation once, in order, with BOLD where those before it end.
         parts = [part for chunk in found for part in chunk]
         assert all(parts)

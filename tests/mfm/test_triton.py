@@ -44,7 +44,8 @@ def run(p, protocol, tile=None, n_repeats=1, seed=5, initial=None):
     from mfm.simulation import SimulationRequest, _work
 
     work = _work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial))
-    return [x.cpu() for x in gpu.simulate_on_gpu([work], tile)[0]]
+    bold, averages = gpu.simulate_on_gpu([work], tile)[0]
+    return [x.cpu() for x in (bold, *averages)]
 
 
 BRIEF = mfm.Protocol(tr_s=0.012, n_frames=1, burn_in_s=0.012, warm_up_s=0.006)

@@ -112,7 +112,7 @@ def _begun(kind):
 
 @specialised
 def _damped(kind):
-    """``_damped(model, begun, rates, dt)``: the same by the exponential scheme (`mfm.dynamics.inhibitory_step_share`)."""
+    """``_damped(model, begun, rates, dt)``: the same by the exponential scheme (`mfm.protocol.Protocol`)."""
 
     def part(k):
         if not kind.structure.fast[k]:

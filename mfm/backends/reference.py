@@ -91,7 +91,7 @@ class _Stepper:
         if self.fast and model.decay is not None:
             rates = model.decay(returned[-1])
             for k, rate in zip(self.fast, rates if isinstance(rates, tuple) else (rates,), strict=True):
-                # A share (1 - e^-y) / y of Euler's step, as `mfm.dynamics.inhibitory_step_share` explains.
+                # A share (1 - e^-y) / y of Euler's step, as `mfm.protocol.Protocol` explains.
                 y = rate * self.dt
                 moved[k] = moved[k] / (1 + y * (0.5 + y / 12))
         after = tuple(value + step for value, step in zip(x, moved, strict=True))

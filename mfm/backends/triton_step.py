@@ -79,7 +79,7 @@ def neural_step(x, coupling, constants, amplitude, of_lane, dt, z, MODEL: tl.con
         rates = MODEL.decay(found[N_STATES + N_REPORTED])
         for k in tl.static_range(N_FAST):
             y = (rates if MODEL.shape.one_rate else rates[k]) * dt
-            # The Pade approximant of (1 - e^-y) / y (`mfm.dynamics.inhibitory_step_share`).
+            # The Pade approximant of (1 - e^-y) / y (`mfm.protocol.Protocol`).
             shares += (reciprocal(y * (y * (1 / 12) + 0.5) + 1.0),)
     stepped = ()
     for k in tl.static_range(N_STATES):

@@ -93,7 +93,7 @@ def transfer_function(x, d):
 
 @njit(error_model="numpy")
 def transfer_slope(x, d):
-    """phi'(x; d) to 1e-5 (`mfm.dynamics.transfer_slope`); its Taylor series where the quotient would cancel."""
+    """phi'(x; d) to 1e-5 (`mfm.compute.elementary.phi_slope`); its Taylor series where the quotient would cancel."""
     y = x * d
     square = y * y
     series = y * (_f(1 / 6) - square * (_f(1 / 180) - square * _f(1 / 5040))) + _f(0.5)

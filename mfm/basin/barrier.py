@@ -15,8 +15,9 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, LinearResponse
-from mfm.dynamics import excitatory_rate, inhibitory_rate, transfer_slope
+from mfm.compute.elementary import phi_slope
 from mfm.models.constants import NEURAL
+from mfm.models.fic import excitatory_rate, inhibitory_rate
 from mfm.models.fic_feedback import feedback_weights, resting_state
 
 # Displacements, in standard deviations.
@@ -108,7 +109,7 @@ class _Drift:
         drive = c.W_I * c.I_0 + c.J * w_EI * S_E
         I_I = self.I_I[between]
         for _ in range(_NEWTON_STEPS):
-            slope = c.a_I * transfer_slope(c.a_I * I_I - c.b_I, c.d_I)
+            slope = c.a_I * phi_slope(c.a_I * I_I - c.b_I, c.d_I)
             I_I = I_I + (drive - c.tau_I * inhibitory_rate(I_I) - I_I) / (1 + c.tau_I * slope)
         I_E = c.W_E * c.I_0 + c.J * w_EE * S_E + self.at_rest[between] - w_IE * (drive - I_I)
         if through is not None:

@@ -63,7 +63,22 @@ class FICParameters(ModelParameters):
 def pack(p: FICParameters):
     """Recurrent, to inhibition, feedback, background current; and the gain of the coupling."""
     I_ext = torch.zeros_like(p.w_EE) if p.I_ext is None else p.I_ext
-    return (_c.J * p.w_EE, _c.J * p.w_EI, p.w_IE, _c.W_E * _c.I_0 + I_ext), (_c.J * p.G,)
+    return constants_of(p.w_EE, p.w_EI, p.w_IE, I_ext), (_c.J * p.G,)
+
+
+def constants_of(w_EE, w_EI, w_IE, I_ext):
+    """What `currents` takes of the weights and the external current (nA)."""
+    return _c.J * w_EE, _c.J * w_EI, w_IE, _c.W_E * _c.I_0 + I_ext
+
+
+def excitatory_rate(I_E):
+    """r_E in Hz for an input current in nA."""
+    return phi(I_E * A_E - B_E, D_E)
+
+
+def inhibitory_rate(I_I):
+    """r_I in Hz for an input current in nA."""
+    return phi(I_I * A_I - B_I, D_I)
 
 
 def currents(x, coupling, constants):
@@ -79,7 +94,7 @@ def currents(x, coupling, constants):
 def gating(x, I_E, I_I):
     """dS_E and dS_I per second, r_E in Hz, and the argument of phi from which r_I and `decay` follow."""
     S_E, S_I = x
-    r_E = phi(I_E * A_E - B_E, D_E)
+    r_E = excitatory_rate(I_E)
     x_I = I_I * A_I - B_I
     r_I = phi(x_I, D_I)
     dS_E = (1.0 - S_E) * GAMMA * r_E - S_E * LEAK_E

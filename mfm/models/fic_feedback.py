@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.dynamics import inhibitory_rate, transfer_function, transfer_slope
+from mfm.compute.elementary import phi, phi_slope
 from mfm.models.constants import NEURAL
-from mfm.models.fic import FICParameters, currents, gating, pack
+from mfm.models.fic import FICParameters, currents, gating, inhibitory_rate, pack
 from mfm.models.registry import check_same_regions
 
 _NEWTON_STEPS = 60
@@ -166,7 +166,7 @@ def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
 def rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
     """A firing rate phi(a I - b; d) and its derivative with respect to the current I, in closed form."""
     x = a * current - b
-    return transfer_function(x, d), a * transfer_slope(x, d)
+    return phi(x, d), a * phi_slope(x, d)
 
 
 def rate_curvature(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
@@ -177,4 +177,4 @@ def rate_curvature(current: Tensor, a: float, b: float, d: float) -> tuple[Tenso
     y = torch.where(near_zero, torch.ones_like(x), d * x)
     e = torch.exp(-y)
     second = d * e * (y * (1 + e) / (1 - e) - 2) / (1 - e) ** 2
-    return a * transfer_slope(x, d), a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)
+    return a * phi_slope(x, d), a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from fic_equations import transfer_slope
 from numba import njit
 
 from mfm.backends import vector_math
 from mfm.backends.compiled import standard_normals
 from mfm.backends.simd import LANES, load, square_root, store
-from mfm.dynamics import transfer_slope
 
 
 def apply(function, *arrays):

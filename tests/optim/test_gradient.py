@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fic_equations import neural_drift
 
 import mfm
-from mfm.dynamics import neural_drift
 from mfm.errors import ConfigError
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
 from optim.config.fit import FitConfig

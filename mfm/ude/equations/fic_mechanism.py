@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.dynamics import gating_drift, input_currents, transfer_slope
+from mfm.compute.elementary import phi_slope
 from mfm.errors import InputError
 from mfm.models.constants import NEURAL
-from mfm.models.fic import FICParameters
+from mfm.models.fic import FICParameters, constants_of, currents, gating
 from mfm.models.fic_feedback import excitatory_resting_point, feedback_weights, resting_state
 from mfm.models.registry import check_same_regions
 from mfm.ude.equations.hybrid import Hybrid
@@ -24,7 +24,7 @@ _NEWTON_STEPS = 30
 
 @dataclass(frozen=True, eq=False)
 class FICMechanism:
-    """This mechanism is the neural part of the FIC model (`mfm.dynamics`), one unit per region.
+    """This mechanism is the neural part of the FIC model (`mfm.models.fic`), one unit per region.
 
     States ``S_E`` and ``S_I`` (time in seconds); a residual may add to their derivatives, to the input currents ``I_E`` and
     ``I_I`` (nA), or to the parameters ``w_EE``, ``w_EI``, ``w_IE`` and ``G``. A residual in a current keeps rates positive and
@@ -96,14 +96,15 @@ class FICMechanism:
     def _rates(self, x: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
         S_E, S_I = x[..., 0], x[..., 1]
         w_EE, w_EI, G = (getattr(self.p, name)[0] + inputs.added(name) for name in ("w_EE", "w_EI", "G"))
-        I_E, I_I = input_currents(S_E, S_I, S_E @ self.C.T, w_EE, w_EI, self.w_IE + inputs.added("w_IE"), G, self.I_ext)
-        return gating_drift(S_E, S_I, I_E + inputs.added("I_E"), I_I + inputs.added("I_I"))
+        coupling = (NEURAL.J * G * (S_E @ self.C.T),)
+        I_E, I_I = currents((S_E, S_I), coupling, constants_of(w_EE, w_EI, self.w_IE + inputs.added("w_IE"), self.I_ext))
+        return gating((S_E, S_I), I_E + inputs.added("I_E"), I_I + inputs.added("I_I"))[:3]
 
     def relaxation(self, x: Tensor) -> Tensor:
         """Return decay rates of the states per second for the semi-implicit scheme; the inhibitory gate's is 100 to 700."""
         c = NEURAL
         I_I = c.W_I * c.I_0 + c.J * self.p.w_EI[0] * x[..., 0] - x[..., 1]
-        fast = 1 / c.tau_I + c.a_I * transfer_slope(c.a_I * I_I - c.b_I, c.d_I)
+        fast = 1 / c.tau_I + c.a_I * phi_slope(c.a_I * I_I - c.b_I, c.d_I)
         return torch.stack([torch.full_like(fast, 1 / c.tau_E), fast], dim=-1)
 
 
@@ -239,7 +240,8 @@ def resolve_feedback(model: Hybrid) -> SettledHybrid:
         p = mechanism.p
         w_EE, w_EI, G = (getattr(p, name)[0] + inputs.added(name) for name in ("w_EE", "w_EI", "G"))
         added = torch.as_tensor(inputs.added("w_IE"))
-        I_E, _ = input_currents(S_E, S_I, S_E @ mechanism.C.T, w_EE, w_EI, torch.zeros_like(S_I), G, mechanism.I_ext)
+        coupling = (NEURAL.J * G * (S_E @ mechanism.C.T),)
+        I_E, _ = currents((S_E, S_I), coupling, constants_of(w_EE, w_EI, torch.zeros_like(S_I), mechanism.I_ext))
         w_IE = (I_E + inputs.added("I_E") - current) / S_I - added.reshape(-1)
         settled, solved = copy.deepcopy(model), FICMechanism(p, mechanism.sc, w_IE)
         settled.mechanism = solved
@@ -264,7 +266,7 @@ def _at_target_rate(model: Hybrid, x: Tensor) -> Tensor:
     c, mechanism, inputs = NEURAL, _fic(model), _inputs(model, x)
     S_E, S_I = x[:, 0], x[:, 1]
     I_I = c.W_I * c.I_0 + c.J * (mechanism.p.w_EI[0] + inputs.added("w_EI")) * S_E - S_I + inputs.added("I_I")
-    _, dS_I, _ = gating_drift(S_E, S_I, torch.zeros_like(S_E), I_I)
+    _, dS_I, _, _ = gating((S_E, S_I), torch.zeros_like(S_E), I_I)
     dS_E = -S_E / c.tau_E + (1 - S_E) * c.gamma * c.target_rate_hz
     return torch.stack([dS_E + inputs.added("S_E"), dS_I + inputs.added("S_I")], dim=-1)
 

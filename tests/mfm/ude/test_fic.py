@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from fic_equations import neural_drift
 from known_series import four_regions, one_map
 
 import mfm
-from mfm.dynamics import neural_drift
 from mfm.errors import InputError
 from mfm.ude import (
     FICMechanism,

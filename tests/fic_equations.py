@@ -1,4 +1,4 @@
-"""The neural equations of the FIC model (Deco et al. 2014; Zhang et al. 2024), once and readable, in torch."""
+"""The neural equations of the FIC model (Deco et al. 2014; Zhang et al. 2024) written a second time, as an oracle for tests."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ import torch
 from gpu_checks import CHECKS, DEVICE, HCP, Check, candidates, network, simulate_tile, smooth_noise, tile_name
 
 import mfm
-from mfm.backends import gpu
+from mfm.compute.machine import available_cores
 from mfm.errors import BackendError
 from mfm.io.formats.write import write_atomic, write_json
-from mfm.simulation import available_cores
+from mfm.simulation import gpu
 
 SECTIONS = ("check", "tune", "goals", "speed", "fcd", "tests")
 REGIONS = (68, 100, 200, 400)

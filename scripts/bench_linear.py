@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 import mfm
+from mfm.compute.machine import available_cores
 from mfm.demo import demo_subject
-from mfm.simulation import available_cores
 from optim import LinearObjective, SimulationObjective
 
 

@@ -65,8 +65,8 @@ def work(model: str, scheme: str, sixteen: bool) -> None:
         llvmlite.binding.get_host_cpu_features = dict
 
     import mfm
-    from mfm.backends import compiled
-    from mfm.backends.simd import LANES
+    from mfm.compute.vectors import LANES
+    from mfm.simulation import cpu as compiled
 
     loop, spent = compiled._simulate_group, []
 

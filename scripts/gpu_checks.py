@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 import mfm
-from mfm.backends import gpu
 from mfm.demo import demo_subject
-from mfm.simulation import SimulationRequest, _work
+from mfm.simulation import gpu
+from mfm.simulation.work import SimulationRequest, _work
 
 DEVICE = "cuda"
 HCP = mfm.Protocol(tr_s=0.72, n_frames=1200)

@@ -15,11 +15,11 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, Protocol
+from mfm.compute.machine import available_cores
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import write_atomic, write_json
 from mfm.models.constants import RATE_RANGE_HZ
 from mfm.protocol import FCD_WINDOW_S
-from mfm.simulation import available_cores
 from surrogate.calibration import Calibration
 from surrogate.corpus.store import file_digest, grid_digest
 from surrogate.fcd_grid import from_grid

@@ -16,7 +16,8 @@ from mfm.linear.response import linear_response
 from mfm.models.fic import FICParameters
 from mfm.models.fic_feedback import resting_state
 from mfm.protocol import Protocol
-from mfm.simulation import simulate, within_range
+from mfm.simulation.run import simulate
+from mfm.statistics.rates import within_range
 
 # Model time in which a displaced state has returned, or has not; and the frame whose rates tell.
 _SETTLING_S = 12.0

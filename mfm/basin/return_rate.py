@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.backends.kernel import kernel
+from mfm.compute.compile import kernel
 from mfm.models.constants import NEURAL
 
 _c = NEURAL

@@ -15,7 +15,7 @@ from mfm.models.fic import FICParameters, gating
 from mfm.models.fic_feedback import FixedPoint, designed_point, feedback_weights, point_at
 from mfm.models.registry import check_same_regions
 from mfm.protocol import Protocol
-from mfm.simulation import simulate
+from mfm.simulation.run import simulate
 
 # Model time in which the dynamics settle, and its step: above 8 Hz the inhibitory gate is too fast for a step of 6 ms.
 _SETTLING_S = 20.0

@@ -23,6 +23,7 @@ from mfm.linear.system import LinearSystem
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from mfm.models.registry import check_same_regions, model_of
+from mfm.models.rest import rest_state
 from mfm.protocol import Protocol
 from mfm.statistics.fcd import fcd_cdf
 
@@ -341,7 +342,7 @@ def linear_response(
     model = model_of(p)
     _check_method(model, p, at, method)
     complete = model.completed(p, sc)
-    state = model.rest(complete, sc) if at is None else tuple(at)[: len(model.states)]  # type: ignore[misc]
+    state = rest_state(model, complete, sc) if at is None else tuple(at)[: len(model.states)]
     x, known = _known_state(state)
     block = LocalBlock.of(model, complete, sc, x)
     kind = LinearSystem if LinearSystem.holds(model) else NetworkSystem

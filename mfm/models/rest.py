@@ -23,6 +23,11 @@ _SAME_STATE = 1e-2
 _CHUNK = 2**25
 
 
+def rest_state(model: Model, p: ModelParameters, sc: Connectome) -> tuple[Tensor, ...]:
+    """The fixed point of complete parameter sets, a tensor (B, N) for each state: the model's own, or where it settles."""
+    return settle(model, p, sc) if model.rest is None else model.rest(p, sc)
+
+
 def settle(model: Model, p: ModelParameters, sc: Connectome) -> tuple[Tensor, ...]:
     """Find the state that the noise-free dynamics reach from the start values of the model's states.
 

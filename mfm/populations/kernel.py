@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from mfm.backends.kernel import kernel
+from mfm.compute.compile import kernel
 
 # Columns of `types`. The peak is kept as 1 / v_peak.
 _ALPHA, _A, _B, _W_JUMP, _TAU_S, _S_JUMP, _E_R, _U_PEAK = range(8)

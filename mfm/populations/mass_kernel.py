@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mfm.backends.kernel import kernel
+from mfm.compute.compile import kernel
 from mfm.populations.closure import LARGEST_CURRENT, LARGEST_DELTA_SHARE, SCALES
 
 # Columns of `types`.

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mfm
-from mfm.backends import gpu, gpu_arrays
 from mfm.errors import BackendError
-from mfm.simulation import compute_device
+from mfm.simulation import gpu, gpu_arrays
+from mfm.simulation.backends import compute_device
 
 PROTOCOL = mfm.Protocol(tr_s=0.012, n_frames=2, burn_in_s=0.0, warm_up_s=0.0)
 
@@ -57,7 +57,7 @@ def test_neither_import_nor_simulation_on_a_processor_imports_triton():
         "p = mfm.FICParameters(np.full(3, 3.0), np.full(3, 2.5), np.full(3, 0.0), [1.0])\n"
         "sc = mfm.Connectome(1 - np.eye(3))\n"
         "mfm.simulate(p, sc, mfm.Protocol(0.012, 1, burn_in_s=0, warm_up_s=0), backend='reference')\n"
-        "from mfm.simulation import compute_device; compute_device(p)\n"
+        "from mfm.simulation.run import compute_device; compute_device(p)\n"
         "print('triton' in sys.modules)"
     )
     environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ":".join(filter(None, sys.path))}

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 import mfm
-from mfm.backends.compiled import standard_normals
 from mfm.compute.elementary import exp, log, sqrt, tanh
 from mfm.models.model import Derived, Model, Quantity, State
 from mfm.models.parameters import ModelParameters, regional, whole_brain
 from mfm.models.pmfm import PMFM, PMFMParameters
 from mfm.models.registry import register
 from mfm.models.rest import settle
+from mfm.simulation.cpu import standard_normals
 
 N = 7
 K, SHIFT = 2.0, 0.5

@@ -10,9 +10,9 @@ from textwrap import dedent
 import pytest
 
 import mfm
-from mfm.backends.specialise import ModelType, TypedModel, digest_of, structure_of
 from mfm.models.fic import FIC
 from mfm.models.pmfm import PMFM
+from mfm.simulation.cpu_model import ModelType, TypedModel, digest_of, structure_of
 
 ROOT = Path(mfm.__file__).parents[1]
 

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("triton", reason="triton is not installed")
 
 import mfm
-from mfm.backends import gpu
+from mfm.simulation import gpu
 from mfm.statistics import device as device_statistics
 from mfm.statistics.fc import _correlation_of
 
@@ -41,7 +41,7 @@ def displaced(B=3, n_regions=N):
 
 def run(p, protocol, tile=None, n_repeats=1, seed=5, initial=None):
     """The kernel itself: BOLD and averages, on the CPU."""
-    from mfm.simulation import SimulationRequest, _work
+    from mfm.simulation.work import SimulationRequest, _work
 
     work = _work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial))
     bold, averages = gpu.simulate_on_gpu([work], tile)[0]
@@ -120,7 +120,7 @@ def test_launches_and_chunks_change_nothing(monkeypatch):
 
 def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
     """Connectomes, numbers of regions, timing, lengths, realisations and seeds of their own, over several launches."""
-    from mfm.simulation import SimulationRequest, _work
+    from mfm.simulation.work import SimulationRequest, _work
 
     monkeypatch.setattr(gpu, "_STEPS_PER_LAUNCH", 3)
     timings = [

@@ -42,7 +42,7 @@ def model_called(name: str):
 
 
 def compile_for(capability: int, n_regions: int, n_lanes: int, name: str = "fic"):
-    """What Triton makes of the kernel, called as `mfm.backends.gpu` calls it on such a GPU with 100 multiprocessors."""
+    """What Triton makes of the kernel, called as `mfm.simulation.gpu` calls it on such a GPU with 100 multiprocessors."""
     from types import SimpleNamespace
 
     import torch
@@ -50,10 +50,10 @@ def compile_for(capability: int, n_regions: int, n_lanes: int, name: str = "fic"
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from mfm.backends import gpu
-    from mfm.backends.gpu_arrays import shape_of
-    from mfm.backends.triton_kernel import simulate_kernel
-    from mfm.backends.triton_model import equations_of
+    from mfm.simulation import gpu
+    from mfm.simulation.gpu_arrays import shape_of
+    from mfm.simulation.gpu_kernel import simulate_kernel
+    from mfm.simulation.gpu_model import equations_of
 
     model = model_called(name)
     ones = torch.ones(1, 2, dtype=torch.float64)

@@ -13,9 +13,6 @@ import triton
 import triton.language as tl
 
 import mfm
-from mfm.backends import gpu
-from mfm.backends.gpu_arrays import shape_of
-from mfm.backends.triton_model import elementary_of, equations_of
 from mfm.compute import elementary
 from mfm.compute.elementary import exp, log, phi, phi_slope, sqrt, tanh
 from mfm.errors import BackendError
@@ -24,7 +21,10 @@ from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_d
 from mfm.models.model import Model, Quantity, State
 from mfm.models.parameters import ModelParameters, regional, whole_brain
 from mfm.models.pmfm import PMFM, PMFMParameters
-from mfm.simulation import Work
+from mfm.simulation import gpu
+from mfm.simulation.gpu_arrays import shape_of
+from mfm.simulation.gpu_model import elementary_of, equations_of
+from mfm.simulation.work import Work
 
 # The interpreter divides by zero where the kernel then takes the other branch.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -6,9 +6,9 @@ import torch
 from fic_equations import transfer_slope
 from numba import njit
 
-from mfm.backends import vector_math
-from mfm.backends.compiled import standard_normals
-from mfm.backends.simd import LANES, load, square_root, store
+from mfm.compute import vector_math
+from mfm.compute.vectors import LANES, load, square_root, store
+from mfm.simulation.cpu import standard_normals
 
 
 def apply(function, *arrays):

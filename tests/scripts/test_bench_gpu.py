@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mfm
-from mfm.backends import gpu
+from mfm.simulation import gpu
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 

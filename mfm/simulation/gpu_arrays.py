@@ -1,6 +1,6 @@
 """The arrays that the `triton` backend's kernel reads: rows of regions by columns of simulations (lanes), padded.
 
-The regions stand in two halves, the even and the odd ones, each padded to a power of two (`mfm.backends.triton_kernel`).
+The regions stand in two halves, the even and the odd ones, each padded to a power of two (`mfm.simulation.gpu_kernel`).
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def half_size(n_regions: int) -> int:
 def packed_connectome(weights: np.ndarray, device: torch.device) -> Tensor:
     """The connectome, scaled, as high and low parts in half precision, (2, 2 HALF, 2 HALF).
 
-    Sixteen rows hold eight even regions, then their odd neighbours (`mfm.backends.triton_coupling`); columns likewise.
+    Sixteen rows hold eight even regions, then their odd neighbours (`mfm.simulation.gpu_coupling`); columns likewise.
     """
     n_half = half_size(len(weights))
     row = np.arange(2 * n_half)

@@ -6,9 +6,9 @@ kept as two halves, the even and the odd ones, each padded to `HALF` = a power o
 a pair of regions, an even and its odd neighbour, and both halves then have the same layout of threads. State stays in registers
 between the first and the last step of a launch; global memory sees BOLD once per TR and the state once per launch.
 
-**Models.** The equations are a compile-time constant (`mfm.backends.triton_model`), and with them how many constants, states,
+**Models.** The equations are a compile-time constant (`mfm.simulation.gpu_model`), and with them how many constants, states,
 channels of coupling and averages there are: tuples of tiles, unrolled. A state that the connectome carries is kept as its
-deviation from a reference (`mfm.backends.triton_coupling`).
+deviation from a reference (`mfm.simulation.gpu_coupling`).
 
 **What should limit it** (FIC, counted in machine code for compute capability 9.0, not measured). A row, region or padding,
 takes about 150 instructions of a thread per step, 9 of them special functions, hemodynamics at every step included; 68 regions
@@ -22,8 +22,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from mfm.backends.triton_coupling import couplings
-from mfm.backends.triton_step import bold_signal, hemodynamic_step, neural_step, normals, observed
+from mfm.simulation.gpu_coupling import couplings
+from mfm.simulation.gpu_step import bold_signal, hemodynamic_step, neural_step, normals, observed
 
 
 @triton.jit
@@ -80,7 +80,7 @@ def _add_totals(totals, stride, sums, COUNT: tl.constexpr):
         tl.store(totals + k * stride, tl.load(totals + k * stride) + sums[k].to(tl.float64))
 
 
-#: Columns of the table of programs: whole numbers, then durations (`mfm.backends.gpu` fills them).
+#: Columns of the table of programs: whole numbers, then durations (`mfm.simulation.gpu` fills them).
 PLAN = (
     "subject", "first_lane", "end_lane", "bold", "n_regions", "n_frames", "first_step", "n_outer", "n_blocks", "substeps",
     "first_frame", "is_averaged",
@@ -111,9 +111,9 @@ def simulate_kernel(
     EVERY_STEP: tl.constexpr,
     EXPONENTIAL: tl.constexpr,
 ):
-    """Advance `LANES` simulations by n_outer x n_blocks x substeps neural steps; see `mfm.backends.gpu` for the arrays.
+    """Advance `LANES` simulations by n_outer x n_blocks x substeps neural steps; see `mfm.simulation.gpu` for the arrays.
 
-    `MODEL` is of `mfm.backends.triton_model`. A block is a hemodynamic step of `substeps` neural ones (one where `EVERY_STEP`).
+    `MODEL` is of `mfm.simulation.gpu_model`. A block is a hemodynamic step of `substeps` neural ones (one where `EVERY_STEP`).
     After every n_blocks of them the sums are added to the totals if `is_averaged`, and BOLD is written if ``first_frame >= 0``.
     """
     N_CONSTANTS: tl.constexpr = MODEL.shape.n_constants

@@ -1,4 +1,4 @@
-"""Elementary functions and the noise generator on SIMD vectors (see `mfm.backends.simd`), in float32.
+"""Elementary functions and the noise generator on SIMD vectors (see `mfm.compute.vectors`), in float32.
 
 Polynomials follow the classic Cephes single-precision coefficients; each function states its largest relative error, which
 ``tests/mfm/test_vector_math.py`` measures.
@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from mfm.backends.simd import (
+from mfm.compute.vectors import (
     absolute,
     arithmetic_shift,
     bits_of,

@@ -16,11 +16,10 @@ from types import FunctionType
 import triton
 import triton.language as tl
 
-from mfm.backends import triton_math
-from mfm.backends.gpu_arrays import Shape
-from mfm.compute import elementary
+from mfm.compute import elementary, triton_math
 from mfm.errors import BackendError
 from mfm.models.model import Model
+from mfm.simulation.gpu_arrays import Shape
 
 _ELEMENTARY = {
     function: getattr(triton_math, name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from mfm.backends.gpu_arrays import DEVIATION_SCALE
+from mfm.simulation.gpu_arrays import DEVIATION_SCALE
 
 _SCALE = tl.constexpr(DEVIATION_SCALE)
 

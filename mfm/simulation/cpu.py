@@ -1,13 +1,13 @@
 """The `numba` backend: one fused, compiled time loop in float32, with candidates and realisations as SIMD lanes.
 
 A group of `LANES` simulations shares one connectome and runs as one loop: coupling as a small matrix product for every
-channel, noise drawn in registers from a counter-based generator, a step of the model (`mfm.backends.neural_step`) and of
+channel, noise drawn in registers from a counter-based generator, a step of the model (`mfm.simulation.cpu_step`) and of
 hemodynamics. Groups are spread over threads; lanes never mix, so that a result depends on neither batch size nor thread
-count. The model is an argument for whose type the loop is compiled (`mfm.backends.specialise`): its equations stand in its own
+count. The model is an argument for whose type the loop is compiled (`mfm.simulation.cpu_model`): its equations stand in its own
 file; those of hemodynamics in `mfm.models.hemodynamics`, to which tests hold this file.
 
 Normal number ``i = region * n_states + state`` of a step is one of four of the counter (step, i // 4, realisation, 0) of
-`mfm.backends.vector_math.philox`, whose key is the seed: words 0 and 1 give normals 0 and 1, words 2 and 3 the others.
+`mfm.compute.vector_math.philox`, whose key is the seed: words 0 and 1 give normals 0 and 1, words 2 and 3 the others.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from mfm.backends.kernel import kernel
-from mfm.backends.neural_step import ROWS, neural_step
-from mfm.backends.simd import LANES, floats, load, store, uints
-from mfm.backends.specialise import TypedModel, layout
-from mfm.backends.vector_math import exp, gaussian_pair, log, philox
+from mfm.compute.compile import kernel
+from mfm.compute.vector_math import exp, gaussian_pair, log, philox
+from mfm.compute.vectors import LANES, floats, load, store, uints
+from mfm.errors import BackendError
 from mfm.models.constants import HEMODYNAMIC
 from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
 from mfm.protocol import Protocol
+from mfm.simulation.cpu_model import TypedModel, layout
+from mfm.simulation.cpu_step import ROWS, neural_step
+from mfm.simulation.work import Work
 
 _f = np.float32
 _u = np.uint32
@@ -164,6 +169,41 @@ def _pack(weights: np.ndarray) -> np.ndarray:
     padded = np.zeros((-(-n // ROWS) * ROWS, n), np.float32)
     padded[:n] = weights
     return np.ascontiguousarray(padded.reshape(-1, ROWS, n).transpose(0, 2, 1)).reshape(-1)
+
+
+def obstacle(p: ModelParameters) -> BackendError | None:
+    """Why this backend cannot simulate `p`: it has no gradients."""
+    if not p.requires_grad:
+        return None
+    return BackendError("The numba backend has no gradients.", fix='backend="reference", or detach the parameters')
+
+
+def run(works: Sequence[Work], n_threads: int) -> list[tuple[Tensor, Tensor]]:
+    """Simulate one work after the other, each on all threads."""
+    return [_simulate(work, n_threads) for work in works]
+
+
+def _simulate(work: Work, n_threads: int) -> tuple[Tensor, Tensor]:
+    model, B, R, N = work.model, work.p.n_candidates, work.n_repeats, work.p.n_regions
+    p = work.p.detach().to("cpu").to(torch.float64)
+
+    def lanes(value: Tensor) -> np.ndarray:
+        return np.repeat(value.numpy(), R, axis=0)
+
+    constants, gains = model.pack(p)
+    bold, means = simulate_lanes(
+        model,
+        [lanes(value) for value in constants],
+        [lanes(value) for value in gains],
+        lanes(getattr(p, model.noise)),
+        [x.detach().cpu().double().numpy().reshape(B * R, N) for x in work.initial],
+        work.sc.weights,
+        work.protocol,
+        np.repeat(work.keys, R),
+        np.tile(np.arange(R, dtype=np.uint32), B),
+        n_threads,
+    )
+    return torch.from_numpy(bold).reshape(B, R, -1, N), torch.from_numpy(means).reshape(-1, B, R, N)
 
 
 def simulate_lanes(

@@ -7,7 +7,7 @@ import math
 import triton
 import triton.language as tl
 
-from mfm.backends.triton_math import exp2, gaussian_pair, log2, philox, reciprocal
+from mfm.compute.triton_math import exp2, gaussian_pair, log2, philox, reciprocal
 from mfm.models.constants import HEMODYNAMIC
 
 _H = HEMODYNAMIC

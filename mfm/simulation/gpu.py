@@ -6,12 +6,8 @@ In Triton's interpreter (``TRITON_INTERPRET=1``) the same code runs on CPU tenso
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from itertools import accumulate, zip_longest
 from typing import NamedTuple
 
@@ -19,7 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.backends.gpu_arrays import (
+from mfm.compute.machine import MAX_REGIONS, free_memory, gpu_device, on, why_not
+from mfm.errors import BackendError
+from mfm.models.parameters import ModelParameters
+from mfm.protocol import Protocol
+from mfm.simulation.gpu_arrays import (
     Shape,
     from_rows,
     half_size,
@@ -32,15 +32,7 @@ from mfm.backends.gpu_arrays import (
     references_of,
     shape_of,
 )
-from mfm.errors import BackendError
-from mfm.protocol import Protocol
-from mfm.simulation import Work
-
-#: Most regions that the kernel takes.
-MAX_REGIONS = 512
-
-#: Earlier versions of Triton multiply no narrow matrices, or were never tried.
-OLDEST_TRITON = (3, 7)
+from mfm.simulation.work import Work
 
 # Regions up to which the connectome stays in shared memory.
 _RESIDENT_REGIONS = 128
@@ -82,57 +74,6 @@ class _Launch(NamedTuple):
 _NOTHING = _Launch(0, 0, 1, -1, False)
 
 
-def interpreting() -> bool:
-    """Whether Triton kernels run in its interpreter."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def why_not(n_regions: int = 2) -> str | None:
-    """What keeps this machine, or this number of regions, from the `triton` backend; None where nothing does."""
-    if find_spec("triton") is None:
-        return "the package triton is not installed (it comes with torch for CUDA on Linux)"
-    if n_regions > MAX_REGIONS:
-        return f"{n_regions} regions; the kernel takes at most {MAX_REGIONS}"
-    if interpreting():
-        return None
-    if not torch.cuda.is_available():
-        build = "a CPU build" if torch.version.cuda is None else f"built for CUDA {torch.version.cuda}"
-        return f"torch sees no CUDA GPU (torch {torch.__version__}, {build})"
-    capability = torch.cuda.get_device_capability()
-    if capability < (8, 0):
-        return f"the GPU has compute capability {capability[0]}.{capability[1]}; 8.0 (A100, RTX 30) or later is needed"
-    return _triton_obstacle()
-
-
-@cache
-def _triton_obstacle() -> str | None:
-    """What keeps the installed Triton from launching kernels; asked once, for this builds its launcher."""
-    import triton
-
-    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < OLDEST_TRITON:
-        return (
-            f"triton {triton.__version__}; {OLDEST_TRITON[0]}.{OLDEST_TRITON[1]} or later is needed (it comes with torch 2.13)"
-        )
-    try:
-        triton.runtime.driver.active.get_current_device()
-    except Exception as error:  # of many kinds: the reason is what the user needs
-        reason = str(error).strip().partition("\n")[0]
-        return f"Triton cannot start ({reason}); it needs a C compiler (gcc or clang) and Python's headers, once"
-    return None
-
-
-def on(device: torch.device) -> AbstractContextManager:
-    """Kernels launched within go to `device`: Triton takes torch's current GPU, not that of its arguments."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def gpu_device(like: torch.device) -> torch.device:
-    """Where to compute for tensors on `like`: there if it is a GPU, else on the current one."""
-    if interpreting():
-        return torch.device("cpu")
-    return like if like.type == "cuda" else torch.device("cuda", torch.cuda.current_device())
-
-
 def choose_tile(n_regions: int, n_lanes: int, device: torch.device) -> Tile:
     """The tile for `n_lanes` simulations: as many lanes in a program as still leave two programs per multiprocessor."""
     n_half = half_size(n_regions)
@@ -164,6 +105,25 @@ class _Part(NamedTuple):
     @property
     def bold_size(self) -> int:
         return self.n_lanes * self.work.bold_size
+
+
+def obstacle(p: ModelParameters) -> BackendError | None:
+    """Why this backend cannot simulate `p`: no GPU, too many regions, or gradients."""
+    if found := why_not(p.n_regions):
+        return BackendError(
+            "The triton backend cannot be used here.",
+            expected=f"a CUDA GPU, torch built for it with triton, and at most {MAX_REGIONS} regions",
+            found=found,
+            fix='backend="numba" computes the same on the processor',
+        )
+    if p.requires_grad:
+        return BackendError("The triton backend has no gradients.", fix='backend="reference", or detach the parameters')
+    return None
+
+
+def run(works: Sequence[Work], n_threads: int) -> list[tuple[Tensor, Tensor]]:
+    """Simulate all works in as few launches as they allow."""
+    return simulate_on_gpu(works)
 
 
 def simulate_on_gpu(works: Sequence[Work], tile: Tile | None = None) -> list[tuple[Tensor, Tensor]]:
@@ -214,8 +174,8 @@ def _simulate_alike(works: list[Work], tile: Tile | None) -> list[tuple[Tensor, 
 
 def _run(parts: list[_Part], shape: Shape, bold: Tensor, starts: list[int], tile: Tile) -> list[Tensor]:
     """All launches of a chunk: fills `bold` from `starts` on; returns by part the model's averages (K, lanes, N)."""
-    from mfm.backends.triton_kernel import simulate_kernel
-    from mfm.backends.triton_model import equations_of
+    from mfm.simulation.gpu_kernel import simulate_kernel
+    from mfm.simulation.gpu_model import equations_of
 
     device, model = bold.device, parts[0].work.model
     arrays = [_arrays_of(part, shape, tile.lanes, device) for part in parts]
@@ -359,9 +319,3 @@ def _chunks(works: list[Work], shape: Shape, tile: Tile, device: torch.device, s
             left -= connectome_bytes + -(-(last - first) // multiple) * multiple * lane_bytes
             first = last
     return chunks
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that torch can still allocate on a GPU: free ones and those it has reserved but does not use."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -2,7 +2,7 @@
 
 numba compiles a kernel once for each type of its arguments. Here every model has a type (`ModelType`): in a kernel,
 ``drift(model, ...)`` is that model's own function, and ``layout(model)`` its numbers, known when the kernel is compiled.
-The functions of `mfm.compute.elementary` that drift calls are those of `mfm.backends.vector_math` there.
+The functions of `mfm.compute.elementary` that drift calls are those of `mfm.compute.vector_math` there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from numba.core import types
 from numba.core.dispatcher import Dispatcher
 from numba.extending import NativeValue, models, overload, register_model, unbox
 
-from mfm.backends import simd, vector_math
-from mfm.backends.simd import float_vector
-from mfm.compute import elementary
+from mfm.compute import elementary, vector_math
+from mfm.compute import vectors as simd
+from mfm.compute.vectors import float_vector
 from mfm.errors import InputError
 from mfm.models.model import Model
 
@@ -30,7 +30,7 @@ _MODELS: dict[str, Model] = {}
 
 
 class Layout(NamedTuple):
-    """A model's numbers, and where its vectors stand among those of a region (in vectors; see `mfm.backends.compiled`).
+    """A model's numbers, and where its vectors stand among those of a region (in vectors; see `mfm.simulation.cpu`).
 
     A region holds constants, noise amplitude, the states that no channel carries, the sums of all averages, the observed
     state's sum over a frame, and the hemodynamic state. `block` is how many regions share the words of whole counters.

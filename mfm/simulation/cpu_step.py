@@ -1,7 +1,7 @@
 """One step of a model in all regions, on SIMD vectors: coupling, noise, drift, and the sums of which averages are made.
 
 The states that channels carry stand in an array of their own, channel by channel and region by region, all others with a
-region's constants and sums (`mfm.backends.specialise.Layout`). Of every function of a model here, what it looks up of the
+region's constants and sums (`mfm.simulation.cpu_model.Layout`). Of every function of a model here, what it looks up of the
 model is known when it is compiled: tuples of vectors are no more than names for registers then.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import overload
 
-from mfm.backends.kernel import kernel
-from mfm.backends.simd import LANES, floats, load, pointer, store, uints
-from mfm.backends.specialise import decay, drift, layout, specialised, unrolled
-from mfm.backends.vector_math import gaussian_pair, philox
+from mfm.compute.compile import kernel
+from mfm.compute.vector_math import gaussian_pair, philox
+from mfm.compute.vectors import LANES, floats, load, pointer, store, uints
+from mfm.simulation.cpu_model import decay, drift, layout, specialised, unrolled
 
 _f = np.float32
 _u = np.uint32

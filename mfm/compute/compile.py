@@ -30,7 +30,7 @@ def kernel(function):
 def _drop_stale(folder: Path) -> None:
     with suppress(OSError):  # a folder that cannot be read or written holds no cache of ours
         sources = [*folder.glob("*.py")]
-        for name in ("backends", "basin", "compute", "models", "populations", "statistics"):
+        for name in ("basin", "compute", "models", "populations", "simulation", "statistics"):
             sources += (_ROOT / name).glob("*.py")
         newest = max(source.stat().st_mtime for source in sources)
         for cached in folder.glob("__pycache__/*.nb[ic]"):

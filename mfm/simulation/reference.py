@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
+from mfm.errors import BackendError
 from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from mfm.protocol import Protocol
+from mfm.simulation.work import Work
 
 # Steps whose noise is drawn together; bounds the memory of the noise, not the result.
 _NOISE_CHUNK_STEPS = 256
@@ -25,6 +27,16 @@ class Trajectory(NamedTuple):
 
     bold: Tensor
     averages: Tensor
+
+
+def obstacle(p: ModelParameters) -> BackendError | None:
+    """There is none: the reference takes every model, and gradients."""
+    return None
+
+
+def run(works: Sequence[Work], n_threads: int) -> list[tuple[Tensor, Tensor]]:
+    """Simulate one work after the other; torch decides about threads."""
+    return [simulate_reference(*work) for work in works]
 
 
 def simulate_reference(
@@ -100,7 +112,7 @@ class _Stepper:
 
 def _noise(keys: np.ndarray, n_repeats: int, protocol: Protocol, x: tuple[Tensor, ...]) -> Iterator[Tensor]:
     """Standard normals (B, R, N, n_states) of one step after the other, the same that the compiled backend draws."""
-    from mfm.backends.compiled import standard_normals
+    from mfm.simulation.cpu import standard_normals
 
     B, R, N = x[0].shape
     lane_keys = np.repeat(keys, R)

@@ -1,7 +1,7 @@
 """Elementary functions and the noise generator as Triton device functions, in float32.
 
 `exp` to `phi_slope` are those of `mfm.compute.elementary`, for the equations of models; the noise is that of
-`mfm.backends.vector_math`, so that one seed is one noise on every backend. Where the GPU has an instruction of its own (2^x,
+`mfm.compute.vector_math`, so that one seed is one noise on every backend. Where the GPU has an instruction of its own (2^x,
 log2, 1/x, square root) that is used.
 """
 

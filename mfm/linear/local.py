@@ -46,7 +46,9 @@ class LocalBlock:
         coupling = tuple(gain * (state @ C.T) for gain, state in zip(gains, carried, strict=True))
 
         follows = torch.is_grad_enabled() and any(x.requires_grad for x in (*x, *coupling, *constants))
-        with torch.enable_grad():
+        # Also where the caller is in inference mode, whose tensors cannot be differentiated: sums are new ones.
+        with torch.inference_mode(False), torch.enable_grad():
+            constants = tuple(constant + 0.0 for constant in constants)
             # Nodes of their own, so that a derivative with respect to one leaves the others as they are; their tangents stay.
             arguments = [_node(x) for x in (*x, *coupling)]
             values = model.drift(tuple(arguments[:S]), tuple(arguments[S:]), constants)[:n_told]

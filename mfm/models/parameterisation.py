@@ -148,7 +148,7 @@ class MapParameterisation:
                         f"{'positively' if other_sign > 0 else 'negatively'} with {other}",
                         found=f"r = {r:+.2f}",
                         cause=f"the sign of a gradient is arbitrary, and that of {other!r} is flipped",
-                        fix=f"multiply the map {other!r} by -1, or switch the rule off: model.w_EI_signs={{}}",
+                        fix=f"multiply the map {other!r} by -1, or switch the rule off: `w_EI_signs={{}}`",
                     )
 
     def _map(self, name: str) -> np.ndarray:

@@ -240,7 +240,7 @@ def test_a_flipped_gradient_is_refused():
         f"found: r = +{r:.2f}",
         "the sign of a gradient is arbitrary, and that of 'gradient' is flipped",
         "fix: multiply the map 'gradient' by -1",
-        "model.w_EI_signs={}",
+        "`w_EI_signs={}`",
     ):
         assert part in str(error.value)
     MapParameterisation(RegionalMaps(flipped.values * [[1], [-1]], maps.names))

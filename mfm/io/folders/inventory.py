@@ -120,7 +120,7 @@ def inspect_folder(folder: str | Path, choices: Choices | None = None) -> Invent
             f"Nothing in {root} looks like data of a fit.",
             expected="HCP, XCP-D, fMRIPrep, micapipe or QSIRecon folders, or tables named like SC.csv and run-1_timeseries.tsv",
             found=f"{len(files)} files of readable types",
-            fix="inspect the folder above or below, or name the files at the fit: data.sc=FILE 'data.timeseries=[FILE]'",
+            fix='inspect the folder above or below, or name the files at the fit: `sc="FILE"` `timeseries=["FILE"]`',
         )
     return _Inspection(root, candidates, choices).inventory()
 
@@ -265,7 +265,7 @@ class _Inspection:
         if not any(run.candidate.file.name.extension == ".dtseries.nii" for run in runs):
             return None, []
         found = [c for c in candidates if c.kind == PARCELLATION] + self._group_parcellations
-        fix = "data.parcellation=FILE at the fit"
+        fix = '`parcellation="FILE"` at the fit'
         wanted = (self._choices.atlas or "").lower()
         matching = [c for c in found if len(found) == 1 or (c.atlas or "").lower() == wanted]
         if len(matching) != 1:
@@ -340,7 +340,7 @@ def _pairs(candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Candi
         if not fc and not cdf:
             continue
         if len(fc) > 1 or len(cdf) > 1:
-            said.append(Finding(CHOOSE, f"several FC or FCD CDF files for {stage}", "data.search.fc=FILE at the fit"))
+            said.append(Finding(CHOOSE, f"several FC or FCD CDF files for {stage}", '`search.fc="FILE"` at the fit'))
         elif not fc or not cdf:
             said.append(Finding(MISSING, f"{stage}: {'FCD CDF without FC' if cdf else 'FC without FCD CDF'}"))
         else:

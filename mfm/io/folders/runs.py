@@ -57,7 +57,7 @@ def look_at(candidate: Candidate, versions: Sequence[Candidate], choices: Choice
     said = [*(replace(finding, about="reading") for finding in said), *_length(run)]
     if candidate.layout == "fMRIPrep":
         text = "not denoised: fMRIPrep's series hold motion and drift"
-        said.append(Finding(SUSPICIOUS, text, "data.cleaning.strategy=[motion,wm_csf,high_pass] at the fit"))
+        said.append(Finding(SUSPICIOUS, text, '`cleaning.strategy=["motion","wm_csf","high_pass"]` at the fit'))
     elif "not cleaned" in candidate.version:
         said.append(Finding(SUSPICIOUS, "not denoised: HCP's series without ICA-FIX", "fetch the hp2000_clean files"))
     return run, [replace(finding, where=finding.where or at) for finding in said]
@@ -111,7 +111,7 @@ def _frames_left_out(run: Run, sidecar: Sidecar) -> list[Finding]:
         return []
     done = "cut out" if censoring.kind == "deleted" else "interpolated"
     at = f"{where(run.candidate)}: {censoring}"
-    fix = "run XCP-D with --output-type interpolated, or data.allow_censored=true at the fit"
+    fix = "run XCP-D with --output-type interpolated, or `allow_censored=True` at the fit"
     return [
         Finding(SUSPICIOUS, f"censored: frames were {done}, so that FCD windows are not of 60 measured seconds", fix, where=at)
     ]

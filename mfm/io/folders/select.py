@@ -11,6 +11,7 @@ from mfm.io.folders.recognise import Candidate
 from mfm.io.formats.entities import RUN_ENTITIES
 from mfm.protocol import check_timing
 
+# Of the same series in several formats the first is taken; a format that is not listed comes last.
 _BY_EXTENSION = (".tsv", ".ptseries.nii", ".csv", ".npy", ".txt", ".npz", ".mat", ".dtseries.nii", ".nii.gz", ".shape.gii")
 
 
@@ -122,7 +123,7 @@ def _without_joins(candidates: Sequence[Candidate], choices: Choices) -> Step:
         Finding(
             SUSPICIOUS,
             "concatenated: FCD windows would cross from run to run",
-            "fetch the single runs, or data.run_frames=[1200,1200,1200,1200] at the fit",
+            "fetch the single runs, or `run_frames=[1200,1200,1200,1200]` at the fit",
             where=where(joined[0]),
         )
     ]
@@ -181,8 +182,12 @@ def _best_version(versions: Sequence[Candidate]) -> Step:
         fix = "keep one, or inspect its folder alone"
         return [], [*said, Finding(CHOOSE, "the same run in several files", fix, where=places_text)]
     # The same content in several formats: what is readable without tools first, and what is there before what is not.
-    best.sort(key=lambda c: (bool(c.file.problem), _BY_EXTENSION.index(c.file.name.extension)))
+    best.sort(key=lambda c: (bool(c.file.problem), _preference(c.file.name.extension)))
     return best[:1], said
+
+
+def _preference(extension: str) -> int:
+    return _BY_EXTENSION.index(extension) if extension in _BY_EXTENSION else len(_BY_EXTENSION)
 
 
 def where(candidate: Candidate) -> str:

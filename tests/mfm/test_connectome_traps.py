@@ -48,9 +48,7 @@ def skewed_counts(n_regions=40):
 
 
 def test_raw_counts_without_logarithm_are_noted():
-    with pytest.warns(
-        InputNote, match=r"largest weight is \d+ times the median, as in raw counts; .*`transform=\"log1p\"`"
-    ):
+    with pytest.warns(InputNote, match=r"largest weight is \d+ times the median, as in raw counts; .*`transform=\"log1p\"`"):
         transform_connectome(skewed_counts(), "none")
     transform_connectome(skewed_counts(), "log")
 
@@ -152,7 +150,9 @@ def test_matlab_7_3_is_told(tmp_path):
 
 def test_keys_of_a_mat_file_are_listed(tmp_path):
     scipy.io.savemat(tmp_path / "sc.mat", {"counts": streamline_counts(), "lengths": streamline_counts(), "age": 31})
-    with pytest.raises(InputError, match=r"(?s)several matrices.*found: counts \(12, 12\), lengths \(12, 12\), age .*=\"counts\""):
+    with pytest.raises(
+        InputError, match=r"(?s)several matrices.*found: counts \(12, 12\), lengths \(12, 12\), age .*`key=\"counts\""
+    ):
         load_connectome(tmp_path / "sc.mat")
     with pytest.raises(InputError, match=r"(?s)no matrix of real numbers named 'SC'.*names counts.*`key=\"counts\"`"):
         load_connectome(tmp_path / "sc.mat", key="SC")

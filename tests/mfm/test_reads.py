@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cifti_files import LEFT, surface, write, write_dlabel, write_dtseries
 from nibabel.cifti2 import ScalarAxis
-from tests.cifti_files import LEFT, surface, write, write_dlabel, write_dtseries
 
 from mfm import fcd_cdf, functional_connectivity
 from mfm.io import DataFiles, MatrixOptions, StageFiles, load_subject
 from mfm.io.formats.format import Format
 from mfm.io.formats.registry import FORMATS
 
-N_REGIONS, TR_S, N_FRAMES = 6, 3.0, 120
+N_REGIONS, TR_S, N_FRAMES = 24, 3.0, 120
 NAMES = tuple(f"lh-region{k}" for k in range(N_REGIONS))
 
 
@@ -58,7 +58,8 @@ def counts():
 
 
 def test_statistics_and_maps_are_read_once(tmp_path, reads):
-    for name, matrix in (("sc.csv", counts()), ("own.csv", counts() + 1), ("group.csv", np.corrcoef(recorded(5).T))):
+    distance = np.abs(np.subtract.outer(np.arange(N_REGIONS), np.arange(N_REGIONS)))
+    for name, matrix in (("sc.csv", counts()), ("own.csv", counts() + 1), ("group.csv", np.exp(-distance / 2))):
         np.savetxt(tmp_path / name, matrix, delimiter=",")
     for k in range(2):
         np.save(tmp_path / f"fc-{k}.npy", functional_connectivity(recorded(k)).numpy())

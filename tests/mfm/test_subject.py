@@ -697,7 +697,9 @@ def test_fc_needs_an_fcd(folder, name, given):
 @pytest.mark.parametrize("names", [["validation"], ["test"], ["validation", "test"]])
 def test_there_must_be_data_to_search_on(folder, names):
     files = DataFiles(sc=str(folder / "sc.tsv"), **{name: stage(folder, 2) for name in names})
-    with pytest.raises(ConfigError, match=r"(?s)There are no data to search on.*`search.fc=\"FILE\"` `search.fcd_cdf=\"FILE\"`"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)There are no data to search on.*`search.fc=\"FILE\"` `search.fcd_cdf=\"FILE\"`"
+    ):
         load_subject(files, TR_S, 100)
 
 
@@ -727,9 +729,7 @@ def test_the_tr_has_no_default(folder, files):
 
 def test_another_length_of_a_run_is_refused(folder):
     assert load_subject(series(folder), TR_S, n_frames=100).search.n_frames == 100
-    with pytest.raises(
-        InputError, match=r"(?s)run-1\.tsv have another length.*1200 frames \(`n_frames`\).*found: 100 frames"
-    ):
+    with pytest.raises(InputError, match=r"(?s)run-1\.tsv have another length.*1200 frames \(`n_frames`\).*found: 100 frames"):
         load_subject(series(folder), TR_S, n_frames=1200)
 
 
@@ -853,7 +853,9 @@ def test_an_fc_in_another_order_than_the_connectome_is_told(tmp_path):
     )
     assert not [note for note in right.notes if "hardly" in note]
     assert [
-        note for note in wrong.notes if re.search(r"FC hardly follows the connectome.*one order\?.*`sc_file\.labels=\"FILE\"`", note)
+        note
+        for note in wrong.notes
+        if re.search(r"FC hardly follows the connectome.*one order\?.*`sc_file\.labels=\"FILE\"`", note)
     ]
 
 

@@ -164,7 +164,9 @@ def test_the_side_that_is_as_long_as_the_connectome_is_that_of_regions(tmp_path,
 @pytest.mark.parametrize("suffix", KINDS)
 def test_without_names_and_connectome_the_orientation_must_be_said(tmp_path, suffix):
     path = in_file(tmp_path / f"run{suffix}", recorded())
-    with pytest.raises(InputError, match=r"(?s)which side of .* is time.*30 x 4 values, no names.*`orientation=\"frames_by_regions\"`, or"):
+    with pytest.raises(
+        InputError, match=r"(?s)which side of .* is time.*30 x 4 values, no names.*`orientation=\"frames_by_regions\"`, or"
+    ):
         load_timeseries(path)
     assert load_timeseries(path, orientation="frames_by_regions").n_frames == 30
 

@@ -90,7 +90,7 @@ def nifti_version(head: bytes) -> tuple[int, str] | None:
     """Version (1 or 2) and byte order of a NIfTI header; None for other bytes."""
     for version, size in ((2, NIFTI_2_BYTES), (1, NIFTI_1_BYTES)):
         for order in ("little", "big"):
-            if int.from_bytes(head[:4], order) == size:  # type: ignore[arg-type]
+            if int.from_bytes(head[:4], order) == size:
                 return version, order
     return None
 

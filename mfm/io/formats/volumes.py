@@ -167,7 +167,7 @@ def _read_series(file: InputFile, regions: RegionFile) -> Content:
     every = labels.regions
     size, count = (np.bincount(part.ravel(), minlength=max(every) + 1)[every] for part in (region, region * has_data))
     coverage = np.divide(count, size, out=np.zeros(len(every)), where=size > 0)
-    low = [f"{labels.name(k)} {coverage[k]:.0%}" for k in np.flatnonzero(coverage < NOTED_COVERAGE)]
+    low = [f"{labels.name(k)} {coverage[k]:.0%}" for k in np.flatnonzero(coverage < NOTED_COVERAGE).tolist()]
     if low:
         note = f"{path} covers few voxels of {', '.join(low[:6])}; below {LEAST_COVERAGE:.0%} a region has no data."
         warnings.warn(InputNote(note), stacklevel=2)

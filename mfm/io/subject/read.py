@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -155,7 +156,7 @@ class _Reading:
         runs = []
         for k, path in enumerate(files.timeseries):
             own = replace(options, cleaning=files.cleaning.for_file(k, len(files.timeseries)))
-            runs.append(self._once("series", path, lambda path=path, own=own: read_timeseries(path, own, tr_s)))
+            runs.append(self._once("series", path, partial(read_timeseries, path, own, tr_s)))
             check_run_lengths(runs[-1], path, n_frames)
         return tuple(runs)
 

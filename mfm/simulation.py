@@ -18,7 +18,8 @@ from mfm.checks import as_float_tensor
 from mfm.errors import BackendError, InputError
 from mfm.models.constants import RATE_RANGE_HZ
 from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import check_same_regions, feedback_weights, resting_state
+from mfm.models.fic_feedback import feedback_weights, resting_state
+from mfm.models.registry import check_same_regions
 from mfm.protocol import Protocol
 
 BACKENDS = ("auto", "reference", "numba", "triton")

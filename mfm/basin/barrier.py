@@ -57,7 +57,7 @@ def escape_barriers(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse, s
     lin : LinearResponse
         Of these.
     std_S_E : tensor, (B, N)
-        ``lin.std_S_E``, computed once.
+        ``lin.activity_std``, computed once.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def escape_barriers(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse, s
     >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
     >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.005), [2.0])
     >>> lin = mfm.linear_response(p, sc, mfm.Protocol(0.72, 100))
-    >>> escape_barriers(p, sc, lin, lin.std_S_E).margin.shape
+    >>> escape_barriers(p, sc, lin, lin.activity_std).margin.shape
     torch.Size([1, 4])
     """
     local = _Drift(p, sc)

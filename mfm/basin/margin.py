@@ -129,7 +129,7 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     """
     with torch.no_grad():
         lin = linear_response(p, sc, Protocol(_FRAME_S, n_frames=1))
-    std = lin.std_S_E.double().nan_to_num(nan=1.0)
+    std = lin.activity_std.double().nan_to_num(nan=1.0)
 
     def returns(multiple) -> Tensor:
         ends = rates_after_displacement(p, sc, displaced_both_ways(multiple * std), n_threads, scheme)

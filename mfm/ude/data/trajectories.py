@@ -1,4 +1,4 @@
-"""Time series to learn from, checked at the door."""
+"""Trajectories that a hybrid learns from, checked when they are made."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _OFF_GRID = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class TimeSeries:
-    """Observations on a regular grid of times, with gaps.
+class Trajectories:
+    """Trajectories are observations of a system's states on a regular grid of times, with gaps.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class TimeSeries:
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import TimeSeries
-    >>> TimeSeries(np.sin(0.1 * np.arange(100))[:, None], 0.1, ["x"], noise_std=[0.01])
-    TimeSeries(1 set x 1 trajectory, 100 samples every 0.1, 1 unit, x)
+    >>> from mfm.ude import Trajectories
+    >>> Trajectories(np.sin(0.1 * np.arange(100))[:, None], 0.1, ["x"], noise_std=[0.01])
+    Trajectories(1 set x 1 trajectory, 100 samples every 0.1, 1 unit, x)
     """
 
     values: Tensor
@@ -133,8 +133,8 @@ class TimeSeries:
         return u.clone()
 
     @classmethod
-    def from_times(cls, times, values, names: Sequence[str], *, dt: float | None = None, **options) -> TimeSeries:
-        """Samples at given times, put on a regular grid with gaps.
+    def from_times(cls, times, values, names: Sequence[str], *, dt: float | None = None, **options) -> Trajectories:
+        """Put samples at given times on a regular grid with gaps.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class TimeSeries:
         dt : float, optional
             The grid's step; default the smallest interval between two samples.
         options
-            Further arguments of `TimeSeries`.
+            Further arguments of `Trajectories`.
 
         Raises
         ------
@@ -155,8 +155,8 @@ class TimeSeries:
         Examples
         --------
         >>> import numpy as np
-        >>> from mfm.ude import TimeSeries
-        >>> series = TimeSeries.from_times([0, 1, 2, 3, 5, 6, 7], np.arange(7.0)[:, None], ["x"], noise_std=[0.1])
+        >>> from mfm.ude import Trajectories
+        >>> series = Trajectories.from_times([0, 1, 2, 3, 5, 6, 7], np.arange(7.0)[:, None], ["x"], noise_std=[0.1])
         >>> series.observed.sum().item(), series.n_samples
         (7, 8)
         """
@@ -192,28 +192,29 @@ class TimeSeries:
 
     @property
     def observed(self) -> Tensor:
-        """(E, K, T, N, C) bool: samples that are there."""
+        """Mark the samples that are there, (E, K, T, N, C) bool."""
         return torch.isfinite(self.values)
 
     @property
     def n_samples(self) -> int:
+        """Count the samples T of each trajectory, missing ones included."""
         return self.values.shape[2]
 
     @property
     def members(self) -> int:
-        """Data sets E."""
+        """Count the data sets E, each for an ensemble member of its own."""
         return self.values.shape[0]
 
     @property
     def signal_to_noise(self) -> Tensor:
-        """(E, C) variance of the signal over that of the noise, over trajectories and units."""
+        """Return the signal's variance over the noise's, (E, C), taken over trajectories and units."""
         mean = self.values.nanmean(dim=(1, 2, 3), keepdim=True)
         variance = (self.values - mean).square().nanmean(dim=(1, 2, 3))
         noise = self.noise_std.square()
         return (variance - noise).clamp(min=0.0) / noise
 
-    def window(self, first: int, last: int) -> TimeSeries:
-        """Samples `first` to `last` (not included), with the noise of the whole."""
+    def window(self, first: int, last: int) -> Trajectories:
+        """Cut out the samples `first` to `last` (not included); the noise stays that of the whole."""
         return replace(self, values=self.values[:, :, first:last])
 
     def __repr__(self) -> str:
@@ -225,11 +226,11 @@ class TimeSeries:
             f"{N} unit{'s' * (N > 1)}",
             " ".join(self.names),
         ]
-        return f"TimeSeries({', '.join(parts)}{f', {gaps:.1%} missing' if gaps else ''})"
+        return f"Trajectories({', '.join(parts)}{f', {gaps:.1%} missing' if gaps else ''})"
 
 
 def estimate_noise(values: Tensor) -> Tensor:
-    """Standard deviation of measurement noise, from third differences (E, C).
+    """Estimate the standard deviation of measurement noise (E, C) from third differences.
 
     The median of their absolute values is used: spikes and other fast parts of the signal hardly move it. For smooth signals
     that are sampled densely, and independent noise; not for states driven by noise of their own.

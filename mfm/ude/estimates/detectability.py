@@ -1,4 +1,4 @@
-"""What the data can tell of a residual before it is learned: standard errors by Fisher information, and terms to refuse."""
+"""Detectability says before learning what data can tell of a residual: standard errors by Fisher information."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from mfm.errors import InputError
-from mfm.ude.data.checks import check_fit
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.library import CONDITION_LIMIT
-from mfm.ude.estimates.least_squares import bases
-from mfm.ude.estimates.path_fit import jacobian
+from mfm.ude.estimates.least_squares import basis_residuals
+from mfm.ude.estimates.path_fit import drift_jacobian
+from mfm.ude.training.checks import check_fit
 from mfm.ude.training.losses import PathLikelihood, PathProblem
 
 #: A term is refused if its standard error exceeds this share of what is thought plausible for it.
@@ -22,8 +22,8 @@ REFUSED_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Identifiability:
-    """Cramér-Rao bounds of the terms of a hybrid's residuals.
+class Detectability:
+    """A report of detectability holds the least errors (Cramér-Rao) that any estimate of a hybrid's terms can have.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Identifiability:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Terms whose standard error is above half of their prior scale."""
+        """Name the terms whose standard error is above half of their prior scale."""
         beyond = ~(self.standard_error <= REFUSED_SHARE * self.prior_scale)
         return tuple(name for name, out in zip(self.names, beyond, strict=True) if out)
 
@@ -68,21 +68,21 @@ class Identifiability:
             )
 
 
-def identifiability(model: Hybrid, series: TimeSeries, prior_scale=None) -> Identifiability:
-    """Fisher information of the coefficients from fully observed stochastic series, at the coefficients that the model has.
+def detectability(model: Hybrid, series: Trajectories, prior_scale=None) -> Detectability:
+    """Compute which terms fully observed stochastic series can tell, by Fisher information at the model's coefficients.
 
     Parameters
     ----------
     model : Hybrid
         With `ResidualBasis` residuals of one member.
-    series : TimeSeries
+    series : Trajectories
         One data set with every state: recorded, or simulated as planned.
     prior_scale : sequence of float, optional
         How large each coefficient may plausibly be; default infinite: nothing is refused but what is not determined at all.
 
     Returns
     -------
-    Identifiability
+    Detectability
 
     Raises
     ------
@@ -96,25 +96,25 @@ def identifiability(model: Hybrid, series: TimeSeries, prior_scale=None) -> Iden
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, TimeSeries, identifiability
+    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, Trajectories, detectability
     >>> walk = np.cumsum(0.1 * np.random.default_rng(0).normal(size=1000))
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
-    >>> identifiability(model, TimeSeries(walk[:, None], 1.0, ["x"], noise_std=[1e-6]), prior_scale=[1.0, 1.0]).refused
+    >>> detectability(model, Trajectories(walk[:, None], 1.0, ["x"], noise_std=[1e-6]), prior_scale=[1.0, 1.0]).refused
     ()
     """
     model = copy.deepcopy(model)
     check_fit(model, series)
-    terms = bases(model)
+    terms = basis_residuals(model)
     if model.members != 1 or series.members != 1 or len(terms) != len(model.residuals) or not terms:
-        raise InputError("Identifiability is that of terms.", expected="ResidualBasis with members=1", found=repr(model))
-    problem = PathLikelihood().prepare(model, series)
+        raise InputError("Detectability is that of terms.", expected="ResidualBasis with members=1", found=repr(model))
+    problem = PathLikelihood().problem(model, series)
     assert isinstance(problem, PathProblem)
     names = [f"{residual.target}: {name}" for residual in terms for name in residual.library.names]
     with torch.no_grad():
         errors = problem.there * (problem.slope - model.drift(problem.x, problem.covariates))
         variance = errors.square().sum(dim=1, keepdim=True) / problem.n
         c = torch.cat([residual.coefficients[0] for residual in terms])
-        J = jacobian(model, terms, problem, c, problem.there / variance.sqrt()).numpy()
+        J = drift_jacobian(model, terms, problem, c, problem.there / variance.sqrt()).numpy()
     length = np.linalg.norm(J, axis=0)
     scaled = J / np.maximum(length, 1e-300)
     values, vectors = np.linalg.eigh(scaled.T @ scaled)
@@ -129,4 +129,4 @@ def identifiability(model: Hybrid, series: TimeSeries, prior_scale=None) -> Iden
         raise InputError("prior_scale does not fit the terms.", expected=f"{len(names)} numbers", found=str(scale.shape))
     condition = float(np.sqrt(values[-1] / max(values[0], 1e-300)))
     correlation = covariance / np.maximum(np.outer(std, std), 1e-300)
-    return Identifiability(tuple(names), error, 2.8 * error, scale, condition, correlation)
+    return Detectability(tuple(names), error, 2.8 * error, scale, condition, correlation)

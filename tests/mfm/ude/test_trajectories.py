@@ -6,7 +6,17 @@ import torch
 from known_series import decay_series
 
 from mfm.errors import InputError
-from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, TimeSeries, estimate_noise, fit
+from mfm.ude import (
+    Adam,
+    Hybrid,
+    MultipleShooting,
+    NoMechanism,
+    PredictionError,
+    ResidualBasis,
+    Trajectories,
+    estimate_noise,
+    fit,
+)
 from mfm.ude.training.losses import PathLikelihood
 
 WAVE = np.sin(0.1 * np.arange(50))[:, None]
@@ -19,9 +29,9 @@ def test_missing_samples_have_no_weight():
     gaps[0, 0, [3, 10, 11, 12, 40]] = torch.nan
     model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     loss = PredictionError(None, MultipleShooting(10))
-    with_gaps = TimeSeries(gaps, series.dt, ["x"], noise_std=[0.01])
-    problem = loss.prepare(model, with_gaps)
-    assert int((problem.segments.weights > 0).sum()) < int((loss.prepare(model, series).segments.weights > 0).sum())
+    with_gaps = Trajectories(gaps, series.dt, ["x"], noise_std=[0.01])
+    problem = loss.problem(model, with_gaps)
+    assert int((problem.segments.weights > 0).sum()) < int((loss.problem(model, series).segments.weights > 0).sum())
     found = fit(model, with_gaps, loss, Adam(300, step=0.05))
     assert found.model.residuals[0].coefficients[0, 1].item() == pytest.approx(-1.0, abs=0.05)
 
@@ -29,14 +39,14 @@ def test_missing_samples_have_no_weight():
 def test_path_likelihood_uses_complete_steps_only():
     values = np.random.default_rng(0).normal(size=(30, 1))
     values[[5, 6]] = np.nan
-    series = TimeSeries(values, 0.1, ["x"], noise_std=[1e-6])
-    problem = PathLikelihood().prepare(Hybrid(NoMechanism(("x",))), series)
+    series = Trajectories(values, 0.1, ["x"], noise_std=[1e-6])
+    problem = PathLikelihood().problem(Hybrid(NoMechanism(("x",))), series)
     assert int(problem.n) == 29 - 3
 
 
 def test_irregular_times_on_a_grid_become_gaps():
     t = np.array([0.0, 0.1, 0.2, 0.5, 0.6, 0.9])
-    series = TimeSeries.from_times(t, np.arange(6.0)[:, None], ["x"], noise_std=[1.0])
+    series = Trajectories.from_times(t, np.arange(6.0)[:, None], ["x"], noise_std=[1.0])
     assert series.n_samples == 10
     assert series.dt == pytest.approx(0.1)
     assert series.values[0, 0, [0, 5, 9], 0, 0].tolist() == [0.0, 3.0, 5.0]
@@ -54,7 +64,7 @@ def test_irregular_times_on_a_grid_become_gaps():
 )
 def test_times_that_cannot_be_used(times, message):
     with pytest.raises(InputError, match=message):
-        TimeSeries.from_times(times, np.zeros((5, 1)), ["x"])
+        Trajectories.from_times(times, np.zeros((5, 1)), ["x"])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ def test_times_that_cannot_be_used(times, message):
 )
 def test_what_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
-        TimeSeries(*arguments)
+        Trajectories(*arguments)
 
 
 @pytest.mark.parametrize("std", [0.01, 0.3, 3.0])
@@ -89,5 +99,5 @@ def test_noise_is_estimated_at_any_signal_to_noise_ratio(std):
 
 def test_inputs_are_not_changed():
     values = WAVE.copy()
-    TimeSeries(values, 0.1, ["x"]).values.zero_()
+    Trajectories(values, 0.1, ["x"]).values.zero_()
     assert np.array_equal(values, WAVE)

@@ -1,15 +1,28 @@
-"""``mfmfit corpus``, ``train`` and ``evaluate``: surrogates made and judged."""
+"""``mfmfit corpus``: simulate a training corpus for surrogates."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from mfm.errors import InputError
-from optim.cli.console import _say
+from optim.cli.console import say
 
 
-def _corpus(args) -> int:
+def add(commands) -> None:
+    """Declare ``mfmfit corpus``."""
+    parser = commands.add_parser(
+        "corpus",
+        help="simulate a training corpus for surrogates",
+        description="Simulate a training corpus for surrogates, or go on with one. Settings are Hydra overrides of "
+        "conf/corpus.yaml, for example: mfmfit corpus folder=corpus connectomes=table connectomes.table=table.tsv n_shards=480",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/corpus.yaml")
+    parser.add_argument("--verify", action="store_true", help="compare every file of the corpus with its digest, and stop")
+    parser.set_defaults(run=run, names=_names)
+
+
+def run(args) -> int:
+    """Make, go on with or verify the corpus that the settings name."""
     from optim.cli.settings import compose
     from surrogate.corpus.build import build_corpus
     from surrogate.corpus.config import CorpusConfig
@@ -20,7 +33,7 @@ def _corpus(args) -> int:
         corpus = Corpus(config.folder)
         damaged = list(corpus.verify())
         for line in damaged:
-            _say(line)
+            say(line)
         if damaged:
             raise InputError(
                 f"{len(damaged)} files of {config.folder} are damaged or missing.",
@@ -30,7 +43,7 @@ def _corpus(args) -> int:
         began = time.perf_counter()
 
         def progress(row, n_shards: int) -> None:
-            _say(
+            say(
                 f"shard {row.shard + 1}/{n_shards}: {row.connectome} ({row.n_regions} regions, {row.split}), "
                 f"{row.rows} sets x {row.repeats}, {row.tr_s * row.n_frames / 60:.0f} min, "
                 f"{row.within_range:.0%} within range, {row.seconds:.0f} s; {time.perf_counter() - began:.0f} s in all"
@@ -44,32 +57,8 @@ def _corpus(args) -> int:
     return 0
 
 
-def _train(args) -> int:
-    from optim.cli.settings import compose
-    from surrogate.config import TrainConfig
+def _names():
+    from optim.cli.messages import setting_paths
+    from surrogate.corpus.config import CorpusConfig
 
-    config = compose(args.overrides, "train", TrainConfig)
-    from surrogate.training import train
-
-    train(config, _say)
-    print(config.folder)
-    return 0
-
-
-def _evaluate(args) -> int:
-    from surrogate.bundle import load_pretrained
-    from surrogate.corpus.store import Corpus
-    from surrogate.evaluation import evaluate, record, summary_table, write_accuracies
-
-    surrogate = load_pretrained(args.surrogate)
-    report = evaluate(surrogate, Corpus(args.corpus), args.split, _say)
-    if args.record:
-        record(surrogate, Path(args.surrogate), report)
-    if args.out is not None:
-        write_accuracies(Path(args.out), report)
-    if args.figure is not None:
-        from surrogate.figures import write_surrogate_figure
-
-        write_surrogate_figure(Path(args.figure), report)
-    print(summary_table(report))
-    return 0
+    return setting_paths(CorpusConfig)

@@ -1,4 +1,4 @@
-"""What is checked of model and data before any work starts."""
+"""Model and data are checked against each other before any work starts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import warnings
 import torch
 
 from mfm.errors import InputError, InputNote
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 
 # Data that move this many times faster or slower than the mechanism are in other units of time.
 _OTHER_UNITS = 100.0
 
 
-def check_fit(model: Hybrid, series: TimeSeries) -> None:
+def check_fit(model: Hybrid, series: Trajectories) -> None:
     """Raise an InputError unless `series` can be data of `model`; an InputNote where that is doubtful."""
     states = model.mechanism.states
     unknown = [name for name in series.names if name not in states]
@@ -47,7 +47,7 @@ def check_fit(model: Hybrid, series: TimeSeries) -> None:
     _check_pace(model, series)
 
 
-def _check_pace(model: Hybrid, series: TimeSeries) -> None:
+def _check_pace(model: Hybrid, series: Trajectories) -> None:
     """Compare how fast the data move with how fast the mechanism does, where all states are observed."""
     states = model.mechanism.states
     if set(series.names) != set(states):

@@ -53,12 +53,11 @@ def test_arguments_and_attributes_are_none(source):
 
 
 def test_what_is_to_be_typed_is_python():
-    """Between backquotes stands an argument, or an assignment whose value is a literal; placeholders count as values."""
-    assignment = re.compile(r"`([A-Za-z_][\w.]*)(=[^`]*)?`")
+    """Between backquotes stands a name, or arguments as a call has them, so that the command line can say them its way."""
     for path in ROOT.rglob("*.py"):
         for node in strings(ast.parse(path.read_text(encoding="utf-8"))):
-            if node.value.count("`") % 2 == 0:  # else an f-string's value stands between the backquotes
-                for match in assignment.finditer(node.value):
-                    value = (match[2] or "=0")[1:]
-                    if value != "SECONDS":
-                        ast.literal_eval(value)
+            if node.value.count("`") % 2 == 0:  # else a value of an f-string stands between the backquotes
+                for code in re.findall(r"`([^`\n]+)`", node.value):
+                    call = ast.parse(f"_({code})", mode="eval").body
+                    assert isinstance(call, ast.Call)
+                    assert all(isinstance(argument, ast.Name) for argument in call.args), code

@@ -689,7 +689,7 @@ def test_fc_needs_an_fcd(folder, name, given):
     whole = {"fc": "fc-1.tsv", "fcd_cdf": "cdf-1.tsv", "sc": "sc.tsv"}
     files = statistics(folder, **{name: StageFiles(**{kind: str(folder / whole[kind]) for kind in given})})
     with pytest.raises(
-        ConfigError, match=rf"(?s)The {name} data need both FC and FCD.*`{name}.fc=\"FILE\"` `{name}.fcd_cdf=\"FILE\"`"
+        ConfigError, match=rf"(?s)The {name} data need both FC and FCD.*`{name}=StageFiles\(fc=\"FILE\", fcd_cdf=\"FILE\"\)`"
     ):
         load_subject(files, TR_S, 100)
 
@@ -698,7 +698,7 @@ def test_fc_needs_an_fcd(folder, name, given):
 def test_there_must_be_data_to_search_on(folder, names):
     files = DataFiles(sc=str(folder / "sc.tsv"), **{name: stage(folder, 2) for name in names})
     with pytest.raises(
-        ConfigError, match=r"(?s)There are no data to search on.*`search.fc=\"FILE\"` `search.fcd_cdf=\"FILE\"`"
+        ConfigError, match=r"(?s)There are no data to search on.*`search=StageFiles\(fc=\"FILE\", fcd_cdf=\"FILE\"\)`"
     ):
         load_subject(files, TR_S, 100)
 
@@ -852,11 +852,8 @@ def test_an_fc_in_another_order_than_the_connectome_is_told(tmp_path):
         for name in ("right", "wrong")
     )
     assert not [note for note in right.notes if "hardly" in note]
-    assert [
-        note
-        for note in wrong.notes
-        if re.search(r"FC hardly follows the connectome.*one order\?.*`sc_file\.labels=\"FILE\"`", note)
-    ]
+    message = r"FC hardly follows the connectome.*one order\?.*`sc_file=MatrixOptions\(labels=\"FILE\"\)`, `labels=\"FILE\"`"
+    assert [note for note in wrong.notes if re.search(message, note)]
 
 
 @pytest.mark.parametrize("connectome_of", ["schaefer100-7n/sub-100206", "schaefer100-17n/group-train"])

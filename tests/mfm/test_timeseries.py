@@ -266,7 +266,8 @@ def test_an_fc_matrix_is_no_time_series(tmp_path):
     fc = np.corrcoef(recorded().T)
     for diagonal in (1.0, 0.0, np.nan):
         np.fill_diagonal(fc, diagonal)
-        with pytest.raises(InputError, match=r"(?s)is no time series.*symmetric 4 x 4 matrix.*an FC matrix.*`search\.fc="):
+        message = r"(?s)is no time series.*symmetric 4 x 4 matrix.*an FC matrix.*`search=StageFiles\(fc="
+        with pytest.raises(InputError, match=message):
             load_timeseries(save(tmp_path / "fc.csv", fc), n_regions=4)
 
 

@@ -340,7 +340,13 @@ def _pairs(candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Candi
         if not fc and not cdf:
             continue
         if len(fc) > 1 or len(cdf) > 1:
-            said.append(Finding(CHOOSE, f"several FC or FCD CDF files for {stage}", '`search.fc="FILE"` at the fit'))
+            said.append(
+                Finding(
+                    CHOOSE,
+                    f"several FC or FCD CDF files for {stage}",
+                    '`search=StageFiles(fc="FILE", fcd_cdf="FILE")` at the fit',
+                )
+            )
         elif not fc or not cdf:
             said.append(Finding(MISSING, f"{stage}: {'FCD CDF without FC' if cdf else 'FC without FCD CDF'}"))
         else:

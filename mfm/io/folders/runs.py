@@ -57,7 +57,7 @@ def inspect_run(candidate: Candidate, versions: Sequence[Candidate], choices: Ch
     said = [*(replace(finding, about="reading") for finding in said), *_length(run)]
     if candidate.layout == "fMRIPrep":
         text = "not denoised: fMRIPrep's series hold motion and drift"
-        said.append(Finding(SUSPICIOUS, text, '`cleaning.strategy=["motion","wm_csf","high_pass"]` at the fit'))
+        said.append(Finding(SUSPICIOUS, text, '`cleaning=Cleaning(strategy=["motion","wm_csf","high_pass"])` at the fit'))
     elif "not cleaned" in candidate.version:
         said.append(Finding(SUSPICIOUS, "not denoised: HCP's series without ICA-FIX", "fetch the hp2000_clean files"))
     return run, [replace(finding, where=finding.where or at) for finding in said]

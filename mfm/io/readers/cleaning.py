@@ -72,7 +72,7 @@ class Cleaning:
         for name in self.strategy:
             if name not in STRATEGIES:
                 raise ConfigError(
-                    "`cleaning.strategy` has an unknown entry.",
+                    "`strategy` has an unknown entry.",
                     expected=" | ".join(STRATEGIES),
                     found=repr(name),
                     cause="scrubbing deletes frames, over which sliding windows cannot run" if name == "scrub" else None,
@@ -80,16 +80,16 @@ class Cleaning:
         for name in ("motion", "wm_csf", "global_signal"):
             if getattr(self, name) not in _MODELS:
                 raise ConfigError(
-                    f"`cleaning.{name}` has an unknown value.", expected=" | ".join(_MODELS), found=repr(getattr(self, name))
+                    f"`{name}` has an unknown value.", expected=" | ".join(_MODELS), found=repr(getattr(self, name))
                 )
         if self.strategy and self.confounds:
             raise ConfigError("`cleaning` has both a strategy and tables of confounds.", fix="give one of the two")
         if self.columns and not self.confounds:
-            raise ConfigError("`cleaning.columns` are of no table.", fix='`cleaning.confounds=["CONFOUNDS.tsv"]`')
+            raise ConfigError("`columns` are of no table.", fix='`confounds=["CONFOUNDS.tsv"]`')
         low, high = self.high_pass_hz, self.low_pass_hz
         for name, value in (("low_pass_hz", high), ("high_pass_hz", low)):
             if value is not None and not value > 0:
-                raise ConfigError(f"`cleaning.{name}` must be positive.", found=repr(value))
+                raise ConfigError(f"`{name}` must be positive.", found=repr(value))
         if low is not None and high is not None and low >= high:
             raise ConfigError(
                 "The band that cleaning leaves is empty.", found=f"high_pass_hz = {low:g} is not below low_pass_hz = {high:g}"
@@ -226,7 +226,7 @@ def _from_fmriprep(path: Path, cleaning: Cleaning, n_frames: int) -> tuple[np.nd
         raise InputError(
             f"There are no confounds of fMRIPrep beside {path}.",
             expected="a file *_desc-confounds_timeseries.tsv of the same subject, session, task and run",
-            fix='`cleaning.confounds=["CONFOUNDS.tsv"]`, one per time series',
+            fix='`cleaning=Cleaning(confounds=["CONFOUNDS.tsv"])`, one per time series',
         )
     try:
         table, mask = load_confounds(

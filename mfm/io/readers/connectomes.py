@@ -145,10 +145,13 @@ class Weighting:
 
 
 def connectome_of(
-    raw: RawMatrix, weighting: Weighting, regions: Sequence[str] | None, what: str
+    raw: RawMatrix, weighting: Weighting, regions: Sequence[str] | None, what: str, labels_argument: str = 'labels="{}"'
 ) -> tuple[Connectome, list[str]]:
-    """Weigh a raw matrix: return the connectome, and notes on it."""
-    weights, labels, steps = _chosen_regions(raw, regions, what)
+    """Weigh a raw matrix: return the connectome, and notes on it.
+
+    `labels_argument` is what names the rows where the caller was called, for messages.
+    """
+    weights, labels, steps = _chosen_regions(raw, regions, what, labels_argument)
     notes = list(raw.notes)
     if (n_diagonal := np.count_nonzero(np.diag(weights))) > 0:
         steps.append(f"diagonal set to zero ({n_diagonal} entries, up to {np.diag(weights).max():g})")
@@ -168,7 +171,7 @@ def connectome_of(
     return Connectome(weights, labels, tuple(steps + scaled)), notes
 
 
-def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
+def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str, labels_argument: str):
     """Rows in the order of the regions that are wanted, before anything is scaled: what is left out must not set the scale."""
     steps = list(raw.steps)
     if regions is None:
@@ -188,7 +191,7 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
         cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
         if (others := explain_count(len(regions), n_rows)) is not None:
             cause, variants = f"the other inputs are of {others[0]}", "DK68"
-        choices = " or ".join(f'`labels="{variant}"`' for variant in (variants or "FILE").split(" or "))
+        choices = " or ".join(f"`{labels_argument.format(variant)}`" for variant in (variants or "FILE").split(" or "))
         raise InputError(
             f"{what} has another number of regions than are named, and no names of its own to tell which is which.",
             expected=f"{len(regions)} rows",

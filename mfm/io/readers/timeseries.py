@@ -314,8 +314,8 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
 def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
     """Likely cause, and what to type, where connectome and time series differ in their number of regions."""
     if (explained := explain_count(n_connectome, n_series)) is not None:
-        choices = " or ".join(f'`labels="{variant}"`' for variant in explained[1].split(" or "))
-        return f"the connectome is of {explained[0]}", f"{choices} for the connectome, and those rows drop out by name"
+        choices = " or ".join(f'`sc_file=MatrixOptions(labels="{variant}")`' for variant in explained[1].split(" or "))
+        return f"the connectome is of {explained[0]}", f"{choices}, and those rows drop out by name"
     if (explained := explain_count(n_series, n_connectome)) is not None:
         return (
             f"the time series are of {explained[0]}",
@@ -324,7 +324,7 @@ def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
     if n_connectome == n_series + 1:
         return (
             "MRtrix tck2connectome -keep_unassigned (a first row of unassigned streamlines), or another parcellation",
-            "`drop_unassigned=True` for the connectome leaves that row out",
+            "`sc_file=MatrixOptions(drop_unassigned=True)` leaves that row out",
         )
     return "another parcellation, or an index column", "use time series and connectome of the same regions"
 
@@ -360,7 +360,7 @@ def _check_not_fc(values: np.ndarray, path: Path) -> None:
             expected="frames x regions",
             found=f"a symmetric {rows} x {rows} matrix with the same value all along the diagonal",
             cause="an FC matrix or a connectome",
-            fix='give it as `search.fc="FILE"`, together with `search.fcd_cdf="FILE"`',
+            fix='give it together with its FCD: `search=StageFiles(fc="FILE", fcd_cdf="FILE")`',
         )
 
 

@@ -51,7 +51,8 @@ def assemble(
 
 def _weighted(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None) -> Connectome:
     weighting = Weighting(files.sc_transform, files.sc_scale_max, files.sc_scale_mean)
-    return with_warnings(*connectome_of(raw, weighting, names, f"The connectome {raw.path}"))
+    labels_argument = 'sc_file=MatrixOptions(labels="{}")'
+    return with_warnings(*connectome_of(raw, weighting, names, f"The connectome {raw.path}", labels_argument))
 
 
 def _aligned(sc: Connectome, names: tuple[str, ...] | None) -> Connectome:

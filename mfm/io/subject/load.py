@@ -89,7 +89,7 @@ def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
     """Raise a ConfigError for settings that are missing or contradict each other."""
     if files.gradient_fc is not None and "gradient" in (files.maps or {}):
         raise ConfigError(
-            "The map 'gradient' is given, and asked to be computed.", fix="leave out `maps.gradient` or `gradient_fc`"
+            "The map 'gradient' is given, and asked to be computed.", fix="leave it out of `maps`, or leave out `gradient_fc`"
         )
     if files.sc is None and sc is None:
         raise ConfigError("No structural connectome was given.", fix='`sc="PATH"`')
@@ -98,7 +98,7 @@ def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
         raise ConfigError(
             "A subject needs either time series or FC and FCD files.",
             found=f"time series and {', '.join(given)} files" if given else "neither",
-            fix='`timeseries=["RUN1","RUN2"]` or `search.fc="FILE"` `search.fcd_cdf="FILE"`',
+            fix='`timeseries=["RUN1","RUN2"]` or `search=StageFiles(fc="FILE", fcd_cdf="FILE")`',
         )
     if given and files.exclude_regions:
         raise ConfigError(
@@ -107,7 +107,7 @@ def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
     for stage in given or ():
         stage_files: StageFiles = getattr(files, stage)
         if stage_files.fc is None or stage_files.fcd_cdf is None:
-            fix = f'`{stage}.fc="FILE"` `{stage}.fcd_cdf="FILE"`'
+            fix = f'`{stage}=StageFiles(fc="FILE", fcd_cdf="FILE")`'
             raise ConfigError(f"The {stage} data need both FC and FCD.", fix=fix)
     if given and "search" not in given:
-        raise ConfigError("There are no data to search on.", fix='`search.fc="FILE"` `search.fcd_cdf="FILE"`')
+        raise ConfigError("There are no data to search on.", fix='`search=StageFiles(fc="FILE", fcd_cdf="FILE")`')

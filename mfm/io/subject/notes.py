@@ -39,7 +39,7 @@ def note_unlike_connectome(scan: Scan) -> tuple[str, ...]:
     return (
         f"FC hardly follows the connectome (Spearman r = {r:.2f} over pairs of regions; recordings have 0.15 to 0.5): are "
         "their regions in one order? Give files with region names, or name the rows of those without "
-        '(`sc_file.labels="FILE"` for the connectome, the region labels for all inputs).',
+        '(`sc_file=MatrixOptions(labels="FILE")`, `labels="FILE"`).',
     )
 
 

@@ -23,7 +23,7 @@ _HOMES = {
     "SimulationRequest": "mfm.simulation.work",
     "SimStatus": "mfm.simulation.result",
     "within_range": "mfm.statistics.rates",
-    "ei_ratio": "mfm.simulation.run",
+    "ei_ratio": "mfm.statistics.rates",
     "functional_connectivity": "mfm.statistics",
     "fisher_mean": "mfm.statistics",
     "upper_triangle": "mfm.statistics",

@@ -11,7 +11,6 @@ HOOKS = {
     "optim/cli": {"add", "run", "main"},
     "mfm/models": {"pack", "drift", "decay", "rest", "complete"},
     "mfm/io/formats": {"sniff", "peek", "read"},
-    "mfm/backends": {"run"},
     "mfm/simulation": {"run"},
 }
 

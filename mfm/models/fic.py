@@ -134,7 +134,7 @@ def subject_ranges(mean_fc: float) -> dict[str, tuple[float, float]]:
     return {"w_EI": (float(np.clip(2 * high - 6, 0.0, 3.5)), high)}
 
 
-def ei_ratio(S_E: Tensor, S_I: Tensor) -> Tensor:
+def excitation_over_inhibition(S_E: Tensor, S_I: Tensor) -> Tensor:
     """Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I."""
     return S_E / S_I
 
@@ -151,7 +151,9 @@ FIC = Model(
     carried=("S_E",),
     observed="S_E",
     reported=(Quantity("rate_E", "Hz", "excitatory firing rate"),),
-    derived=(Derived(Quantity("ei_ratio", "", "excitation/inhibition ratio S_E / S_I"), ("S_E", "S_I"), ei_ratio),),
+    derived=(
+        Derived(Quantity("ei_ratio", "", "excitation/inhibition ratio S_E / S_I"), ("S_E", "S_I"), excitation_over_inhibition),
+    ),
     pack=pack,
     drift=drift,
     decay=decay,

@@ -165,6 +165,13 @@ class Model:
                 expected="different names in `states`, and each at most once in `carried`",
                 found=", ".join((*names, *self.carried)),
             )
+        noises = [parameter.name for parameter in self.parameters.declared() if parameter.noise]
+        if len(noises) != 1:
+            raise InputError(
+                f"The model {self.name!r} does not say which parameter is its noise.",
+                expected="one field of its parameters declared by `noise(...)`",
+                found=", ".join(noises) or "none",
+            )
         if not self.carried:
             raise InputError(f"The model {self.name!r} has no coupling channel.", expected="a state in `carried`")
         if any(state.fast for state in self.states) != (self.decay is not None):

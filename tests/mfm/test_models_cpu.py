@@ -10,7 +10,7 @@ from torch import Tensor
 import mfm
 from mfm.compute.elementary import exp, log, sqrt, tanh
 from mfm.models.model import Derived, Model, Quantity, State
-from mfm.models.parameters import ModelParameters, regional, whole_brain
+from mfm.models.parameters import ModelParameters, noise, regional, whole_brain
 from mfm.models.pmfm import PMFM, PMFMParameters
 from mfm.models.registry import register
 from mfm.models.rest import settle
@@ -26,7 +26,7 @@ class ToyParameters(ModelParameters):
 
     a: Tensor = regional("drive", bounds=(0.0, 1.0))
     b: Tensor = regional("feedback", bounds=(0.0, 1.0))
-    sigma: Tensor = regional("noise amplitude", bounds=(0.0, 0.1))
+    sigma: Tensor = noise("noise amplitude", bounds=(0.0, 0.1))
     G: Tensor = whole_brain("coupling of u", bounds=(0.0, 1.0))
     H: Tensor = whole_brain("coupling of w", bounds=(0.0, 1.0))
 
@@ -145,8 +145,8 @@ def test_a_model_of_ones_own_is_its_equations(model, scheme):
     for backend, tolerance in (("reference", 1e-12), ("numba", 1e-5)):
         sim = mfm.simulate(p, network(), protocol, R, [4, 5, 6], backend, initial)
         assert np.abs(sim.bold.double().numpy() - expected).max() < tolerance
-        assert np.abs(sim.averages.numpy() - averages).max() < tolerance
-        assert torch.equal(sim.product, sim.averages[1])
+        assert np.abs(sim.averages.values.numpy() - averages).max() < tolerance
+        assert torch.equal(sim.product, sim.averages.values[1])
         assert torch.equal(sim.share, (sim.u / sim.w).mean(dim=1))
         # No range is declared: what is finite counts.
         assert (sim.status == mfm.SimStatus.OK).all()

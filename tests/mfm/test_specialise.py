@@ -20,7 +20,7 @@ OWN_MODEL = """
 import sys
 from dataclasses import replace
 import numpy as np, mfm
-from mfm.backends import compiled
+from mfm.simulation import cpu as compiled
 from mfm.models.pmfm import PMFM, PMFMParameters
 from mfm.models.registry import register
 

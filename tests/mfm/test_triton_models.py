@@ -19,7 +19,7 @@ from mfm.errors import BackendError
 from mfm.models.fic import FIC
 from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 from mfm.models.model import Model, Quantity, State
-from mfm.models.parameters import ModelParameters, regional, whole_brain
+from mfm.models.parameters import ModelParameters, noise, regional, whole_brain
 from mfm.models.pmfm import PMFM, PMFMParameters
 from mfm.simulation import gpu
 from mfm.simulation.gpu_arrays import shape_of
@@ -35,7 +35,7 @@ LEAK, SHARE, SLOWING = 4.0, 0.25, 2
 @dataclass(frozen=True, eq=False, repr=False)
 class ToyParameters(ModelParameters):
     a: torch.Tensor = regional("drive", bounds=(0.5, 1.0))
-    sigma: torch.Tensor = regional("noise amplitude", bounds=(0.0, 0.1))
+    sigma: torch.Tensor = noise("noise amplitude", bounds=(0.0, 0.1))
     G: torch.Tensor = whole_brain("global coupling", bounds=(0.0, 1.0))
 
 

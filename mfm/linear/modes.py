@@ -101,7 +101,7 @@ class SlowSystem(NamedTuple):
         return self.scale[:, :, None, None] * response
 
 
-def abscissa(system: LinearSystem, slow: SlowSystem) -> Tensor:
+def slowest_abscissa(system: LinearSystem, slow: SlowSystem) -> Tensor:
     """Largest real part of the Jacobian's eigenvalues, (B,), per second.
 
     Newton's method for the eigenvalue s of ``s + leak + inhibition drive / (s + relax) - g C`` nearest to zero, with the slow

@@ -359,7 +359,7 @@ def linear_response(
     if method == "exact" or at is not None or slow is None or not alike:
         abscissa, covariance = exact.abscissa(system), exact.covariance(system, protocol.scan_s)
     else:
-        abscissa = modes.abscissa(system, slow)  # type: ignore[arg-type]
+        abscissa = modes.slowest_abscissa(system, slow)  # type: ignore[arg-type]
         covariance = slow.covariance(protocol.scan_s, float(system.activity[0, 0]))
     abscissa = abscissa.masked_fill(~(known & _is_at_rest(block)), float("nan"))
     status = torch.where(abscissa < 0, int(LinearStatus.OK), int(LinearStatus.UNSTABLE))

@@ -235,7 +235,7 @@ class RefinementProblem:
 def _nearly_abscissa(system: LinearSystem) -> float:
     """The abscissa by the slow system, ten times as fast."""
     with torch.no_grad():
-        return float(modes.abscissa(system, SlowSystem.of(system)))
+        return float(modes.slowest_abscissa(system, SlowSystem.of(system)))
 
 
 def _abscissa(system: LinearSystem, tangents: Tangents) -> tuple[float, Tensor]:

@@ -13,7 +13,7 @@ from mfm.brain.maps import RegionalMaps
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.protocol import check_timing, fcd_window_frames
-from mfm.statistics.cost import Target
+from mfm.statistics.target import Target
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
 

@@ -11,7 +11,7 @@ import numpy as np
 from mfm.errors import InputError, InputNote
 from mfm.io.formats.containers import check_byte_order, read_arrays, read_content
 from mfm.io.formats.tables import existing_file, read_table
-from mfm.statistics.cost import check_fcd_cdf
+from mfm.statistics.target import check_fcd_cdf
 
 
 def read_fcd_cdf(path: str | Path, n_windows: int | None = None) -> np.ndarray:

@@ -19,7 +19,7 @@ from mfm.io.readers.maps import RawMap, in_order
 from mfm.io.readers.matrix_file import RawMatrix, read_matrix, read_raw_matrix
 from mfm.io.subject.files import DataFiles, StageFiles
 from mfm.protocol import fcd_window_frames
-from mfm.statistics.cost import Target
+from mfm.statistics.target import Target
 from mfm.subject import STAGES, Scan, SubjectData, check_timeseries, subject_from_runs
 
 

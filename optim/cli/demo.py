@@ -8,10 +8,10 @@ from mfm.demo import DemoSubject
 from optim.cli.console import _EXIT_OUT_OF_RANGE, _say
 from optim.cli.fit import _table, fit_and_write
 from optim.config.fit import AcquisitionConfig, AtlasConfig, DataConfig, FitConfig, OutputConfig
-from optim.config.objective import ObjectiveConfig
-from optim.config.optimizer import OptimizerConfig
+from optim.config.objective import SimulationObjectiveConfig
+from optim.config.optimizer import CMAESConfig
 from optim.fit.result import FitResult
-from optim.fit.stages import objective_for, stage_keys
+from optim.fit.stages import Stages
 
 
 def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | None = None) -> FitConfig:
@@ -19,8 +19,8 @@ def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | N
     return FitConfig(
         atlas=AtlasConfig(name="demo68"),
         acquisition=AcquisitionConfig(tr_s=0.72),
-        objective=ObjectiveConfig(burn_in_s=72.0),
-        optimizer=OptimizerConfig(
+        objective=SimulationObjectiveConfig(burn_in_s=72.0),
+        optimizer=CMAESConfig(
             population=40, generations=30 if generations is None else generations, initial_candidates=120, seed=seed
         ),
         data=DataConfig(subject="demo"),
@@ -34,9 +34,8 @@ def compare_with_truth(result: FitResult, demo: DemoSubject) -> str:
     The cost of the true parameters is simulated as that of the recovered ones was: same protocol, same noise.
     """
     truth = result.parameterisation.to_parameters(demo.coefficients)
-    at_truth = objective_for(result.subject.test, "test", result.config).evaluate(
-        truth, stage_keys(result.subject, result.config, "test")
-    )
+    stages = Stages(result.subject, result.config)
+    at_truth = stages.objective("test").evaluate(truth, stages.keys("test"))
     recovered = result.stages[-1].total
     ceiling = result.ceiling
     lines = [

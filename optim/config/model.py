@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from mfm import Bounds, MapParameterisation, Plausibility, SubjectData, upper_triangle
 from mfm.errors import ConfigError
-from optim.config.checks import _one_of
+from optim.config.checks import check_one_of
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class ModelConfig:
     regional: bool = False
 
     def __post_init__(self):
-        _one_of("model.name", self.name, ("fic",))
-        _one_of("model.bounds", self.bounds, ("group", "subject"))
+        check_one_of("model.name", self.name, ("fic",))
+        check_one_of("model.bounds", self.bounds, ("group", "subject"))
         for name, sign in (self.w_EI_signs or {}).items():
-            _one_of(f"model.w_EI_signs.{name}", sign, (-1, 1))
+            check_one_of(f"model.w_EI_signs.{name}", sign, (-1, 1))
         for name in ("w_EE", "w_EI", "sigma", "G"):
             value = getattr(self, name)
             if value is not None and len(value) != 2:

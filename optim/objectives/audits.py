@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfm import Cost
-
-TERMS = ("corr", "mean_diff", "ks")
 
 # The prior of a prediction's error is a sum: an offset, a trend, and what changes over this distance (root mean square over
 # summary features, in standard deviations of the training data), each of variance 1; a share of the difference to the other
@@ -95,6 +94,7 @@ class Place:
 
     @classmethod
     def joined(cls, places: Sequence[Place]) -> Place:
+        """The candidates of all `places`, in order."""
         return cls(torch.cat([x.summary for x in places]), torch.cat([x.difference for x in places]))
 
 
@@ -107,7 +107,8 @@ class Correction:
     places : list of Place
         Where the candidates of each audit lie.
     errors : list of tensors
-        Simulated minus predicted terms of their costs, (n, 3), before any correction; NaN for those that left the range.
+        Simulated minus predicted terms of their costs, (n, number of terms), before any correction; NaN for those that
+        left the range.
 
     Examples
     --------
@@ -130,6 +131,17 @@ class Correction:
         self.places.append(place[known])
         self.errors.append(errors[known])
 
+    def state(self) -> dict[str, Any]:
+        """What `of_state` needs, as arrays."""
+        places = [{"summary": place.summary.numpy(), "difference": place.difference.numpy()} for place in self.places]
+        return {"places": places, "errors": [errors.numpy() for errors in self.errors]}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Correction:
+        """The correction of which `state` was kept."""
+        places = [Place(*(torch.from_numpy(place[name]) for name in ("summary", "difference"))) for place in state["places"]]
+        return cls(places, [torch.from_numpy(errors) for errors in state["errors"]])
+
     def of(self, cost: Cost, place: Place) -> Cost:
         """Costs of candidates at `place` plus the errors to be expected there.
 
@@ -141,14 +153,14 @@ class Correction:
         audited, errors = Place.joined(self.places), torch.cat(self.errors)
         stayed = ~errors.isnan().any(dim=1)
         near = torch.exp(-_squared_distance(place.summary, audited.summary) / (2 * _LEFT_REACH**2))
-        added = torch.zeros((len(near), len(TERMS)), dtype=errors.dtype)
-        added[:, TERMS.index("ks")] = _LEFT_COST * near[:, ~stayed].sum(dim=1) / (near.sum(dim=1) + _LEFT_PRIOR)
+        added = torch.zeros((len(near), len(Cost.TERMS)), dtype=errors.dtype)
+        added[:, list(Cost.TERMS).index("ks")] = _LEFT_COST * near[:, ~stayed].sum(dim=1) / (near.sum(dim=1) + _LEFT_PRIOR)
         if stayed.any():
             known = audited[stayed]
             covariance = _covariance(known, known)
             covariance += _NOISE * torch.eye(len(covariance), dtype=covariance.dtype)
             added += _covariance(place, known) @ torch.linalg.solve(covariance, errors[stayed])
-        return Cost(*(getattr(cost, term) + added[:, k] for k, term in enumerate(TERMS)))
+        return Cost.from_stacked(cost.stacked() + added)
 
 
 @dataclass
@@ -189,6 +201,19 @@ class AuditLog:
                 ours.places += theirs.places
                 ours.errors += theirs.errors
         return found
+
+    def state(self) -> dict[str, Any]:
+        """What `of_state` needs, in plain types (a checkpoint holds nothing else)."""
+        plain = {"audits": [asdict(audit) for audit in self.audits]}
+        plain |= {name: getattr(self, name).state() for name in ("search", "choice")}
+        return {**vars(self), **plain}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> AuditLog:
+        """The log of which `state` was kept."""
+        audits = [Audit(**audit) for audit in state["audits"]]
+        corrections = {name: Correction.of_state(state[name]) for name in ("search", "choice")}
+        return cls(**{**state, **corrections, "audits": audits})
 
     @property
     def rank_correlation(self) -> float:

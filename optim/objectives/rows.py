@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mfm import Cost, CostValues
@@ -23,24 +23,24 @@ class _Columns:
         return [cost.total, *terms] if self.total_first else [*terms, cost.total]
 
 
-def cost_field(prefix: str = "", total_first: bool = False) -> Any:
-    """The field of a dataclass that is a `CostValues`, written as the columns ``<prefix><term>`` and ``<prefix>total``."""
-    return field(metadata={"cost": _Columns(prefix, total_first)})
+def cost_columns(prefix: str = "", total_first: bool = False) -> dict[str, Any]:
+    """Metadata of a field of type `CostValues`, which becomes the columns ``<prefix><term>`` and ``<prefix>total``."""
+    return {"cost": _Columns(prefix, total_first)}
 
 
-def columns(kind: type, leave_out: tuple[str, ...] = ()) -> list[str]:
+def column_names(kind: type, leave_out: tuple[str, ...] = ()) -> list[str]:
     """Names of the columns that instances of a dataclass are written as; without those of some fields.
 
     Examples
     --------
-    >>> from dataclasses import dataclass
+    >>> from dataclasses import dataclass, field
     >>> from mfm import CostValues
-    >>> from optim.objectives.rows import as_record, cells, columns, cost_field
+    >>> from optim.objectives.rows import cells, column_names, cost_columns
     >>> @dataclass(frozen=True)
     ... class Row:
     ...     name: str
-    ...     cost: CostValues = cost_field("best_")
-    >>> columns(Row)
+    ...     cost: CostValues = field(metadata=cost_columns("best_"))
+    >>> column_names(Row)
     ['name', 'best_corr', 'best_mean_diff', 'best_ks', 'best_total']
     >>> cells(Row("a", CostValues({"corr": 0.5, "mean_diff": 0.25, "ks": 0.125})))
     ('a', 0.5, 0.25, 0.125, 0.875)
@@ -53,7 +53,7 @@ def columns(kind: type, leave_out: tuple[str, ...] = ()) -> list[str]:
 
 
 def cells(row: Any, leave_out: tuple[str, ...] = ()) -> tuple:
-    """The values of an instance of a dataclass, under its `columns`."""
+    """The values of an instance of a dataclass, under its `column_names`."""
     found: list[Any] = []
     for one in fields(row):
         if one.name not in leave_out:
@@ -64,4 +64,4 @@ def cells(row: Any, leave_out: tuple[str, ...] = ()) -> tuple:
 
 def as_record(row: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     """Columns and values of an instance of a dataclass, for JSON."""
-    return dict(zip(columns(type(row), leave_out), cells(row, leave_out), strict=True))
+    return dict(zip(column_names(type(row), leave_out), cells(row, leave_out), strict=True))

@@ -14,7 +14,7 @@ from mfm import FICParameters, Scan
 from mfm.errors import ConfigError, InputNote
 from mfm.models.constants import RATE_RANGE_HZ
 from optim.config.objective import GATES
-from optim.objectives.audits import TERMS, Correction, Place
+from optim.objectives.audits import Correction, Place
 from optim.objectives.base import Evaluation
 from surrogate.bundle import Surrogate
 
@@ -122,5 +122,5 @@ class SurrogateObjective:
         """
         raw, place = self.evaluate_at(p, compare=True)
         truth = mfm.cost(simulated.fc, simulated.fcd_cdf, self.scan.target)
-        error = torch.stack([getattr(truth, term) - getattr(raw.cost, term) for term in TERMS], dim=1)
+        error = truth.stacked() - raw.cost.stacked()
         return place, error.masked_fill(~simulated.within_range[:, None], float("nan"))

@@ -127,7 +127,7 @@ def _fc(result: FitResult) -> Figure:
     axes.axline((0, 0), slope=1, color=_INK, linewidth=1, linestyle="--", label="identity")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     _clean(axes, "Empirical FC (Pearson r)", "Simulated FC (Pearson r)")
-    title = f"Pairs of regions: r = {1 - score.corr:.3f}, mean_diff = {score.mean_diff:.3f}"
+    title = f"Pairs of regions: r = {1 - score.cost.corr:.3f}, mean_diff = {score.cost.mean_diff:.3f}"
     axes.set_title(title.replace("nan", "n/a"), fontsize=10)
     axes.legend(loc="upper left", fontsize=8, frameon=False)
     return figure

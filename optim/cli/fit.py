@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
-from mfm import Cost
 from mfm.errors import InputNote
 from optim.cli.console import _EXIT_OUT_OF_RANGE, Progress, _say
 from optim.cli.refine import run_refine
@@ -77,6 +76,8 @@ def fit_and_write(subject, config):
 
 
 def _table(result) -> str:
+    from mfm import Cost
+
     symbols = [*(term.symbol for term in Cost.TERMS.values()), "total"]
     widths = [max(8, len(symbol) + 2) for symbol in symbols]
     lines = [f"{'stage':<12}{''.join(f'{s:>{w}}' for s, w in zip(symbols, widths, strict=True))}   within range"]

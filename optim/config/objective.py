@@ -116,7 +116,7 @@ class SurrogateObjectiveConfig(ObjectiveConfig):
     gate : {"classifier", "rate", "none"}
         What decides that a candidate is within range (`SurrogateObjective`).
     audits, audit_candidates : int
-        Of so many populations of a search (`optim.objectives.audits.populations`) so many candidates are simulated too.
+        Of so many populations of a search (`optim.objectives.audits.audited_populations`) so many candidates are simulated too.
     least_rank : float
         Rank correlation of predicted and simulated cost (`AuditLog.rank_correlation`) below which the rest of a search is
         simulated.

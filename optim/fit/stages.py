@@ -10,12 +10,13 @@ import numpy as np
 
 import mfm
 from mfm import FICParameters, Scan, SubjectData
+from mfm.subject import STAGES
 from optim.config.fit import FitConfig
-from optim.config.objective import LinearObjectiveConfig, SurrogateObjectiveConfig
+from optim.config.objective import LinearObjectiveConfig, SimulationObjectiveConfig, SurrogateObjectiveConfig
 from optim.fit.fingerprint import fingerprint
 from optim.fit.result import StageScore
 from optim.objectives.audited import AuditedObjective
-from optim.objectives.audits import populations
+from optim.objectives.audits import audited_populations
 from optim.objectives.base import Evaluation, Objective
 from optim.objectives.linear import LinearObjective
 from optim.objectives.simulation import SimulationObjective
@@ -64,7 +65,7 @@ class Stages:
         stages = cls(subject, config)
         if stages.surrogate is not None:
             stages.prediction("search").check_scan()
-        for stage in mfm.subject.STAGES:
+        for stage in STAGES:
             stages.objective(stage)
         # To find out whether bounds and plausibility rules leave enough candidates.
         stages.space.draw(max(1, config.optimizer.initial_candidates), np.random.default_rng(0))
@@ -90,7 +91,7 @@ class Stages:
     def noise(self) -> str:
         """Whether the candidates of a generation share their noise; theory takes one seed for all of them."""
         o = self.config.objective
-        return "shared" if isinstance(o, LinearObjectiveConfig) else o.noise  # type: ignore[attr-defined]
+        return o.noise if isinstance(o, SimulationObjectiveConfig | SurrogateObjectiveConfig) else "shared"
 
     def scan(self, stage: str) -> Scan:
         """The data of a stage: "search", "validation" or "test"."""
@@ -114,7 +115,7 @@ class Stages:
         return SurrogateObjective(scan, o.protocol(scan, "search"), self.surrogate, o.gate, o.n_repeats)
 
     def search_objective(self, report: Callable[[str], None] | None = None) -> Objective:
-        """What scores the candidates of one search; `report` is called with a line about every audit."""
+        """The objective of one search, with audits of its own; `report` is called with a line about each of them."""
         o = self.config.objective
         if isinstance(o, LinearObjectiveConfig):
             return self.theory()
@@ -123,7 +124,7 @@ class Stages:
         predicted = self.prediction("search")
         if not o.audits:
             return predicted
-        at = populations(o.audits, self.config.optimizer.generations)
+        at = audited_populations(o.audits, self.config.optimizer.generations)
         # What was simulated is judged against the validation data too, if those count alike.
         n_bins = [len(self.scan(stage).target.fcd_cdf) for stage in ("search", "validation")]
         choosing = self.prediction("validation") if n_bins[0] == n_bins[1] else None

@@ -27,8 +27,8 @@ _NOISE_OF_COSTS = 0.1
 LEAST_AUDITED = 12
 
 
-def populations(audits: int, generations: int) -> tuple[int, ...]:
-    """Which populations of a search to audit.
+def audited_populations(audits: int, generations: int) -> tuple[int, ...]:
+    """Choose the populations of a search that are audited.
 
     The first audit comes early, to see whether predictions hold at all; the others are spread over the second half, where
     errors decide, and the last is that of the last population, for the choice among winners.
@@ -41,10 +41,10 @@ def populations(audits: int, generations: int) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from optim.objectives.audits import populations
-    >>> populations(5, 80)
+    >>> from optim.objectives.audits import audited_populations
+    >>> audited_populations(5, 80)
     (16, 50, 60, 70, 80)
-    >>> populations(1, 80)
+    >>> audited_populations(1, 80)
     (80,)
     """
     later = audits - 1
@@ -76,7 +76,7 @@ class Audit:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where B candidates lie, as far as that tells the error of their predicted costs.
+    """What the error of B candidates' predicted costs depends on, as coordinates: near places have like errors.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Place:
 
 @dataclass
 class Correction:
-    """What audits find wrong with predictions of cost against one scan, and expect elsewhere.
+    """The errors that audits found in predictions of cost against one scan, and what they let expect of other candidates.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class Correction:
     >>> audited = Place(torch.eye(4), torch.zeros(4).double())
     >>> correction = Correction([audited], [torch.tensor([[0.0, 0.0, 0.1]] * 4).double()])
     >>> nothing = torch.zeros(4).double()
-    >>> [round(ks, 2) for ks in correction.of(Cost(nothing, nothing, nothing), audited).ks.tolist()]
+    >>> [round(ks, 2) for ks in correction.corrected(Cost(nothing, nothing, nothing), audited).ks.tolist()]
     [0.1, 0.1, 0.1, 0.1]
     """
 
@@ -131,18 +131,18 @@ class Correction:
         self.places.append(place[known])
         self.errors.append(errors[known])
 
-    def state(self) -> dict[str, Any]:
-        """What `of_state` needs, as arrays."""
+    def as_plain(self) -> dict[str, Any]:
+        """The correction in arrays, for a checkpoint."""
         places = [{"summary": place.summary.numpy(), "difference": place.difference.numpy()} for place in self.places]
         return {"places": places, "errors": [errors.numpy() for errors in self.errors]}
 
     @classmethod
-    def of_state(cls, state: dict[str, Any]) -> Correction:
-        """The correction of which `state` was kept."""
-        places = [Place(*(torch.from_numpy(place[name]) for name in ("summary", "difference"))) for place in state["places"]]
-        return cls(places, [torch.from_numpy(errors) for errors in state["errors"]])
+    def from_plain(cls, plain: dict[str, Any]) -> Correction:
+        """The correction of which `plain` was kept."""
+        places = [Place(*(torch.from_numpy(place[name]) for name in ("summary", "difference"))) for place in plain["places"]]
+        return cls(places, [torch.from_numpy(errors) for errors in plain["errors"]])
 
-    def of(self, cost: Cost, place: Place) -> Cost:
+    def corrected(self, cost: Cost, place: Place) -> Cost:
         """Costs of candidates at `place` plus the errors to be expected there.
 
         Errors are taken as Gaussian processes over the places; their mean given the audits is added. Where audits nearby left
@@ -165,7 +165,7 @@ class Correction:
 
 @dataclass
 class AuditLog:
-    """What audits of a search have shown so far; a search keeps it with its checkpoint.
+    """The audits of a search so far, and what follows from them; it is part of the search's checkpoint.
 
     Attributes
     ----------
@@ -202,22 +202,22 @@ class AuditLog:
                 ours.errors += theirs.errors
         return found
 
-    def state(self) -> dict[str, Any]:
-        """What `of_state` needs, in plain types (a checkpoint holds nothing else)."""
+    def as_plain(self) -> dict[str, Any]:
+        """The log in plain types, for a checkpoint."""
         plain = {"audits": [asdict(audit) for audit in self.audits]}
-        plain |= {name: getattr(self, name).state() for name in ("search", "choice")}
+        plain |= {name: getattr(self, name).as_plain() for name in ("search", "choice")}
         return {**vars(self), **plain}
 
     @classmethod
-    def of_state(cls, state: dict[str, Any]) -> AuditLog:
-        """The log of which `state` was kept."""
-        audits = [Audit(**audit) for audit in state["audits"]]
-        corrections = {name: Correction.of_state(state[name]) for name in ("search", "choice")}
-        return cls(**{**state, **corrections, "audits": audits})
+    def from_plain(cls, plain: dict[str, Any]) -> AuditLog:
+        """The log of which `plain` was kept."""
+        audits = [Audit(**audit) for audit in plain["audits"]]
+        corrections = {name: Correction.from_plain(plain[name]) for name in ("search", "choice")}
+        return cls(**{**plain, **corrections, "audits": audits})
 
     @property
     def rank_correlation(self) -> float:
-        """Kendall's tau of predicted and simulated cost, over pairs of audits that simulation tells apart; NaN for too few.
+        """Kendall's tau of predicted and simulated cost over pairs of audits that differ by more than noise; NaN for too few.
 
         Late in a search all candidates cost the same up to noise: their order says nothing about predictions.
         """

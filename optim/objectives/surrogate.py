@@ -108,7 +108,7 @@ class SurrogateObjective:
             sampled = torch.full_like(cdf, float("nan"))
             sampled[within] = lin[within].sample_fcd_cdf(_SAMPLES, _KEY, len(target.fcd_cdf), step)
             place = Place(found.place, mfm.cost(fc, sampled, target).ks - cost.ks)
-            cost = correction.of(cost, place)
+            cost = correction.corrected(cost, place)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)

@@ -120,7 +120,7 @@ def _write_dataset_description(folder: Path) -> None:
 
 
 def _penalty_row(point: PenaltyPoint) -> tuple:
-    """Its cells; the endless strength of the map fit is no missing value."""
+    """The cells of a point of the path; the infinite strength of the map fit is no missing value."""
     strength, *others = cells(point)
     return ("inf" if math.isinf(strength) else strength, *others)
 

@@ -1,4 +1,4 @@
-"""CMA-ES by pycma's ask and tell, kept from what surprises in it: shared random numbers, NaN, files, infeasible samples."""
+"""CMA-ES by pycma's ask and tell, with random numbers of its own, no files, and implausible candidates drawn anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descent from many points at once: BFGS with backtracking, which walls and instabilities turn away instead of breaking."""
+"""Descent from many points at once: BFGS with backtracking, which turns away from walls and instabilities."""
 
 from __future__ import annotations
 

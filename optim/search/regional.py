@@ -159,7 +159,7 @@ def penalty_path(
         What is minimised, within the walls of `optim.search.gradient.walled_value`.
     space : SearchSpace
     predictor : Objective
-        What tells the predicted cost of each point: `LinearObjective` on the search data.
+        Predicts the cost of each point: `LinearObjective` on the search data.
     u : array, (D,)
         Search coordinates of the map fit.
     seed : int

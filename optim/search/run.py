@@ -50,7 +50,7 @@ class Generation:
 
 @dataclass
 class SearchState:
-    """What a search has come to: all that it needs to go on."""
+    """Everything that a search needs to go on."""
 
     start: int
     sampler: Sampler | None = None
@@ -71,20 +71,20 @@ class SearchState:
         """Candidates scored so far."""
         return self.n_initial + sum(row.n_simulated for row in self.trace)
 
-    def plain(self) -> dict[str, Any]:
-        """It in plain types, for a checkpoint; a sampler is its state."""
+    def as_plain(self) -> dict[str, Any]:
+        """The state in plain types, for a checkpoint."""
         return {
             **vars(self),
             "sampler": None if self.sampler is None else self.sampler.state(),
             "trace": [{**vars(row), "best": dict(row.best.terms)} for row in self.trace],
-            "audits": self.audits.state(),
+            "audits": self.audits.as_plain(),
         }
 
     @classmethod
-    def of_plain(cls, plain: dict[str, Any], make_sampler: Callable[[SearchState], Sampler]) -> SearchState:
+    def from_plain(cls, plain: dict[str, Any], make_sampler: Callable[[SearchState], Sampler]) -> SearchState:
         """The state of which `plain` was kept; `make_sampler` makes the sampler that it had in the beginning."""
         trace = [Generation(**{**row, "best": CostValues(row["best"])}) for row in plain["trace"]]
-        state = cls(**{**plain, "sampler": None, "trace": trace, "audits": AuditLog.of_state(plain["audits"])})
+        state = cls(**{**plain, "sampler": None, "trace": trace, "audits": AuditLog.from_plain(plain["audits"])})
         if plain["sampler"] is not None:
             state.sampler = make_sampler(state)
             state.sampler.load(plain["sampler"])
@@ -115,7 +115,7 @@ def run_search(
     checkpoint : Checkpoint, optional
         Saved after every generation; where there is one, the search goes on from it, bit-equal.
     progress : callable, optional
-        Told of every generation.
+        Called with every generation.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def run_search(
         return _sampler(optimizer, space, objective, state.origin, seeds("sampler", state.restarts))
 
     kept = None if checkpoint is None else checkpoint.load()
-    state = SearchState(start) if kept is None else SearchState.of_plain(kept, sampler)
+    state = SearchState(start) if kept is None else SearchState.from_plain(kept, sampler)
     if isinstance(objective, AuditedObjective):
         objective.log = state.audits
     while len(state.trace) < optimizer.generations:
@@ -152,7 +152,7 @@ def run_search(
             state.sampler = None
             state.restarts += 1
         if checkpoint is not None:
-            checkpoint.save(state.plain())
+            checkpoint.save(state.as_plain())
         if progress is not None:
             progress(state.trace[-1])
     return state
@@ -192,7 +192,7 @@ def _noise_keys(seeds: np.random.SeedSequence, n: int, noise: str) -> list[int]:
 
 
 def _score(u, space: SearchSpace, objective: Objective, keys: list[int], state: SearchState | None):
-    """Losses of a population, and its row of the trace; the best within range joins `state.winners`."""
+    """Score a population: its losses, and its row of the trace. The best within range joins `state.winners`."""
     violation = space.violation(u)
     loss = implausible_loss(violation)
     feasible = np.flatnonzero(violation == 0)

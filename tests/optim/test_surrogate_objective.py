@@ -92,7 +92,7 @@ class Predicted(Told):
     def evaluate_at(self, p, correction=None):
         found = self.evaluate(p, 0)
         place = Place(p.G[:, None].float(), torch.zeros(p.n_candidates).double())
-        return found if correction is None else replace(found, cost=correction.of(found.cost, place)), place
+        return found if correction is None else replace(found, cost=correction.corrected(found.cost, place)), place
 
     def errors(self, p, simulated):
         raw, place = self.evaluate_at(p)
@@ -156,7 +156,7 @@ def test_errors_against_another_scan_are_those_of_its_target(scan, protocol):
     torch.testing.assert_close(errors.sum(dim=1), expected)
     # Added to the predictions there, they nearly give what simulation shows there.
     correction = Correction([place], [errors])
-    assert float((correction.of(there.evaluate(p, 0).cost, place).total - judged.cost.total).abs().max()) < 0.3 * float(
+    assert float((correction.corrected(there.evaluate(p, 0).cost, place).total - judged.cost.total).abs().max()) < 0.3 * float(
         expected.abs().max()
     )
 

@@ -82,6 +82,14 @@ def test_samplers_go_on_bit_equal_from_their_state(name, space, tmp_path):
     assert np.array_equal(steps(one, 4), steps(other, 4))
 
 
+def test_a_search_that_comes_out_otherwise_does_not_go_on(space):
+    one, other = sampler("cmaes", space), sampler("cmaes", space)
+    u = one.ask()
+    one.tell(u, (u**2).sum(axis=1))
+    with pytest.raises(OutputError, match=r"cannot go on from its checkpoint(.|\n)*another machine"):
+        other.load({**one.state(), "last": u + 1e-12})
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_use_no_global_random_numbers(name, space):
     def asked():

@@ -54,6 +54,7 @@ _HOMES = {
     "Scan": "mfm.subject",
     "subject_from_runs": "mfm.subject",
     "Cost": "mfm.statistics",
+    "CostValues": "mfm.statistics",
     "cost": "mfm.statistics",
 }
 

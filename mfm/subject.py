@@ -13,9 +13,9 @@ from mfm.brain.maps import RegionalMaps
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.protocol import check_timing, fcd_window_frames
-from mfm.statistics.cost import Target
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
+from mfm.statistics.target import Target
 
 STAGES = ("search", "validation", "test")
 SPLITS = ("by_run", "pooled")

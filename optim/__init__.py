@@ -8,7 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 
 _HOMES = {
-    "FitConfig": "optim.config.fit",
+    **dict.fromkeys(
+        (
+            *("AcquisitionConfig", "AtlasConfig", "DataConfig", "FitConfig", "ModelConfig", "OutputConfig", "RefineConfig"),
+            *("SimulationObjectiveConfig", "LinearObjectiveConfig", "SurrogateObjectiveConfig"),
+            *("CMAESConfig", "DelssomeConfig", "GradientConfig"),
+        ),
+        "optim.config",
+    ),
     "FitResult": "optim.fit.result",
     "fit_subject": "optim.fit.protocol",
     "Evaluation": "optim.objectives.base",

@@ -13,6 +13,7 @@ import csv
 import json
 from pathlib import Path
 
+from mfm import Cost
 from mfm.io import load_subject
 from optim.cli.fit import fit_and_write
 from optim.cli.settings import compose
@@ -57,7 +58,7 @@ def summary(search: str, folder: FitFolder) -> str:
     cells = (
         search,
         f"{best_predicted(folder):.3f}",
-        f"{float(maps['total']):.3f} ({float(maps['corr']):.3f} / {float(maps['mean_diff']):.3f} / {float(maps['ks']):.3f})",
+        f"{float(maps['total']):.3f} ({' / '.join(f'{float(maps[term]):.3f}' for term in Cost.TERMS)})",
         maps["in_range"],
         f"{float(stages['validation']['total']):.3f}",
         f"{float(stages['test']['total']):.3f}",

@@ -20,8 +20,8 @@ import torch
 import mfm
 from mfm.io import load_connectome, load_timeseries, read_fcd_cdf, read_labels, read_map, read_matrix, write_atomic
 from mfm.protocol import fcd_window_frames
-from optim.config.objective import ObjectiveConfig
-from optim.config.optimizer import OptimizerConfig
+from optim.config.objective import LinearObjectiveConfig
+from optim.config.optimizer import CMAESConfig
 from optim.objectives.linear import LinearObjective
 from optim.search.run import run_search
 from optim.search.space import SearchSpace
@@ -48,12 +48,12 @@ class Case:
     maps: mfm.RegionalMaps
     bounds: mfm.Bounds
     dt_s: float | None = None
-    scheme: str = ObjectiveConfig.scheme
+    scheme: str = LinearObjectiveConfig.scheme
 
     @property
     def protocol(self) -> mfm.Protocol:
         """Timing of the search's simulations in a fit, unless `dt_s` or `scheme` is another."""
-        return ObjectiveConfig(dt_search_s=self.dt_s, scheme=self.scheme).protocol(self.scan, "search")
+        return LinearObjectiveConfig(dt_search_s=self.dt_s, scheme=self.scheme).protocol(self.scan, "search")
 
     @property
     def space(self) -> SearchSpace:
@@ -130,9 +130,7 @@ def search(case: Case, args) -> Arrays:
     def run() -> Arrays:
         began = time.perf_counter()
         recorded = Recorded(LinearObjective(case.scan, case.protocol, window_step=WINDOW_STEP))
-        settings = OptimizerConfig(
-            population=args.population, generations=args.generations, initial_candidates=100, seed=args.seed
-        )
+        settings = CMAESConfig(population=args.population, generations=args.generations, initial_candidates=100, seed=args.seed)
         state = run_search(case.space, recorded, settings, "shared", 0, case.name)
         # Every generation whose trace holds a cost added a winner.
         costs = [row.best_total for row in state.trace if np.isfinite(row.best_total)]

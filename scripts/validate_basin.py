@@ -23,7 +23,7 @@ from simulated_sets import CASES, Arrays, Case, add_data_argument, as_arrays, as
 
 import mfm
 from mfm.protocol import SCHEMES
-from optim.config.optimizer import OptimizerConfig
+from optim.config.optimizer import CMAESConfig
 from optim.objectives.linear import LinearObjective
 from optim.search.run import run_search
 from surrogate.evaluation import area_under_curve
@@ -93,7 +93,7 @@ def judge_margins(args) -> None:
 def judge_searches(args) -> None:
     print("\n| connectome | start | best predicted cost | winners | in range when simulated | best simulated cost |")
     print("|---|---|---|---|---|---|")
-    settings = OptimizerConfig(population=args.population, generations=args.generations, seed=args.seed)
+    settings = CMAESConfig(population=args.population, generations=args.generations, seed=args.seed)
     for name in args.cases:
         case = CASES[name](args.data)
         for start in range(args.starts):

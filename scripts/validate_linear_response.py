@@ -42,7 +42,7 @@ from optim.objectives.linear import LinearObjective
 from optim.objectives.surrogate import SurrogateObjective
 from surrogate import load_pretrained
 
-TERMS = ("total", "corr", "mean_diff", "ks")
+TERMS = ("total", *mfm.Cost.TERMS)
 _HALVINGS = 20
 
 # Integration step x decay rate of S_I between which results are shown apart.

@@ -2,139 +2,212 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from mfm.brain.connectome import check_labels, check_square
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.statistics.fc import upper_triangle
+from mfm.statistics.target import Target
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """Empirical FC and FCD distribution.
+class CandidateStatistics:
+    """What the terms of the cost are computed from: FC (B, N, N) and FCD CDFs (B, K) of B candidates, float64."""
+
+    fc: Tensor
+    fcd_cdf: Tensor
+
+    @cached_property
+    def pairs(self) -> Tensor:
+        """The upper triangles of FC, (B, P)."""
+        return upper_triangle(self.fc)
+
+    @cached_property
+    def mean_fc(self) -> Tensor:
+        """Mean FC over pairs of regions, (B,)."""
+        # Row by row: sums over a batch round differently in batches of different size.
+        return torch.stack([row.mean() for row in self.pairs])
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the cost: what it is called, what it means, and how it is computed.
+
+    Attributes
+    ----------
+    name : str
+        As an attribute of `Cost` and in the columns of tables.
+    symbol : str
+        Heading where people read it.
+    description : str
+    of : callable
+        From (`CandidateStatistics`, `Target`) to a tensor (B,), NaN where the statistics are; never negative, lower is better.
+    """
+
+    name: str
+    symbol: str
+    description: str
+    of: Callable[[CandidateStatistics, Target], Tensor]
+
+
+#: The terms of the cost by name, in the order of their columns. Everything that holds, writes or shows a cost follows
+#: this: a new term is one more entry (`register_term`).
+TERMS: dict[str, Term] = {}
+
+
+def register_term(term: Term) -> Term:
+    """Make `term` part of every cost from now on; an InputError if its name is taken or could not be an attribute.
+
+    Examples
+    --------
+    >>> import mfm
+    >>> from mfm.statistics import Term, register_term
+    >>> spread = Term("spread", "std diff", "|std FC_sim - std FC_emp|", lambda found, target: found.pairs.std(dim=1))
+    >>> register_term(spread).name, list(mfm.Cost.TERMS)
+    ('spread', ['corr', 'mean_diff', 'ks', 'spread'])
+    >>> del mfm.Cost.TERMS["spread"]
+    """
+    if not term.name.isidentifier() or term.name in TERMS or term.name == "total" or hasattr(Cost, term.name):
+        raise InputError("The name of a cost term cannot be used.", expected="an identifier that is not taken", found=term.name)
+    TERMS[term.name] = term
+    return term
+
+
+class Cost:
+    """Terms of the cost, each (B,); NaN where a candidate's statistics are.
+
+    Each term of `Cost.TERMS` is an attribute: at present ``corr``, ``mean_diff`` and ``ks``.
 
     Parameters
     ----------
-    fc : array or tensor, (N, N)
-        Pearson correlations, symmetric, diagonal 1.
-    fcd_cdf : array or tensor, (K,)
-        CDF of the FCD matrix on K equal bins of [-1, 1]; non-decreasing, ending in 1.
-    labels : sequence of str, optional
-        Names of the regions.
+    *values : tensors, (B,)
+        In the order of `Cost.TERMS`; or each by its name.
 
     Raises
     ------
     InputError
-        If FC is not a correlation matrix (NaN, outside [-1, 1], Fisher z, asymmetric), or the CDF decreases (a histogram)
-        or does not end in 1 (counts; `mfm.io.read_fcd_cdf` normalises those).
+        If a term is missing, unknown or given twice.
 
     Examples
     --------
     >>> import mfm, torch
-    >>> run = torch.randn(300, 10)
-    >>> mfm.Target(mfm.functional_connectivity(run), mfm.fcd_cdf(run)).n_regions
-    10
+    >>> cost = mfm.Cost(corr=torch.tensor([0.5, 0.7]), mean_diff=torch.tensor([0.25, 0.1]), ks=torch.tensor([0.125, 0.2]))
+    >>> cost.total.tolist()[0], cost[[0]].ks.tolist()
+    (0.875, [0.125])
+    >>> [name for name, _ in cost.items()], cost.map(len).corr
+    (['corr', 'mean_diff', 'ks'], 2)
     """
 
-    fc: Tensor
-    fcd_cdf: Tensor
-    labels: Sequence[str] | None = None
+    TERMS: ClassVar[dict[str, Term]] = TERMS
+    _terms: dict[str, Tensor]
 
-    def __post_init__(self):
-        fc = as_float_tensor(self.fc, "FC").detach().cpu().double().clone()
-        if fc.ndim == 2 and len(fc) == fc.shape[1]:
-            _check_correlations(fc)
-        check_square(fc.numpy(), "FC")
-        if (fc - fc.mT).abs().max() > 1e-5:
+    def __init__(self, *values: Tensor, **named: Tensor):
+        given = dict(zip(TERMS, values, strict=False))
+        if len(values) > len(TERMS) or set(given) & set(named) or {*given, *named} != set(TERMS):
             raise InputError(
-                "FC is not symmetric.",
-                found=f"FC[i, j] and FC[j, i] differ by up to {(fc - fc.mT).abs().max():.3g}",
-                cause="only one triangle was saved, or rows and columns are in different orders",
-                fix="save the full symmetric matrix",
+                "A cost has each of its terms once.",
+                expected=", ".join(TERMS),
+                found=", ".join([*(f"value {k + 1}" for k in range(len(values))), *named]) or "nothing",
             )
-        object.__setattr__(self, "fc", fc)
-        object.__setattr__(self, "fcd_cdf", check_fcd_cdf(self.fcd_cdf))
-        object.__setattr__(self, "labels", check_labels(self.labels, len(fc), "FC"))
+        given |= named
+        object.__setattr__(self, "_terms", {name: given[name] for name in TERMS})
 
-    @property
-    def n_regions(self) -> int:
-        return len(self.fc)
+    def __getattr__(self, name: str) -> Tensor:
+        # Not for names that begin with an underscore: copying asks for those before there are any terms.
+        if not name.startswith("_") and name in self._terms:
+            return self._terms[name]
+        raise AttributeError(f"a cost has no term {name!r}; it has {', '.join(TERMS)}")
 
+    def __setattr__(self, name: str, value) -> None:
+        raise AttributeError("a cost is not changed; see Cost.with_terms")
 
-def _check_correlations(fc: Tensor) -> None:
-    """Raise an InputError if a square matrix holds something other than correlations; NaN is not judged here."""
-    diagonal, tolerance = fc.diagonal(), 1e-6
-    one = (diagonal - 1).abs() <= tolerance
-    if torch.isnan(fc).any() or (one.all() and (fc.abs() <= 1 + tolerance).all()):
-        return
-    fisher_z = (torch.isinf(diagonal) | (diagonal > 1.5) | (diagonal == 0)).all() or (fc.abs() > 1 + tolerance).any()
-    raise InputError(
-        "FC is not a matrix of correlations.",
-        expected="values in [-1, 1] and ones on the diagonal",
-        found=f"values in [{fc.min():.3g}, {fc.max():.3g}], diagonal from {diagonal.min():.3g} to {diagonal.max():.3g}",
-        cause="FC was saved as Fisher z" if fisher_z else "a covariance matrix, or a diagonal that was overwritten",
-        fix="save tanh(z), with ones on the diagonal" if fisher_z else "save correlations, with ones on the diagonal",
-    )
-
-
-def check_fcd_cdf(cdf) -> Tensor:
-    """The FCD CDF as float64 (K,), or an InputError that says why it is none."""
-    cdf = as_float_tensor(cdf, "FCD CDF").detach().cpu().double().reshape(-1).clone()
-    if not torch.isfinite(cdf).all() or len(cdf) < 2:
-        raise InputError("The FCD CDF has entries that are not finite, or fewer than two.", found=f"{len(cdf)} entries")
-    if cdf[0] < 0:
-        raise InputError("The FCD CDF has negative entries.", found=f"first value {cdf[0]:g}", expected="values from 0 to 1")
-    if (cdf.diff() < -1e-9).any():
-        raise InputError(
-            "The FCD CDF decreases.",
-            expected="a cumulative distribution: non-decreasing from 0 to 1",
-            found=f"{int((cdf.diff() < 0).sum())} decreasing steps",
-            cause="a histogram or a density was given",
-            fix="give numpy.cumsum(histogram) / numpy.sum(histogram)",
-        )
-    if abs(cdf[-1].item() - 1) > 1e-6:
-        raise InputError(
-            "The FCD CDF does not end in 1.",
-            found=f"last value {cdf[-1]:g}",
-            cause="cumulative counts" if cdf[-1] > 1 else "a truncated distribution",
-            fix="divide by the last value (mfm.io.read_fcd_cdf does)",
-        )
-    return cdf
-
-
-@dataclass(frozen=True, eq=False)
-class Cost:
-    """Terms of the cost, each (B,); NaN where a candidate's statistics are.
-
-    Attributes
-    ----------
-    corr : tensor, (B,)
-        1 - Pearson correlation of the upper triangles of simulated and empirical FC.
-    mean_diff : tensor, (B,)
-        ``|mean FC_sim - mean FC_emp|`` over the upper triangles (called L1 in the papers' tables).
-    ks : tensor, (B,)
-        Kolmogorov-Smirnov distance of the FCD distributions.
-
-    Examples
-    --------
-    >>> import mfm, torch
-    >>> mfm.Cost(corr=torch.tensor([0.5]), mean_diff=torch.tensor([0.25]), ks=torch.tensor([0.125])).total.item()
-    0.875
-    """
-
-    corr: Tensor
-    mean_diff: Tensor
-    ks: Tensor
+    def __repr__(self) -> str:
+        return f"Cost({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     @property
     def total(self) -> Tensor:
-        """The sum of the three terms (Zhang et al. 2024)."""
-        return self.corr + self.mean_diff + self.ks
+        """The sum of the terms (Zhang et al. 2024)."""
+        first, *others = self._terms.values()
+        for term in others:
+            first = first + term
+        return first
+
+    def items(self) -> Iterable[tuple[str, Tensor]]:
+        """Names and values of the terms, in order."""
+        return self._terms.items()
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Cost:
+        """The cost whose terms are `function` of these."""
+        return Cost(*map(function, self._terms.values()))
+
+    def __getitem__(self, index) -> Cost:
+        """The cost of the candidates selected by `index`, which may be whatever indexes a tensor."""
+        return self.map(lambda term: term[index])
+
+    def with_terms(self, **terms: Tensor) -> Cost:
+        """The cost with some terms replaced."""
+        return Cost(**{**self._terms, **terms})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Cost]) -> Cost:
+        """The cost of the candidates of all parts, in order."""
+        return cls(*(torch.cat([part._terms[name] for part in parts]) for name in TERMS))
+
+    def stacked(self) -> Tensor:
+        """All terms in one tensor, (B, number of terms)."""
+        return torch.stack(list(self._terms.values()), dim=-1)
+
+    @classmethod
+    def from_stacked(cls, terms: Tensor) -> Cost:
+        """The cost of which `stacked` would be `terms`, (B, number of terms)."""
+        return cls(*terms.unbind(dim=-1))
+
+    def at(self, k: int) -> CostValues:
+        """The cost of candidate `k`, as numbers."""
+        return CostValues({name: float(value[k]) for name, value in self.items()})
+
+
+@dataclass(frozen=True)
+class CostValues:
+    """The cost of one candidate, as numbers; each term is an attribute.
+
+    Examples
+    --------
+    >>> import mfm, torch
+    >>> found = mfm.Cost(torch.tensor([0.5]), torch.tensor([0.25]), torch.tensor([0.125])).at(0)
+    >>> found.total, found.corr
+    (0.875, 0.5)
+    """
+
+    terms: Mapping[str, float]
+
+    def __post_init__(self):
+        if list(self.terms) != list(TERMS):
+            raise InputError("A cost has each of its terms once.", expected=", ".join(TERMS), found=", ".join(self.terms))
+
+    @classmethod
+    def unknown(cls) -> CostValues:
+        """The cost of a candidate that was not scored: NaN."""
+        return cls(dict.fromkeys(TERMS, float("nan")))
+
+    @property
+    def total(self) -> float:
+        first, *others = self.terms.values()
+        # One after the other, as tensors are added: `sum` would round otherwise from Python 3.12 on.
+        for term in others:
+            first = first + term
+        return first
+
+    def __getattr__(self, name: str) -> float:
+        if not name.startswith("_") and name != "terms" and name in self.terms:
+            return self.terms[name]
+        raise AttributeError(f"a cost has no term {name!r}; it has {', '.join(TERMS)}")
 
 
 def cost(fc, fcd_cdf, target: Target) -> Cost:
@@ -149,7 +222,7 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
     Returns
     -------
     Cost
-        Terms of shape (B,).
+        Terms of shape (B,): all of `Cost.TERMS`.
 
     Raises
     ------
@@ -177,16 +250,39 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
         raise InputError(
             "FC and FCD are of different candidates.", expected=f"({len(fc)}, K) FCD CDFs", found=str(tuple(cdf.shape))
         )
-    simulated = upper_triangle(fc)
-    empirical = upper_triangle(target.fc.to(fc.device))
-    # Row by row: sums over a batch round differently in batches of different size.
-    mean_simulated = torch.stack([row.mean() for row in simulated])
-    x = simulated - mean_simulated[:, None]
+    found = CandidateStatistics(fc, cdf)
+    return Cost(**{name: term.of(found, target) for name, term in TERMS.items()})
+
+
+def _fc_correlation(found: CandidateStatistics, target: Target) -> Tensor:
+    empirical = upper_triangle(target.fc.to(found.fc.device))
+    x = found.pairs - found.mean_fc[:, None]
     y = empirical - empirical.mean()
     # A constant FC correlates with nothing; round-off would let it.
     constant = (x.abs().amax(dim=-1) <= 1e-14) | (y.abs().amax() <= 1e-14)
-    r = torch.stack([(row @ y) / (row.norm() * y.norm()) for row in x]).masked_fill(constant, float("nan"))
-    return Cost(1 - r, (mean_simulated - empirical.mean()).abs(), kolmogorov_smirnov(cdf, target.fcd_cdf))
+    return 1 - torch.stack([(row @ y) / (row.norm() * y.norm()) for row in x]).masked_fill(constant, float("nan"))
+
+
+def _mean_difference(found: CandidateStatistics, target: Target) -> Tensor:
+    return (found.mean_fc - upper_triangle(target.fc.to(found.fc.device)).mean()).abs()
+
+
+def _fcd_distance(found: CandidateStatistics, target: Target) -> Tensor:
+    return kolmogorov_smirnov(found.fcd_cdf, target.fcd_cdf)
+
+
+register_term(
+    Term("corr", "1 - r", "1 - Pearson correlation of the upper triangles of simulated and empirical FC", _fc_correlation)
+)
+register_term(
+    Term(
+        "mean_diff",
+        "mean diff",
+        "|mean FC_sim - mean FC_emp| over the upper triangles (called L1 in the papers' tables)",
+        _mean_difference,
+    )
+)
+register_term(Term("ks", "KS", "Kolmogorov-Smirnov distance of the FCD distributions", _fcd_distance))
 
 
 def attenuated(cost: Cost, fc: Tensor, variance: Tensor, n_repeats: int) -> Cost:
@@ -217,7 +313,7 @@ def attenuated(cost: Cost, fc: Tensor, variance: Tensor, n_repeats: int) -> Cost
     """
     spread = upper_triangle(fc).var(dim=1)
     share = (spread / (spread + variance.to(spread) / n_repeats)).sqrt()
-    return Cost(1 - (1 - cost.corr) * share, cost.mean_diff, cost.ks)
+    return cost.with_terms(corr=1 - (1 - cost.corr) * share)
 
 
 def kolmogorov_smirnov(cdf, other) -> Tensor:

@@ -61,31 +61,29 @@ def fit_from_files(config, check_only: bool = False) -> int:
 
 
 def _prepared_folder(subject, config):
-    """The output folder, the fit's fingerprint, and whether it is done; every error that can be found before the work is."""
-    from optim.fit.fingerprint import fingerprint
-    from optim.fit.protocol import prepare
+    """The fit's stages, its output folder, and whether it is done; every error that can be found before the work is."""
+    from optim.fit.stages import Stages
     from optim.report.folder import FitFolder
     from optim.report.tables import output_space
 
-    prepare(subject, config)
+    stages, folder = Stages.prepare(subject, config), FitFolder(config)
     output_space(subject, config)
-    folder, digest = FitFolder(config), fingerprint(subject, config)
-    return folder, digest, folder.is_done(digest, config.output.overwrite)
+    return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite)
 
 
 def fit_and_write(subject, config):
     """Fit into the configured folder; None where that very fit is already there."""
-    from optim.fit.protocol import fit_subject
+    from optim.fit.protocol import fit_prepared
     from optim.report.tables import write_fit
 
-    folder, digest, done = _prepared_folder(subject, config)
+    stages, folder, done = _prepared_folder(subject, config)
     if done:
         say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
         print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
         return None
-    folder.begin(digest)
+    folder.begin(stages.fingerprint)
     progress = Progress(config.optimizer.starts, config.optimizer.generations)
-    result = fit_subject(subject, config, folder.work, progress, progress.note)
+    result = fit_prepared(stages, folder.work, progress, progress.note)
     write_fit(result, folder)
     if not result.in_range:
         say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
@@ -95,10 +93,14 @@ def fit_and_write(subject, config):
 
 def stages_table(result) -> str:
     """The costs of a fit (`FitResult`) in each stage, what they can be compared with, and what was found, as text."""
-    lines = [f"{'stage':<12}{'1 - r':>8}{'mean diff':>11}{'KS':>8}{'total':>8}   within range"]
+    from mfm import Cost
+
+    symbols = [*(term.symbol for term in Cost.TERMS.values()), "total"]
+    widths = [max(8, len(symbol) + 2) for symbol in symbols]
+    lines = [f"{'stage':<12}{''.join(f'{s:>{w}}' for s, w in zip(symbols, widths, strict=True))}   within range"]
     for s in result.stages:
-        inside = "yes" if s.in_range else "NO"
-        lines.append(f"{s.stage:<12}{s.corr:>8.3f}{s.mean_diff:>11.3f}{s.ks:>8.3f}{s.total:>8.3f}   {inside}")
+        values = zip((*s.cost.terms.values(), s.total), widths, strict=True)
+        lines.append(f"{s.stage:<12}{''.join(f'{v:>{w}.3f}' for v, w in values)}   {'yes' if s.in_range else 'NO'}")
     c = result.ceiling
     lines.append(f"the test with other noise: {c.test_mean:.3f} +- {c.test_std:.3f}")
     if c.run_to_run is not None:

@@ -6,10 +6,10 @@ import torch
 
 from mfm.demo import DemoSubject
 from optim.config.fit import AcquisitionConfig, AtlasConfig, DataConfig, FitConfig, OutputConfig
-from optim.config.objective import ObjectiveConfig
-from optim.config.optimizer import OptimizerConfig
+from optim.config.objective import SimulationObjectiveConfig
+from optim.config.optimizer import CMAESConfig
 from optim.fit.result import FitResult
-from optim.fit.stages import objective_for, stage_keys
+from optim.fit.stages import Stages
 
 
 def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | None = None) -> FitConfig:
@@ -17,8 +17,8 @@ def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | N
     return FitConfig(
         atlas=AtlasConfig(name="demo68"),
         acquisition=AcquisitionConfig(tr_s=0.72),
-        objective=ObjectiveConfig(burn_in_s=72.0),
-        optimizer=OptimizerConfig(
+        objective=SimulationObjectiveConfig(burn_in_s=72.0),
+        optimizer=CMAESConfig(
             population=40, generations=30 if generations is None else generations, initial_candidates=120, seed=seed
         ),
         data=DataConfig(subject="demo"),
@@ -32,9 +32,8 @@ def compare_with_truth(result: FitResult, demo: DemoSubject) -> str:
     The cost of the true parameters is simulated as that of the recovered ones was: same protocol, same noise.
     """
     truth = result.parameterisation.to_parameters(demo.coefficients)
-    at_truth = objective_for(result.subject.test, "test", result.config).evaluate(
-        truth, stage_keys(result.subject, result.config, "test")
-    )
+    stages = Stages(result.subject, result.config)
+    at_truth = stages.objective("test").evaluate(truth, stages.keys("test"))
     recovered = result.stages[-1].total
     ceiling = result.ceiling
     lines = [
@@ -57,6 +56,6 @@ def compare_with_truth(result: FitResult, demo: DemoSubject) -> str:
         "",
         f"regional E/I ratio: r = {r:.3f} with the truth, mean absolute error {error:.3f} "
         f"(true mean {float(demo.ei_ratio.mean()):.3f}, recovered mean {float(result.ei_ratio.mean()):.3f})",
-        "Coefficients trade off against each other: FC and FCD fix the E/I ratio better than each weight (see README, Limits).",
+        "Coefficients trade off against each other, and much of the E/I pattern is decided by bounds and signs (README).",
     ]
     return "\n".join(lines)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from mfm.errors import ConfigError
+from optim.config.checks import check_one_of
 from optim.config.fit import FitConfig
+from optim.config.objective import OBJECTIVES
+from optim.config.optimizer import OPTIMIZERS
 
 
 def config_folder() -> Path:
@@ -16,13 +20,17 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+#: Groups of a fit's settings that are one of several classes, the setting that tells which, and the classes by its value.
+_CHOICES: dict[str, tuple[str, Mapping[str, type]]] = {"objective": ("search", OBJECTIVES), "optimizer": ("name", OPTIMIZERS)}
+
+
 def compose(overrides: Sequence[str] = (), name: str = "fit", kind: type = FitConfig):
     """The configuration ``conf/<name>.yaml`` with overrides, checked: an instance of the dataclass `kind`.
 
     Raises
     ------
     ConfigError
-        For an unknown group, an unknown key or a value of the wrong type.
+        For an unknown group, an unknown key, a value of the wrong type, or a setting that the choice in force does not use.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -30,9 +38,10 @@ def compose(overrides: Sequence[str] = (), name: str = "fit", kind: type = FitCo
     from omegaconf.errors import OmegaConfBaseException
 
     path = (config_folder() / name).resolve()
+    rewritten = [_let_in(_as_text(override)) if kind is FitConfig else _as_text(override) for override in overrides]
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
-            values = hydra_compose(path.name, overrides=[_as_text(override) for override in overrides])
+            values = hydra_compose(path.name, overrides=rewritten)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
             "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
@@ -45,19 +54,74 @@ def _as_text(override: str) -> str:
     return re.sub(r"^((?:data\.subject|data\.session|atlas\.name)=)([A-Za-z0-9._-]+)$", r'\1"\2"', override)
 
 
+def _let_in(override: str) -> str:
+    """A setting of a choice with Hydra's ``++``, which lets unknown keys in: `from_values` tells better what is wrong."""
+    for group, (told_by, kinds) in _CHOICES.items():
+        if override.startswith(f"{group}.{told_by}="):
+            value = override.partition("=")[2]
+            raise ConfigError(
+                f"{group}.{told_by} would leave the settings of another choice behind.",
+                expected=f"{group}=NAME, one of {' | '.join(kinds)}",
+                found=override,
+                fix=f"{group}={value if value in kinds else 'NAME'}",
+            )
+        if override.startswith(f"{group}."):
+            return f"++{override}"
+    return override
+
+
 def from_values(values, kind: type = FitConfig):
-    """An instance of `kind` from Hydra's values; unknown keys and wrong types are errors."""
+    """An instance of `kind` from Hydra's values; unknown keys and wrong types are errors.
+
+    Raises
+    ------
+    ConfigError
+        As `compose`.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     schema = OmegaConf.structured(kind)
     _make_writable(schema)
+    if kind is FitConfig:
+        for group in _CHOICES:
+            if group in values and values[group] is not None:
+                schema[group] = OmegaConf.structured(_chosen_class(group, values[group]))
+        _make_writable(schema)
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, values))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
         raise ConfigError("A setting is unknown or has the wrong type.", found=str(error)) from error
+
+
+def _chosen_class(group: str, values: Mapping) -> type:
+    """The class of settings that a group's values are for, which must all be its own."""
+    told_by, kinds = _CHOICES[group]
+    choice = values.get(told_by)
+    if choice is None:
+        raise ConfigError(f"{group} is not chosen.", expected=" | ".join(f"{group}={name}" for name in kinds))
+    check_one_of(f"{group}.{told_by}", choice, tuple(kinds))
+    settings = {name: [field.name for field in fields(kind)] for name, kind in kinds.items()}
+    for setting in values:
+        if setting in settings[choice]:
+            continue
+        others = [name for name in kinds if setting in settings[name]]
+        if not others:
+            raise ConfigError(
+                f"There is no setting {group}.{setting}.",
+                expected=f"for {group}={choice}: {', '.join(settings[choice])}",
+                found=f"{group}.{setting}={values[setting]}",
+            )
+        raise ConfigError(
+            f"{group}.{setting} does not apply to {group}={choice}.",
+            expected=f"{', '.join(settings[choice])}",
+            found=f"{group}.{setting}={values[setting]}",
+            cause=f"it is a setting of {' and '.join(f'{group}={name}' for name in others)}",
+            fix=f"leave {group}.{setting} out, or choose {' or '.join(f'{group}={name}' for name in others)}",
+        )
+    return kinds[choice]
 
 
 def _make_writable(node) -> None:

@@ -10,8 +10,8 @@ from mfm.io import DataFiles
 from mfm.subject import STAGES
 from optim.config.checks import check_entity
 from optim.config.model import ModelConfig
-from optim.config.objective import ObjectiveConfig
-from optim.config.optimizer import OptimizerConfig
+from optim.config.objective import OBJECTIVES, LinearObjectiveConfig, ObjectiveConfig, SimulationObjectiveConfig
+from optim.config.optimizer import OPTIMIZERS, CMAESConfig, GradientConfig, OptimizerConfig
 from optim.config.refine import RefineConfig
 
 _DATA_PATHS = (
@@ -90,8 +90,8 @@ class FitConfig:
     model : ModelConfig
     atlas : AtlasConfig
     acquisition : AcquisitionConfig
-    objective : ObjectiveConfig
-    optimizer : OptimizerConfig
+    objective : SimulationObjectiveConfig, LinearObjectiveConfig or SurrogateObjectiveConfig
+    optimizer : CMAESConfig, DelssomeConfig or GradientConfig
     data : DataConfig
     refine : RefineConfig
         Of ``mfmfit refine``, and of the stage of that name if ``refine.run`` is set; it does not change the fit.
@@ -100,33 +100,39 @@ class FitConfig:
     Raises
     ------
     ConfigError
-        If ``data.subject`` cannot be part of a file name, or a gradient search is asked of simulations; each group checks
-        its own values likewise.
+        If ``data.subject`` cannot be part of a file name, the objective or the optimizer is none of those above, or a
+        gradient search is asked of anything but linear response; each group checks its own values likewise.
 
     Examples
     --------
-    >>> from optim import FitConfig
-    >>> from optim.config.fit import OptimizerConfig
-    >>> FitConfig(optimizer=OptimizerConfig(generations=50)).optimizer.population
+    >>> from optim import CMAESConfig, FitConfig, LinearObjectiveConfig
+    >>> FitConfig(objective=LinearObjectiveConfig(), optimizer=CMAESConfig(generations=50)).optimizer.population
     100
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     atlas: AtlasConfig = field(default_factory=AtlasConfig)
     acquisition: AcquisitionConfig = field(default_factory=AcquisitionConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    objective: ObjectiveConfig = field(default_factory=SimulationObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=CMAESConfig)
     data: DataConfig = field(default_factory=DataConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self):
         check_entity("data.subject", self.data.subject)
-        if self.optimizer.name == "gradient" and self.objective.search != "linear":
+        for name, kinds in (("objective", OBJECTIVES), ("optimizer", OPTIMIZERS)):
+            if type(getattr(self, name)) not in kinds.values():
+                raise ConfigError(
+                    f"{name} is none of the choices.",
+                    expected=" | ".join(kind.__name__ for kind in kinds.values()),
+                    found=type(getattr(self, name)).__name__,
+                )
+        if isinstance(self.optimizer, GradientConfig) and not isinstance(self.objective, LinearObjectiveConfig):
             raise ConfigError(
-                "Simulation gives a search no gradient.",
+                "Only linear response gives a search a gradient.",
                 expected="optimizer=gradient together with objective=linear",
-                found=f"optimizer.name=gradient, objective.search={self.objective.search}",
+                found=f"optimizer=gradient with {type(self.objective).__name__}",
                 fix="objective=linear (validation and test stay simulated), or optimizer=cmaes",
             )
 
@@ -138,7 +144,7 @@ class FitConfig:
         settings = asdict(self)
         del settings["output"], settings["refine"]
         for name in ("n_threads", "surrogate"):
-            del settings["objective"][name]
+            settings["objective"].pop(name, None)
         for name in _DATA_PATHS:
             del settings["data"][name]
         del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]

@@ -8,7 +8,7 @@ from mfm import Bounds, MapParameterisation, Plausibility, SubjectData, upper_tr
 from mfm.errors import ConfigError
 from mfm.models.model import Model
 from mfm.models.registry import get_model, model_names
-from optim.config.checks import _one_of
+from optim.config.checks import check_one_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class ModelConfig:
     regional: bool = False
 
     def __post_init__(self):
-        _one_of("model.name", self.name, model_names())
-        _one_of("model.bounds", self.bounds, ("group", "subject"))
+        check_one_of("model.name", self.name, model_names())
+        check_one_of("model.bounds", self.bounds, ("group", "subject"))
         searched = {parameter.name: parameter for parameter in self.model.parameters.searched()}
         regional = tuple(name for name, parameter in searched.items() if parameter.regional)
         for name, value in self.ranges.items():
@@ -53,7 +53,7 @@ class ModelConfig:
         for parameter, signs in (self.signs or {}).items():
             _a_parameter(f"model.signs.{parameter}", parameter, regional, self.name)
             for name, sign in signs.items():
-                _one_of(f"model.signs.{parameter}.{name}", sign, (-1, 1))
+                check_one_of(f"model.signs.{parameter}.{name}", sign, (-1, 1))
         for name in self.min_std:
             _a_parameter(f"model.min_std.{name}", name, regional, self.name)
         if self.bounds == "subject" and self.model.subject_ranges is None:

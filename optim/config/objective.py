@@ -1,4 +1,4 @@
-"""How candidates are simulated and scored."""
+"""How candidates are scored: one class of settings for each way of searching, with those that it uses and no others."""
 
 from __future__ import annotations
 
@@ -7,42 +7,24 @@ from dataclasses import dataclass, replace
 from mfm import Protocol, Scan
 from mfm.errors import ConfigError
 from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
-from optim.config.checks import _at_least, _one_of
+from optim.config.checks import check_at_least, check_choice, check_one_of
 
 NOISE = ("shared", "independent")
-
-
-SEARCHES = ("simulation", "linear", "surrogate")
-
 
 GATES = ("classifier", "rate", "none")
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """How candidates are simulated and scored.
+    """How candidates are simulated: what every way of searching needs, since validation and test are always simulated.
+
+    A fit takes one of its kinds: `SimulationObjectiveConfig`, `LinearObjectiveConfig` or `SurrogateObjectiveConfig`.
 
     Parameters
     ----------
-    search : {"simulation", "linear", "surrogate"}
-        What scores candidates in the search: simulation, linear response gated by a displaced start (`LinearObjective`), or a
-        trained surrogate with audits (`AuditedObjective`). Validation and test are always simulated.
-    surrogate : str
-        Name of a shipped surrogate, or the folder of one; for ``search="surrogate"``, as the following.
-    gate : {"classifier", "rate", "none"}
-        What decides that a candidate is within range (`SurrogateObjective`).
-    audits, audit_candidates : int
-        Of so many populations of a search (`optim.objectives.audits.populations`) so many candidates are simulated too.
-    least_rank : float
-        Rank correlation of predicted and simulated cost (`AuditLog.rank_correlation`) below which the rest of a search is
-        simulated.
-    validated : int, optional
-        Winners that are simulated on the validation data: those of the lowest predicted cost. Default all.
     backend : {"auto", "reference", "numba", "triton"}
     n_repeats : int
         Noise realisations per candidate in search, validation and test.
-    noise : {"shared", "independent"}
-        ``shared``: the candidates of a generation see the same noise, a new one every generation.
     dt_search_s, dt_validation_s, dt_test_s : float, optional
         Neural steps in seconds; null is the valid step nearest to 6 ms (search, validation) or 0.5 ms (test).
     burn_in_s, warm_up_s : float
@@ -55,16 +37,8 @@ class ObjectiveConfig:
         Default: the cores this process may use. Results do not depend on it.
     """
 
-    search: str = "simulation"
-    surrogate: str = "fic"
-    gate: str = "classifier"
-    audits: int = 4
-    audit_candidates: int = 14
-    least_rank: float = 0.6
-    validated: int | None = None
     backend: str = "auto"
     n_repeats: int = 3
-    noise: str = "shared"
     dt_search_s: float | None = None
     dt_validation_s: float | None = None
     dt_test_s: float | None = None
@@ -75,26 +49,11 @@ class ObjectiveConfig:
     n_threads: int | None = None
 
     def __post_init__(self):
-        _one_of("objective.scheme", self.scheme, SCHEMES)
-        _one_of("objective.backend", self.backend, ("auto", "reference", "numba", "triton"))
-        _one_of("objective.noise", self.noise, NOISE)
-        _one_of("objective.search", self.search, SEARCHES)
-        _one_of("objective.gate", self.gate, GATES)
-        _at_least("objective.audits", self.audits, 0)
-        _at_least("objective.audit_candidates", self.audit_candidates, 2)
-        if not -1 <= self.least_rank <= 1:
-            raise ConfigError("objective.least_rank is not a correlation.", expected="-1 to 1", found=str(self.least_rank))
-        if self.validated is not None:
-            _at_least("objective.validated", self.validated, 1)
-            if self.search != "surrogate":
-                raise ConfigError(
-                    "objective.validated picks winners by a surrogate's prediction.",
-                    found=f"objective.search={self.search}",
-                    fix="objective=surrogate, or leave objective.validated out",
-                )
-        _at_least("objective.n_repeats", self.n_repeats, 1)
+        check_one_of("objective.scheme", self.scheme, SCHEMES)
+        check_one_of("objective.backend", self.backend, ("auto", "reference", "numba", "triton"))
+        check_at_least("objective.n_repeats", self.n_repeats, 1)
         if self.n_threads is not None:
-            _at_least("objective.n_threads", self.n_threads, 1)
+            check_at_least("objective.n_threads", self.n_threads, 1)
 
     def protocol(self, scan: Scan, stage: str) -> Protocol:
         """Timing of a stage's simulations; an invalid step is an error, never adjusted."""
@@ -105,3 +64,93 @@ class ObjectiveConfig:
         plain = Protocol(scan.tr_s, scan.n_frames, dt_s, self.burn_in_s, self.warm_up_s, scheme=self.scheme)
         hemo_dt_s = coarse_hemodynamic_dt(plain.tr_s, dt_s) if self.hemo_dt_s is None else self.hemo_dt_s
         return replace(plain, hemo_dt_s=hemo_dt_s)
+
+
+@dataclass(frozen=True)
+class SimulationObjectiveConfig(ObjectiveConfig):
+    """The search simulates its candidates (`SimulationObjective`); further settings as in `ObjectiveConfig`.
+
+    Parameters
+    ----------
+    search : "simulation"
+    noise : {"shared", "independent"}
+        ``shared``: the candidates of a generation see the same noise, a new one every generation.
+    """
+
+    search: str = "simulation"
+    noise: str = "shared"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("objective.search", self.search, "simulation", OBJECTIVES)
+        check_one_of("objective.noise", self.noise, NOISE)
+
+
+@dataclass(frozen=True)
+class LinearObjectiveConfig(ObjectiveConfig):
+    """The search predicts its candidates by linear response (`LinearObjective`); settings as in `ObjectiveConfig`.
+
+    Parameters
+    ----------
+    search : "linear"
+    """
+
+    search: str = "linear"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("objective.search", self.search, "linear", OBJECTIVES)
+
+
+@dataclass(frozen=True)
+class SurrogateObjectiveConfig(ObjectiveConfig):
+    """The search predicts its candidates by a trained surrogate with audits (`AuditedObjective`).
+
+    Further settings as in `ObjectiveConfig`.
+
+    Parameters
+    ----------
+    search : "surrogate"
+    surrogate : str
+        Name of a shipped surrogate, or the folder of one.
+    gate : {"classifier", "rate", "none"}
+        What decides that a candidate is within range (`SurrogateObjective`).
+    audits, audit_candidates : int
+        Of so many populations of a search (`optim.objectives.audits.audited_populations`) so many candidates are simulated too.
+    least_rank : float
+        Rank correlation of predicted and simulated cost (`AuditLog.rank_correlation`) below which the rest of a search is
+        simulated.
+    validated : int, optional
+        Winners that are simulated on the validation data: those of the lowest predicted cost. None: all.
+    noise : {"shared", "independent"}
+        Of generations that are simulated because audits failed, as in `SimulationObjectiveConfig`.
+    """
+
+    search: str = "surrogate"
+    surrogate: str = "fic"
+    gate: str = "classifier"
+    audits: int = 4
+    audit_candidates: int = 14
+    least_rank: float = 0.6
+    validated: int | None = 20
+    noise: str = "shared"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("objective.search", self.search, "surrogate", OBJECTIVES)
+        check_one_of("objective.gate", self.gate, GATES)
+        check_one_of("objective.noise", self.noise, NOISE)
+        check_at_least("objective.audits", self.audits, 0)
+        check_at_least("objective.audit_candidates", self.audit_candidates, 2)
+        if not -1 <= self.least_rank <= 1:
+            raise ConfigError("objective.least_rank is not a correlation.", expected="-1 to 1", found=str(self.least_rank))
+        if self.validated is not None:
+            check_at_least("objective.validated", self.validated, 1)
+
+
+#: The kinds of objective, by ``objective.search``.
+OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
+    "simulation": SimulationObjectiveConfig,
+    "linear": LinearObjectiveConfig,
+    "surrogate": SurrogateObjectiveConfig,
+}

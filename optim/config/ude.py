@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mfm.errors import ConfigError
-from optim.config.checks import check_entity
+from optim.config.checks import check_entity, check_one_of
 
 RESIDUALS = ("mlp", "basis", "edge")
 LOSSES = ("prediction_error", "path", "latent_sde")
@@ -110,7 +110,7 @@ class ResidualConfig:
     centre: str | None = None
 
     def __post_init__(self):
-        _one_of("residual.kind", self.kind, RESIDUALS)
+        check_one_of("residual.kind", self.kind, RESIDUALS)
         if not self.target:
             raise ConfigError("residual.target is not given.", fix="residual.target=STATE, a current or a parameter")
 
@@ -144,8 +144,8 @@ class LossConfig:
     samples: int = 4
 
     def __post_init__(self):
-        _one_of("loss.name", self.name, LOSSES)
-        _one_of("loss.observer", self.observer, OBSERVERS)
+        check_one_of("loss.name", self.name, LOSSES)
+        check_one_of("loss.observer", self.observer, OBSERVERS)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class ExtractionConfig:
     refit: bool = True
 
     def __post_init__(self):
-        _one_of("extraction.method", self.method, EXTRACTIONS)
+        check_one_of("extraction.method", self.method, EXTRACTIONS)
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,3 @@ class UDEConfig:
         settings = asdict(self)
         del settings["output"]
         return settings
-
-
-def _one_of(name: str, value, allowed: tuple) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} has an unknown value.", expected=" | ".join(allowed), found=repr(value))

@@ -12,16 +12,16 @@ import mfm
 from mfm import Scan, SubjectData
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
-from surrogate.bundle import load_pretrained
+from surrogate.bundle import Surrogate
 
 
-def fingerprint(subject: SubjectData, config: FitConfig) -> str:
-    """sha256 of the data, the settings that decide the numbers, and the versions of what computes them."""
+def fingerprint(subject: SubjectData, config: FitConfig, surrogate: Surrogate | None = None) -> str:
+    """The sha256 of the data, the settings that decide the numbers, the surrogate, and the versions of what computes them."""
     digest = hashlib.sha256()
     versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
     digest.update(json.dumps([versions, subject.subject_id, config.deciding()], sort_keys=True).encode())
-    if config.objective.search == "surrogate":
-        digest.update(load_pretrained(config.objective.surrogate).digest.encode())
+    if surrogate is not None:
+        digest.update(surrogate.digest.encode())
     for stage in STAGES:
         scan: Scan = getattr(subject, stage)
         digest.update(json.dumps([scan.tr_s, scan.n_frames]).encode())

@@ -155,7 +155,7 @@ def identifiability(
         unknown = np.full(len(prior_std), np.nan)
         return Identifiability(names, theta[0].numpy(), unknown, prior_std, unknown, (), reason, 0)
 
-    lin = mfm.linear_response(_parameters(space, theta, offset), scan.sc, protocol)
+    lin = mfm.linear_response(_displaced_parameters(space, theta, offset), scan.sc, protocol)
     if lin.status[0] != LinearStatus.OK:
         return nothing("the 3 Hz state is not linearly stable: the theory says nothing of FC there")
     J = _derivatives(space, theta, offset, scan, protocol, torch.from_numpy(scale))
@@ -170,7 +170,7 @@ def identifiability(
     open_share = 1 - (V**2).sum(axis=1)
     raw = scale @ V
     standard_error = np.sqrt((raw @ estimate * raw).sum(axis=1))
-    standard_error[_open(scale, Vt, known)] = np.inf
+    standard_error[_undetermined(scale, Vt, known)] = np.inf
     posterior = np.linalg.inv(V @ np.linalg.pinv(estimate, hermitian=True) @ V.T + np.eye(len(open_share)))
     values, vectors = np.linalg.eigh(posterior)
     weakest = tuple(
@@ -194,14 +194,14 @@ def _covariance(space: SearchSpace, n: int) -> np.ndarray:
     return np.atleast_2d(np.cov(space.to_coefficients(u), rowvar=False))
 
 
-def _open(scale: np.ndarray, Vt: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _undetermined(scale: np.ndarray, Vt: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Coefficients (D,) that some direction unknown to FC moves."""
     moved = scale @ Vt[~known].T
     return (moved**2).sum(axis=1) > _NULL_SHARE**2 * (scale**2).sum(axis=1)
 
 
 def _loadings(direction: np.ndarray) -> tuple[float, ...]:
-    """Of length 1, the largest positive: the sign of a direction means nothing."""
+    """A direction, of length 1, whose largest entry is positive: its sign means nothing."""
     direction = direction / np.linalg.norm(direction)
     return tuple((direction * np.sign(direction[np.abs(direction).argmax()])).tolist())
 
@@ -215,7 +215,7 @@ def _offset(space: SearchSpace, theta: Tensor, parameters: FICParameters | None)
     return {name: found[name] / regional[name] if name == "sigma" else found[name] - regional[name] for name in found}
 
 
-def _parameters(space: SearchSpace, theta: Tensor, offset: dict[str, Tensor]) -> FICParameters:
+def _displaced_parameters(space: SearchSpace, theta: Tensor, offset: dict[str, Tensor]) -> FICParameters:
     regional, G = space.parameterisation.regional(theta)
     w_EE, w_EI = (regional[name] + offset[name] for name in ("w_EE", "w_EI"))
     return FICParameters(w_EE, w_EI, regional["sigma"] * offset["sigma"], G)
@@ -232,7 +232,7 @@ def _derivatives(
         valid = bool((G >= 0).all() and (regional["sigma"] * offset["sigma"] >= 0).all())
         if valid:
             with torch.no_grad():
-                lin = mfm.linear_response(_parameters(space, moved, offset), scan.sc, protocol)
+                lin = mfm.linear_response(_displaced_parameters(space, moved, offset), scan.sc, protocol)
             if lin.stable.all():
                 plus, minus = torch.arctanh(upper_triangle(lin.fc)).chunk(2)
                 return ((plus - minus) / (2 * step)).T.numpy()

@@ -73,7 +73,7 @@ def locate(config: FitConfig) -> Located:
     return Located(_completed(config, subject_files(rows)), notes)
 
 
-def _given(data: DataConfig) -> frozenset[str]:
+def _settings_given(data: DataConfig) -> frozenset[str]:
     """Names of the settings that differ from their default; time series and statistics exclude each other."""
     default = DataFiles()
     given = {field.name for field in fields(DataFiles) if getattr(data, field.name) != getattr(default, field.name)}
@@ -81,7 +81,7 @@ def _given(data: DataConfig) -> frozenset[str]:
 
 
 def _in_folder(config: FitConfig, subject: str | None) -> tuple[tuple[ManifestRow, ...], tuple[str, ...]]:
-    data, given = config.data, _given(config.data)
+    data, given = config.data, _settings_given(config.data)
     atlas = None if config.atlas.name == AtlasConfig().name else config.atlas.name
     inventory = inspect_folder(str(data.folder), Choices(atlas=atlas, session=data.session))
     ids = [found.participant_id for found in inventory.subjects]
@@ -93,20 +93,20 @@ def _in_folder(config: FitConfig, subject: str | None) -> tuple[tuple[ManifestRo
         own = [finding for finding in inventory.of(wanted) if finding.about not in settled]
         serious = [finding for finding in own if finding.kind in (BROKEN, MISSING, CHOOSE)]
         if serious:
-            raise _error(sorted(serious, key=lambda finding: finding.about != "runs"), wanted)
-        notes = tuple(_said(finding) for finding in own)
+            raise _refusal(sorted(serious, key=lambda finding: finding.about != "runs"), wanted)
+        notes = tuple(_as_note(finding) for finding in own)
     else:
         notes = ()
     rows = rows_of(inventory.rows, subject, "all" if data.session is None else data.session)
     return rows, notes
 
 
-def _said(finding: Finding) -> str:
+def _as_note(finding: Finding) -> str:
     at = f" [{finding.where}]" if finding.where else ""
     return f"{finding.text[0].upper()}{finding.text[1:]}{at}"
 
 
-def _error(findings: list[Finding], subject: str) -> MfmfitError:
+def _refusal(findings: list[Finding], subject: str) -> MfmfitError:
     first = findings[0]
     kind = ConfigError if first.kind == CHOOSE else MissingInputError if first.kind == MISSING or first.absent else InputError
     fix = first.fix
@@ -117,7 +117,7 @@ def _error(findings: list[Finding], subject: str) -> MfmfitError:
 
 
 def _completed(config: FitConfig, found: SubjectFiles) -> FitConfig:
-    data, given = config.data, _given(config.data)
+    data, given = config.data, _settings_given(config.data)
     if data.orientation is not None and found.files.orientation not in (None, data.orientation):
         raise ConfigError(
             "The orientation contradicts the region names in the file.",

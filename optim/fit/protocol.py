@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import mfm
-from mfm import SubjectData
-from mfm.subject import STAGES
+from mfm import FICParameters, SubjectData
 from optim.config.fit import FitConfig
-from optim.fit.choice import _choose, _free_regions, _prediction_record, _shortlist
-from optim.fit.fingerprint import fingerprint
+from optim.fit.choice import choose, free_regions, prediction_record, shortlist
 from optim.fit.identifiability import identifiability
-from optim.fit.result import FitResult, NoFitError
-from optim.fit.stages import (
-    _CEILING_REPEATS,
-    _noise_ceiling,
-    objective_for,
-    search_objective,
-    stage_keys,
-    stage_score,
-    surrogate_objective,
-)
+from optim.fit.result import FitResult, NoFitError, NoiseCeiling
+from optim.fit.stages import Stages
 from optim.objectives.audits import AuditLog
-from optim.objectives.simulation import SimulationObjective
+from optim.objectives.base import Evaluation
+from optim.search.checkpoint import Checkpoint
 from optim.search.regional import PenaltyPoint
-from optim.search.run import Generation, run_search
-from optim.search.space import SearchSpace
+from optim.search.run import Generation, SearchState, run_search
 
-
-def prepare(subject: SubjectData, config: FitConfig) -> tuple[SearchSpace, dict[str, SimulationObjective]]:
-    """What a fit works with, or the InputError that says why it cannot: nothing has been simulated yet."""
-    if config.objective.search == "surrogate":
-        surrogate_objective(subject.search, config).check_scan()
-    space = SearchSpace(config.model.parameterisation(subject))
-    objectives = {stage: objective_for(getattr(subject, stage), stage, config) for stage in STAGES}
-    # To find out whether bounds and plausibility rules leave enough candidates.
-    space.draw(max(1, config.optimizer.initial_candidates), np.random.default_rng(0))
-    return space, objectives
+# The test is repeated this often, to know how far its figure would move with other noise. With the test's own
+# realisations these fill one group of SIMD lanes, so that they cost next to nothing.
+_CEILING_REPEATS = 9
 
 
 def fit_subject(
@@ -64,9 +49,9 @@ def fit_subject(
     work : path, optional
         Folder for checkpoints; an interrupted fit goes on from them, bit-equal.
     progress : callable, optional
-        Told of every generation.
+        Called with every generation.
     report : callable, optional
-        Told a line of every audit of a search by a surrogate.
+        Called with a line about every audit of a search by a surrogate.
 
     Returns
     -------
@@ -77,7 +62,7 @@ def fit_subject(
     InputError
         Before work starts, if the settings do not suit the data.
     OutputError
-        If a checkpoint cannot be read or written.
+        If a checkpoint cannot be read or written, or another fit left it in `work`.
     NoFitError
         If no candidate stayed within range.
 
@@ -86,95 +71,140 @@ def fit_subject(
     A fit of noise, far too small for use; a fit with the default settings takes minutes:
 
     >>> import mfm, numpy as np
-    >>> from optim import FitConfig, fit_subject
-    >>> from optim.config.fit import ObjectiveConfig, OptimizerConfig
+    >>> from optim import CMAESConfig, FitConfig, SimulationObjectiveConfig, fit_subject
     >>> runs = np.random.default_rng(0).normal(size=(2, 60, 3))
     >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
-    >>> objective = ObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
-    >>> config = FitConfig(objective=objective, optimizer=OptimizerConfig(population=20, generations=1, initial_candidates=20))
+    >>> objective = SimulationObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
+    >>> config = FitConfig(objective=objective, optimizer=CMAESConfig(population=20, generations=1, initial_candidates=20))
     >>> [score.stage for score in fit_subject(subject, config).stages]
     ['search', 'validation', 'test']
     """
-    space, objectives = prepare(subject, config)
-    states = [
-        run_search(
-            space,
-            search_objective(subject, config, report),
-            config.optimizer,
-            config.objective.noise,
-            start,
-            subject.subject_id,
-            None if work is None else Path(work) / f"search-{start}.pkl",
-            progress,
-        )
-        for start in range(config.optimizer.starts)
-    ]
-    seconds = {"search": sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)}
-    n_searched = sum(state.n_simulated for state in states)
-    winners = np.array([u for state in states for u in state.winners])
-    audits = AuditLog.joined([state.audits for state in states])
-    if not len(winners):
-        raise NoFitError(
-            "No candidate kept every region's firing rate within [2.7, 3.3] Hz.",
-            found=f"0 of {n_searched} simulated candidates",
-            cause="a connectome that was not log-transformed, or too few generations",
-            fix="check data.sc_transform; raise optimizer.generations or optimizer.initial_candidates",
-        )
+    return fit_prepared(Stages.prepare(subject, config), work, progress, report)
+
+
+def fit_prepared(
+    stages: Stages,
+    work: str | Path | None = None,
+    progress: Callable[[Generation], None] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> FitResult:
+    """Fit one subject as `fit_subject` does, where its stages are at hand (`Stages.prepare`)."""
+    seconds: dict[str, float] = {}
+    states = _searched(stages, work, progress, report)
+    seconds["search"] = sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)
+    winners, audits = _winners(states), AuditLog.joined([state.audits for state in states])
 
     began = time.perf_counter()
     predicted = None
-    if config.objective.search == "surrogate":
-        winners, predicted = _shortlist(winners, space, subject, config, audits)
-    choice = _choose(winners, space, objectives["validation"], stage_keys(subject, config, "validation")[0])
+    if stages.surrogate is not None:
+        winners, predicted = shortlist(winners, stages, audits)
+    map_fit = choice = choose(winners, stages)
     seconds["validation"] = time.perf_counter() - began
     n_validated = len(winners)
-    map_fit = choice
     penalty: tuple[PenaltyPoint, ...] = ()
-    if config.model.regional:
+    if stages.config.model.regional:
         began = time.perf_counter()
-        choice, penalty = _free_regions(choice, space, objectives["validation"], subject, config, work)
+        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint))
         n_validated += len(penalty) - 1
         seconds["regional"] = time.perf_counter() - began
 
     began = time.perf_counter()
     winner, coefficients = choice.parameters, choice.coefficients
-    known = identifiability(space, coefficients, subject.search, objectives["search"].protocol, winner)
+    known = identifiability(stages.space, coefficients, stages.subject.search, stages.objective("search").protocol, winner)
     seconds["identifiability"] = time.perf_counter() - began
 
     began = time.perf_counter()
-    rescored = objectives["search"].evaluate(winner, stage_keys(subject, config, "rescore"))
+    rescored = _rescored(winner, stages)
     prediction = None
     if predicted is not None:
-        simulated = rescored
-        if map_fit is not choice:
-            simulated = objectives["search"].evaluate(map_fit.parameters, stage_keys(subject, config, "rescore"))
-        prediction = _prediction_record(predicted, simulated, map_fit, audits)
-    keys = stage_keys(subject, config, "test", 1 + _CEILING_REPEATS)
-    repeated = objectives["test"].evaluate(winner[[0] * len(keys)], keys)
-    test = repeated[[0]]
+        of_maps = rescored if map_fit is choice else _rescored(map_fit.parameters, stages)
+        prediction = prediction_record(predicted, of_maps, map_fit, audits)
+    keys = stages.keys("test", 1 + _CEILING_REPEATS)
+    repeated = stages.objective("test").evaluate(winner[[0] * len(keys)], keys)
+    bold = stages.test_bold(winner) if stages.config.output.timeseries else None
     seconds["test"] = time.perf_counter() - began
+    scores = (
+        stages.score("search", rescored, sum(state.n_simulated for state in states)),
+        stages.score("validation", choice.validation, n_validated),
+        stages.score("test", repeated[[0]], 1),
+    )
     return FitResult(
-        subject=subject,
-        config=config,
-        parameterisation=space.parameterisation,
+        **_of_the_model(winner, repeated[[0]], stages),
         coefficients=torch.from_numpy(coefficients),
-        parameters=winner,
-        w_IE=mfm.feedback_weights(winner, subject.test.sc)[0],
-        rate_E=test.rate_E[0].mean(dim=0),
-        S_E=test.S_E[0].mean(dim=0),
-        S_I=test.S_I[0].mean(dim=0),
-        ei_ratio=mfm.ei_ratio(test.S_E, test.S_I)[0],
-        stages=(
-            stage_score("search", rescored, 0, n_searched, objectives["search"]),
-            stage_score("validation", choice.validation, 0, n_validated, objectives["validation"]),
-            stage_score("test", test, 0, 1, objectives["test"]),
-        ),
+        stages=scores,
         trace=tuple(row for state in states for row in state.trace),
-        ceiling=_noise_ceiling(repeated, subject),
+        ceiling=noise_ceiling(repeated, stages.subject),
         identifiability=known,
         penalty=penalty,
         prediction=prediction,
-        test=test,
+        bold=bold,
         seconds=seconds,
-        fingerprint=fingerprint(subject, config),
+    )
+
+
+def _searched(stages: Stages, work, progress, report) -> list[SearchState]:
+    """What the searches from all starts came to."""
+    optimizer, subject_id = stages.config.optimizer, stages.subject.subject_id
+    return [
+        run_search(
+            stages.space,
+            stages.search_objective(report),
+            optimizer,
+            stages.noise,
+            start,
+            subject_id,
+            Checkpoint.within(work, f"search-{start}", stages.fingerprint),
+            progress,
+        )
+        for start in range(optimizer.starts)
+    ]
+
+
+def _winners(states: list[SearchState]) -> np.ndarray:
+    """Search coordinates (W, D) of the best candidate of every generation that had one within range."""
+    winners = np.array([u for state in states for u in state.winners])
+    if not len(winners):
+        raise NoFitError(
+            "No candidate kept every region's firing rate within [2.7, 3.3] Hz.",
+            found=f"0 of {sum(state.n_simulated for state in states)} simulated candidates",
+            cause="a connectome that was not log-transformed, or too few generations",
+            fix="check data.sc_transform; raise optimizer.generations or optimizer.initial_candidates",
+        )
+    return winners
+
+
+def _rescored(p: FICParameters, stages: Stages) -> Evaluation:
+    """One candidate on the search's data, with other noise than the search's."""
+    return stages.objective("search").evaluate(p, stages.keys("rescore"))
+
+
+def _of_the_model(winner: FICParameters, test: Evaluation, stages: Stages) -> dict[str, Any]:
+    """The fields of a result that tell of the fitted model and what it was fitted to."""
+    return {
+        "subject": stages.subject,
+        "config": stages.config,
+        "fingerprint": stages.fingerprint,
+        "noise_seeds": {purpose: stages.keys(purpose)[0] for purpose in ("rescore", "validation", "test")},
+        "parameterisation": stages.space.parameterisation,
+        "parameters": winner,
+        "w_IE": mfm.feedback_weights(winner, stages.subject.test.sc)[0],
+        "test": test,
+        "rate_E": test.rate_E[0].mean(dim=0),
+        "S_E": test.S_E[0].mean(dim=0),
+        "S_I": test.S_I[0].mean(dim=0),
+        "ei_ratio": mfm.ei_ratio(test.S_E, test.S_I)[0],
+    }
+
+
+def noise_ceiling(repeated: Evaluation, subject: SubjectData) -> NoiseCeiling:
+    """How well the cost is known, from the test (the first candidate) and its repetitions with other noise."""
+    total, single = repeated.cost.total[1:], repeated.realisation_cost.total.flatten()
+    pairs = [(a, b) for a, b in itertools.combinations(subject.runs, 2) if len(a.fcd_cdf) == len(b.fcd_cdf)]
+    between = [float(mfm.cost(a.fc, a.fcd_cdf, b).total) for a, b in pairs]
+    return NoiseCeiling(
+        float(total.mean()),
+        float(total.std()),
+        float(single.mean()),
+        float(single.std()),
+        float(np.mean(between)) if between else None,
     )

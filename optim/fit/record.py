@@ -11,7 +11,7 @@ from mfm.io.formats.tables import existing_file
 
 
 def fit_record(parameters: Path) -> dict:
-    """The JSON of the fit that wrote the table, or nothing."""
+    """The JSON that a fit wrote beside its table of parameters; empty where there is none."""
     beside = parameters.with_suffix(".json")
     if not beside.is_file():
         return {}

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor
 
-from mfm import FICParameters, MapParameterisation, SubjectData
+from mfm import CostValues, FICParameters, MapParameterisation, SubjectData
 from mfm.errors import MfmfitError
 from optim.config.fit import FitConfig
 from optim.fit.identifiability import Identifiability
 from optim.objectives.audits import Audit
 from optim.objectives.base import Evaluation
+from optim.objectives.rows import cost_columns
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
 
 
 @dataclass(frozen=True)
 class StageScore:
-    """Simulated cost of the winner in one stage."""
+    """Simulated cost of the winner in one stage; in tables each of its terms is a column.
+
+    Attributes
+    ----------
+    stage : {"search", "validation", "test"}
+    cost : CostValues
+        Its terms are attributes: ``score.cost.ks``.
+    realisations : int
+    candidates : int
+        Of how many it was the best.
+    in_range : bool
+        Whether every r_E stayed in [2.7, 3.3] Hz.
+    dt_s : float
+    """
 
     stage: str
-    corr: float
-    mean_diff: float
-    ks: float
-    total: float
+    cost: CostValues = field(metadata=cost_columns())
     realisations: int
     candidates: int
     in_range: bool
     dt_s: float
+
+    @property
+    def total(self) -> float:
+        """Total cost."""
+        return self.cost.total
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,7 @@ class PredictionRecord:
 
     Attributes
     ----------
-    corr, mean_diff, ks, total : float
+    cost : CostValues
         Predicted cost, corrected by audits, of the winner against the search's data; of the map fit, before regions were freed.
     simulated_total : float
         Its simulated cost against the same data, with other noise than the search's.
@@ -74,10 +91,7 @@ class PredictionRecord:
     audits : tuple of Audit
     """
 
-    corr: float
-    mean_diff: float
-    ks: float
-    total: float
+    cost: CostValues = field(metadata=cost_columns())
     simulated_total: float
     regret: float
     rank_correlation: float
@@ -85,6 +99,11 @@ class PredictionRecord:
     given_up: bool
     simulated: int
     audits: tuple[Audit, ...]
+
+    @property
+    def total(self) -> float:
+        """Predicted total cost."""
+        return self.cost.total
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +136,10 @@ class FitResult:
         Of a search by a surrogate.
     test : Evaluation
         The test simulation: FC and FCD for figures.
+    bold : array, (R, T, N), or None
+        Simulated BOLD of the test, where ``output.timeseries`` asks for it.
+    noise_seeds : dict of str to int
+        Seeds of the noise of "rescore" (the search's data anew), "validation" and "test".
     seconds : dict of stage to float
     fingerprint : str
         Digest of data, settings and version.
@@ -126,12 +149,11 @@ class FitResult:
     A fit of noise, far too small for use; `fit_subject` has the same:
 
     >>> import mfm, numpy as np
-    >>> from optim import FitConfig, fit_subject
-    >>> from optim.config.fit import ObjectiveConfig, OptimizerConfig
+    >>> from optim import CMAESConfig, FitConfig, SimulationObjectiveConfig, fit_subject
     >>> runs = np.random.default_rng(0).normal(size=(2, 60, 3))
     >>> subject = mfm.subject_from_runs("sub-01", runs, mfm.Connectome(0.02 * (1 - np.eye(3))), tr_s=2.0)
-    >>> objective = ObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
-    >>> config = FitConfig(objective=objective, optimizer=OptimizerConfig(population=20, generations=1, initial_candidates=20))
+    >>> objective = SimulationObjectiveConfig(n_repeats=1, dt_test_s=0.005, burn_in_s=0.0, warm_up_s=0.0)
+    >>> config = FitConfig(objective=objective, optimizer=CMAESConfig(population=20, generations=1, initial_candidates=20))
     >>> result = fit_subject(subject, config)
     >>> result.coefficients.shape, result.ei_ratio.shape
     (torch.Size([4]), torch.Size([3]))
@@ -154,6 +176,8 @@ class FitResult:
     penalty: tuple[PenaltyPoint, ...]
     prediction: PredictionRecord | None
     test: Evaluation
+    bold: np.ndarray | None
+    noise_seeds: dict[str, int]
     seconds: dict[str, float]
     fingerprint: str
 

@@ -31,13 +31,13 @@ class AuditedObjective:
     predicted : SurrogateObjective
     simulated : SimulationObjective
     at : collection of int
-        See `optim.objectives.audits.populations`.
+        See `optim.objectives.audits.audited_populations`.
     choosing : SurrogateObjective, optional
         Predictions against the data that winners will be chosen by: audits correct them too.
     candidates : int
     least_rank : float
     report : callable, optional
-        Told a line of every audit.
+        Called with a line about every audit.
     log : AuditLog
         Goes on from here.
     """

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfm import Cost
-
-TERMS = ("corr", "mean_diff", "ks")
 
 # The prior of a prediction's error is a sum: an offset, a trend, and what changes over this distance (root mean square over
 # summary features, in standard deviations of the training data), each of variance 1; a share of the difference to the other
@@ -28,8 +27,8 @@ _NOISE_OF_COSTS = 0.1
 LEAST_AUDITED = 12
 
 
-def populations(audits: int, generations: int) -> tuple[int, ...]:
-    """Which populations of a search to audit.
+def audited_populations(audits: int, generations: int) -> tuple[int, ...]:
+    """Choose the populations of a search that are audited.
 
     The first audit comes early, to see whether predictions hold at all; the others are spread over the second half, where
     errors decide, and the last is that of the last population, for the choice among winners.
@@ -42,10 +41,10 @@ def populations(audits: int, generations: int) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from optim.objectives.audits import populations
-    >>> populations(5, 80)
+    >>> from optim.objectives.audits import audited_populations
+    >>> audited_populations(5, 80)
     (16, 50, 60, 70, 80)
-    >>> populations(1, 80)
+    >>> audited_populations(1, 80)
     (80,)
     """
     later = audits - 1
@@ -77,7 +76,7 @@ class Audit:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where B candidates lie, as far as that tells the error of their predicted costs.
+    """What the error of B candidates' predicted costs depends on, as coordinates: near places have like errors.
 
     Attributes
     ----------
@@ -95,19 +94,21 @@ class Place:
 
     @classmethod
     def joined(cls, places: Sequence[Place]) -> Place:
+        """The candidates of all `places`, in order."""
         return cls(torch.cat([x.summary for x in places]), torch.cat([x.difference for x in places]))
 
 
 @dataclass
 class Correction:
-    """What audits find wrong with predictions of cost against one scan, and expect elsewhere.
+    """The errors that audits found in predictions of cost against one scan, and what they let expect of other candidates.
 
     Attributes
     ----------
     places : list of Place
         Where the candidates of each audit lie.
     errors : list of tensors
-        Simulated minus predicted terms of their costs, (n, 3), before any correction; NaN for those that left the range.
+        Simulated minus predicted terms of their costs, (n, number of terms), before any correction; NaN for those that
+        left the range.
 
     Examples
     --------
@@ -117,7 +118,7 @@ class Correction:
     >>> audited = Place(torch.eye(4), torch.zeros(4).double())
     >>> correction = Correction([audited], [torch.tensor([[0.0, 0.0, 0.1]] * 4).double()])
     >>> nothing = torch.zeros(4).double()
-    >>> [round(ks, 2) for ks in correction.of(Cost(nothing, nothing, nothing), audited).ks.tolist()]
+    >>> [round(ks, 2) for ks in correction.corrected(Cost(nothing, nothing, nothing), audited).ks.tolist()]
     [0.1, 0.1, 0.1, 0.1]
     """
 
@@ -130,7 +131,18 @@ class Correction:
         self.places.append(place[known])
         self.errors.append(errors[known])
 
-    def of(self, cost: Cost, place: Place) -> Cost:
+    def as_plain(self) -> dict[str, Any]:
+        """The correction in arrays, for a checkpoint."""
+        places = [{"summary": place.summary.numpy(), "difference": place.difference.numpy()} for place in self.places]
+        return {"places": places, "errors": [errors.numpy() for errors in self.errors]}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Correction:
+        """The correction of which `plain` was kept."""
+        places = [Place(*(torch.from_numpy(place[name]) for name in ("summary", "difference"))) for place in plain["places"]]
+        return cls(places, [torch.from_numpy(errors) for errors in plain["errors"]])
+
+    def corrected(self, cost: Cost, place: Place) -> Cost:
         """Costs of candidates at `place` plus the errors to be expected there.
 
         Errors are taken as Gaussian processes over the places; their mean given the audits is added. Where audits nearby left
@@ -141,19 +153,19 @@ class Correction:
         audited, errors = Place.joined(self.places), torch.cat(self.errors)
         stayed = ~errors.isnan().any(dim=1)
         near = torch.exp(-_squared_distance(place.summary, audited.summary) / (2 * _LEFT_REACH**2))
-        added = torch.zeros((len(near), len(TERMS)), dtype=errors.dtype)
-        added[:, TERMS.index("ks")] = _LEFT_COST * near[:, ~stayed].sum(dim=1) / (near.sum(dim=1) + _LEFT_PRIOR)
+        added = torch.zeros((len(near), len(Cost.TERMS)), dtype=errors.dtype)
+        added[:, list(Cost.TERMS).index("ks")] = _LEFT_COST * near[:, ~stayed].sum(dim=1) / (near.sum(dim=1) + _LEFT_PRIOR)
         if stayed.any():
             known = audited[stayed]
             covariance = _covariance(known, known)
             covariance += _NOISE * torch.eye(len(covariance), dtype=covariance.dtype)
             added += _covariance(place, known) @ torch.linalg.solve(covariance, errors[stayed])
-        return Cost(*(getattr(cost, term) + added[:, k] for k, term in enumerate(TERMS)))
+        return Cost.from_stacked(cost.stacked() + added)
 
 
 @dataclass
 class AuditLog:
-    """What audits of a search have shown so far; a search keeps it with its checkpoint.
+    """The audits of a search so far, and what follows from them; it is part of the search's checkpoint.
 
     Attributes
     ----------
@@ -190,9 +202,22 @@ class AuditLog:
                 ours.errors += theirs.errors
         return found
 
+    def as_plain(self) -> dict[str, Any]:
+        """The log in plain types, for a checkpoint."""
+        plain = {"audits": [asdict(audit) for audit in self.audits]}
+        plain |= {name: getattr(self, name).as_plain() for name in ("search", "choice")}
+        return {**vars(self), **plain}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> AuditLog:
+        """The log of which `plain` was kept."""
+        audits = [Audit(**audit) for audit in plain["audits"]]
+        corrections = {name: Correction.from_plain(plain[name]) for name in ("search", "choice")}
+        return cls(**{**plain, **corrections, "audits": audits})
+
     @property
     def rank_correlation(self) -> float:
-        """Kendall's tau of predicted and simulated cost, over pairs of audits that simulation tells apart; NaN for too few.
+        """Kendall's tau of predicted and simulated cost over pairs of audits that differ by more than noise; NaN for too few.
 
         Late in a search all candidates cost the same up to noise: their order says nothing about predictions.
         """

@@ -75,13 +75,7 @@ class Evaluation:
 
     def __getitem__(self, index: list[int]) -> Evaluation:
         """The candidates selected by `index`."""
-
-        def pick(value):
-            if isinstance(value, Cost):
-                return Cost(*(getattr(value, term)[index] for term in ("corr", "mean_diff", "ks")))
-            return value[index]
-
-        return Evaluation(**{f.name: pick(getattr(self, f.name)) for f in fields(self)})
+        return Evaluation(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     @classmethod
     def predicted(
@@ -102,7 +96,7 @@ class Evaluation:
             S_I=rest.S_I[:, None],
             fc=fc,
             fcd_cdf=fcd_cdf,
-            realisation_cost=Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks"))),
+            realisation_cost=cost[:, None],
         )
 
     @classmethod
@@ -110,9 +104,7 @@ class Evaluation:
         """The candidates of all parts, in order."""
 
         def join(values):
-            if isinstance(values[0], Cost):
-                return Cost(*(torch.cat([getattr(v, term) for v in values]) for term in ("corr", "mean_diff", "ks")))
-            return torch.cat(values)
+            return Cost.concatenate(values) if isinstance(values[0], Cost) else torch.cat(values)
 
         return cls(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 import mfm
-from mfm import Cost, FICParameters, Scan, SimStatus
+from mfm import FICParameters, Scan, SimStatus
 from mfm.simulation.backends import compute_device
 from optim.objectives.base import Evaluation
 
@@ -93,5 +93,5 @@ class SimulationObjective:
             S_I=sim.S_I.cpu(),
             fc=mean_fc,
             fcd_cdf=mean_cdf,
-            realisation_cost=Cost(*(getattr(each, term).reshape(B, R) for term in ("corr", "mean_diff", "ks"))),
+            realisation_cost=each.map(lambda term: term.reshape(B, R)),
         )

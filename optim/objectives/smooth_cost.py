@@ -98,7 +98,8 @@ class SmoothCost:
             mean_diff = (difference**2 + _KINK**2).sqrt()
             ks = self._ks(lin) if self.n_samples else torch.zeros_like(corr)
             found = found.index_copy(1, stable, torch.stack([corr, mean_diff, ks]))
-        return Cost(*found)
+        corr, mean_diff, ks = found
+        return Cost(corr=corr, mean_diff=mean_diff, ks=ks)
 
     def __call__(self, p: FICParameters) -> Tensor:
         """Total cost (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""

@@ -14,7 +14,7 @@ from mfm import FICParameters, Scan
 from mfm.errors import ConfigError, InputNote
 from mfm.models.constants import RATE_RANGE_HZ
 from optim.config.objective import GATES
-from optim.objectives.audits import TERMS, Correction, Place
+from optim.objectives.audits import Correction, Place
 from optim.objectives.base import Evaluation
 from surrogate.bundle import Surrogate
 
@@ -108,7 +108,7 @@ class SurrogateObjective:
             sampled = torch.full_like(cdf, float("nan"))
             sampled[within] = lin[within].sample_fcd_cdf(_SAMPLES, _KEY, len(target.fcd_cdf), step)
             place = Place(found.place, mfm.cost(fc, sampled, target).ks - cost.ks)
-            cost = correction.of(cost, place)
+            cost = correction.corrected(cost, place)
         B, N = p.w_EE.shape
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
@@ -122,5 +122,5 @@ class SurrogateObjective:
         """
         raw, place = self.evaluate_at(p, compare=True)
         truth = mfm.cost(simulated.fc, simulated.fcd_cdf, self.scan.target)
-        error = torch.stack([getattr(truth, term) - getattr(raw.cost, term) for term in TERMS], dim=1)
+        error = truth.stacked() - raw.cost.stacked()
         return place, error.masked_fill(~simulated.within_range[:, None], float("nan"))

@@ -17,6 +17,7 @@ from mfm.io import write_atomic, write_json, write_npy, write_tsv
 from mfm.models.fic_feedback import feedback_weights
 from mfm.ude.fixed_point.linear_residual import total_leak
 from optim.fit.result import StageScore
+from optim.objectives.rows import cells, column_names
 from optim.refine.fitted import FittedSubject, training_scans
 from optim.refine.task import Task
 from optim.refine.verdict import Comparison, Refinement, ResidualTerm
@@ -68,7 +69,7 @@ def write_refinement(
     nulls = [("placebo", k + 1, g) for k, g in enumerate(found.placebo_gains)]
     nulls += [("permuted maps", k + 1, g) for k, g in enumerate(found.spin_gains)]
     write_tsv(fit.file("refine_nulls.tsv"), ("kind", "index", "gain"), nulls)
-    write_tsv(fit.file("refine_fit.tsv"), [f.name for f in fields(SimulatedScore)], [astuple(score) for score in scores])
+    write_tsv(fit.file("refine_fit.tsv"), column_names(SimulatedScore), map(cells, scores))
     _write_model(fit, found)
     if task.config.figures and found.comparisons:
         from optim.refine.figures import write_refinement_figure
@@ -184,6 +185,6 @@ def _page(fit: FittedSubject, task: Task, found: Refinement, scores: tuple[Simul
         alt = "slopes by region, and held-out gain against placebos and permuted maps"
         parts.append(f'<img src="figures/refine.png" alt="{alt}">')
     if scores:
-        parts += ["<h2>Simulated</h2>", table([f.name for f in fields(SimulatedScore)], [astuple(score) for score in scores])]
+        parts += ["<h2>Simulated</h2>", table(column_names(SimulatedScore), [cells(score) for score in scores])]
     parts.append(f"<p>mfmfit {mfm.__version__}; settings in {html.escape(result_path(fit).name)}.</p>")
     return page(f"mfmfit refine: {fit.subject.subject_id}", parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from optim.refine.scoring import Optimum
 from optim.refine.task import Task
 from optim.refine.tunable_fit import TunableFit
 from optim.refine.verdict import Comparison, Refinement, ResidualTerm, reasons_against
-from optim.search.checkpoint import load_checkpoint, save_checkpoint
+from optim.search.checkpoint import Checkpoint
 
 # Bootstrap over frequencies of the held-out gain.
 _RESAMPLES = 2000
@@ -81,14 +80,14 @@ def compare_models(a: _Judged, b: _Judged, seed: int) -> Comparison:
     return Comparison(a.name, b.name, float(difference.sum()), low, high, a.fc_r, b.fc_r)
 
 
-def refine(task: Task, work: Path | None = None, report: Callable[[str], None] | None = None) -> Refinement:
+def refine(task: Task, checkpoint: Checkpoint | None = None, report: Callable[[str], None] | None = None) -> Refinement:
     """Ask the data of one person for a residual, and judge the answer.
 
     Parameters
     ----------
     task : Task
-    work : path, optional
-        Folder for checkpoints: placebos and permuted maps that are done are not repeated.
+    checkpoint : Checkpoint, optional
+        Placebos and permuted maps that are done are kept there, and not repeated.
     report : callable, optional
         Told a line of every step.
 
@@ -122,7 +121,7 @@ def refine(task: Task, work: Path | None = None, report: Callable[[str], None] |
     for one in comparisons:
         say(f"held out, {one.model} against {one.against}: {one.gain:+.2f} nats [{one.low:.2f}, {one.high:.2f}]")
     gain = comparisons[0].gain
-    placebos, spins = _null_gains(task, keep, refiner, base, work, say)
+    placebos, spins = _null_gains(task, keep, refiner, base, checkpoint, say)
     judged = _learned_terms(terms, keep, learned, free, task.problem(refiner.frozen, residual, task.held_out))
     polished, x = None, learned.optimum.x.clone()
     if c.polish:
@@ -198,18 +197,18 @@ def _inside(problem: RefinementProblem, start: Tensor, away: Tensor) -> Tensor:
 
 
 def _null_gains(
-    task: Task, keep: list[int], refiner: Refiner, base: _Judged, work: Path | None, say: Callable[[str], None]
+    task: Task, keep: list[int], refiner: Refiner, base: _Judged, checkpoint: Checkpoint | None, say: Callable[[str], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Held-out gains where there is nothing to find; those that a checkpoint holds are not computed again."""
-    path = None if work is None else work / "nulls.pkl"
-    done: dict[str, list[float]] = load_checkpoint(path) or {"placebos": [], "spins": []}
+    done: dict[str, list[float]] = (checkpoint.load() if checkpoint else None) or {"placebos": [], "spins": []}
     c = task.config
     if len(done["placebos"]) < c.placebos:
         for k, empty in enumerate(simulated_placebos(task, c.placebos, 1000 * c.seed)):
             if k < len(done["placebos"]):
                 continue
             done["placebos"].append(Refiner(empty).gain(empty.residual().select(keep)))
-            save_checkpoint(path, done)
+            if checkpoint is not None:
+                checkpoint.save(done)
             say(f"placebo {k + 1}/{c.placebos}: {done['placebos'][-1]:+.2f} nats")
     if c.spins:
         for k, maps in enumerate(moran_surrogates(task.maps, task.sc.weights, c.spins, c.seed)):
@@ -217,7 +216,8 @@ def _null_gains(
                 continue
             done["spins"].append(refiner.gain(task.residual(maps).select(keep), base))
             if k % 10 == 9 or k + 1 == c.spins:
-                save_checkpoint(path, done)
+                if checkpoint is not None:
+                    checkpoint.save(done)
                 say(f"permuted maps {k + 1}/{c.spins}: best {max(done['spins']):+.2f} nats")
     return np.array(done["placebos"]), np.array(done["spins"])
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from mfm.errors import OutputError
 from optim.config.refine import RefineConfig
-from optim.fit.stages import objective_for, stage_keys, stage_score
+from optim.fit.stages import Stages
 from optim.refine.files import SimulatedScore, known_terms, result_path, work_folder, write_refinement
 from optim.refine.fitted import FittedSubject, refinement_fingerprint, task_of
 from optim.refine.learn import refine
 from optim.refine.verdict import Refinement
+from optim.search.checkpoint import Checkpoint
 
 
 def refine_fit(
@@ -48,7 +49,7 @@ def refine_fit(
         say(f"note: the fit's own parameters follow the maps of {', '.join(known)}: such a slope re-tunes w_EE and w_EI")
     began = time.perf_counter()
     work = work_folder(fit, digest)
-    found = refine(task, work, say)
+    found = refine(task, Checkpoint.within(work, "nulls", digest), say)
     scores = simulated_scores(fit, found) if found.comparisons else ()
     for score in scores:
         say(f"simulated {score.stage}, {score.model}: cost {score.total:.3f}, {'within' if score.in_range else 'OUT OF'} range")
@@ -58,10 +59,10 @@ def refine_fit(
 
 def simulated_scores(fit: FittedSubject, found: Refinement) -> tuple[SimulatedScore, ...]:
     """Simulate the fit and the refined model in validation and test with the same noise, and return their costs."""
-    scores = []
+    stages, scores = Stages(fit.subject, fit.config), []
     for stage in ("validation", "test"):
         scan = getattr(fit.subject, stage)
-        key = stage_keys(fit.subject, fit.config, stage)[0]
+        key = stages.keys(stage)[0]
         refined = scan
         if found.edges.any():
             corrected = replace(
@@ -69,7 +70,6 @@ def simulated_scores(fit: FittedSubject, found: Refinement) -> tuple[SimulatedSc
             )
             refined = replace(scan, sc=corrected)
         for name, p, at in (("fit", fit.parameters, scan), ("refined", found.parameters, refined)):
-            objective = objective_for(at, stage, fit.config)
-            score = stage_score(stage, objective.evaluate(p, key), 0, 1, objective)
+            score = stages.score(stage, stages.objective(stage, at).evaluate(p, key), 1)
             scores.append(SimulatedScore(**vars(score), model=name))
     return tuple(scores)

@@ -69,7 +69,7 @@ def _figure(result: FitResult, what: str, width: float, height: float) -> Figure
     return figure
 
 
-def _clean(axes, x: str, y: str) -> None:
+def _style_axes(axes, x: str, y: str) -> None:
     """Axis labels and a light look."""
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
@@ -85,7 +85,7 @@ def _score(result: FitResult, stage: str) -> StageScore:
     return next(score for score in result.stages if score.stage == stage)
 
 
-def _range(*arrays: np.ndarray) -> tuple[float, float]:
+def _padded_limits(*arrays: np.ndarray) -> tuple[float, float]:
     """Least and greatest finite value, with some room; [0, 1] where there is none."""
     values = np.concatenate([array[np.isfinite(array)] for array in arrays])
     if not len(values):
@@ -104,7 +104,7 @@ def _fc(result: FitResult) -> Figure:
     empirical, simulated = result.subject.test.target.fc.numpy(), result.test.fc[0].numpy()
     n, score = len(empirical), _score(result, "test")
     upper = np.triu_indices(n, 1)
-    limits = _range(empirical[upper], simulated[upper])
+    limits = _padded_limits(empirical[upper], simulated[upper])
 
     figure = _figure(result, "functional connectivity, test stage", 13.0, 4.4)
     panels = figure.subplots(1, 3)
@@ -113,7 +113,7 @@ def _fc(result: FitResult) -> Figure:
         extent = (0.5, n + 0.5, n + 0.5, 0.5)
         scale = {"cmap": "viridis", "vmin": limits[0], "vmax": limits[1]}
         image = axes.imshow(off_diagonal, extent=extent, interpolation="nearest", **scale)
-        _clean(axes, "Region (index)", "Region (index)")
+        _style_axes(axes, "Region (index)", "Region (index)")
         axes.grid(False)
         axes.set_title(title if fc is empirical else f"{title}, {_realisations(score)}", fontsize=10)
     bar = figure.colorbar(image, ax=panels[:2], shrink=0.85, pad=0.02)
@@ -126,8 +126,8 @@ def _fc(result: FitResult) -> Figure:
     axes.scatter(empirical[upper], simulated[upper], s=7, color=_BLUE, alpha=opacity, linewidths=0)
     axes.axline((0, 0), slope=1, color=_INK, linewidth=1, linestyle="--", label="identity")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
-    _clean(axes, "Empirical FC (Pearson r)", "Simulated FC (Pearson r)")
-    title = f"Pairs of regions: r = {1 - score.corr:.3f}, mean_diff = {score.mean_diff:.3f}"
+    _style_axes(axes, "Empirical FC (Pearson r)", "Simulated FC (Pearson r)")
+    title = f"Pairs of regions: r = {1 - score.cost.corr:.3f}, mean_diff = {score.cost.mean_diff:.3f}"
     axes.set_title(title.replace("nan", "n/a"), fontsize=10)
     axes.legend(loc="upper left", fontsize=8, frameon=False)
     return figure
@@ -144,13 +144,13 @@ def _fcd_cdf(result: FitResult) -> Figure:
     axes.plot(edges, np.insert(simulated, 0, 0.0), color=_BLUE, linewidth=1.8, label=label)
 
     varying = [(cdf > 1e-3) & (cdf < 1 - 1e-3) for cdf in (empirical, simulated)]
-    axes.set(xlim=_range(edges[1:][varying[0] | varying[1]]), ylim=(-0.02, 1.02))
+    axes.set(xlim=_padded_limits(edges[1:][varying[0] | varying[1]]), ylim=(-0.02, 1.02))
     distance = np.abs(simulated - empirical)
     if np.isfinite(distance).all():
         k = int(distance.argmax())
         ends = sorted((empirical[k], simulated[k]))
         axes.vlines(edges[k + 1], *ends, color=_VERMILION, linewidth=2.5, zorder=3, label=f"KS distance {distance[k]:.3f}")
-    _clean(axes, "FCD: correlation between the FC of two windows (Pearson r)", "Cumulative probability")
+    _style_axes(axes, "FCD: correlation between the FC of two windows (Pearson r)", "Cumulative probability")
     axes.legend(loc="upper left", fontsize=8, frameon=False)
     return figure
 
@@ -180,10 +180,10 @@ def _ei_ratio(result: FitResult) -> Figure:
             axes.scatter(ratio[shown[own]], rows[own], s=24, color=color, marker=marker, zorder=3)
         if len(finite):
             axes.axvline(finite.mean(), color=_INK, linewidth=1, linestyle="--")
-        _clean(axes, "E/I ratio $S_E / S_I$ (dimensionless)", "")
+        _style_axes(axes, "E/I ratio $S_E / S_I$ (dimensionless)", "")
         axes.set_yticks(rows, [labels[k] for k in shown], fontsize=7.5, parse_math=False)
         axes.tick_params(axis="y", length=0)
-        axes.set(xlim=_range(ratio), ylim=(n_rows - 0.4, -0.6))
+        axes.set(xlim=_padded_limits(ratio), ylim=(n_rows - 0.4, -0.6))
     for side in [side for side in _HEMISPHERES if side in sides]:
         color, marker = _HEMISPHERES[side]
         name = f"{side} hemisphere" if side else "region"
@@ -213,9 +213,9 @@ def _convergence(result: FitResult) -> Figure:
             axes.plot(generations, [getattr(row, name) for row in rows], label=f"start {start}", **style)
     _winner_lines(cost, [_score(result, "validation"), _score(result, "test")])
 
-    _clean(cost, "", "Best total cost within range\n(dimensionless)")
-    _clean(share, "", "Candidates within\nrange (share)")
-    _clean(step, "Generation (index)", "Search step\n(share of ranges)")
+    _style_axes(cost, "", "Best total cost within range\n(dimensionless)")
+    _style_axes(share, "", "Candidates within\nrange (share)")
+    _style_axes(step, "Generation (index)", "Search step\n(share of ranges)")
     share.set_ylim(-0.04, 1.04)
     steps = [row.step for row in result.trace if row.step > 0]
     if steps:

@@ -7,7 +7,7 @@ import math
 import platform
 import shutil
 import warnings
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,8 +20,8 @@ from mfm.errors import InputError, InputNote
 from mfm.io import CiftiSpace, cifti_space, write_json, write_npy, write_scalars, write_tsv
 from optim.config.fit import FitConfig
 from optim.fit.result import FitResult, StageScore
-from optim.fit.stages import objective_for, stage_keys
 from optim.objectives.audits import Audit
+from optim.objectives.rows import as_record, cells, column_names
 from optim.report.folder import FitFolder
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
@@ -45,17 +45,17 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     folder.clear()
     _write_dataset_description(folder.path.parent)
     _write_regional(result, folder)
-    write_tsv(folder.file("fit.tsv"), [f.name for f in fields(StageScore)], [astuple(score) for score in result.stages])
-    write_tsv(folder.file("trace.tsv"), [f.name for f in fields(Generation)], [astuple(row) for row in result.trace])
+    write_tsv(folder.file("fit.tsv"), column_names(StageScore), map(cells, result.stages))
+    write_tsv(folder.file("trace.tsv"), column_names(Generation), map(cells, result.trace))
     _write_identifiability(result, folder)
     if result.penalty:
-        write_tsv(folder.file("penalty.tsv"), [f.name for f in fields(PenaltyPoint)], map(_penalty_row, result.penalty))
+        write_tsv(folder.file("penalty.tsv"), column_names(PenaltyPoint), map(_penalty_row, result.penalty))
     if result.prediction is not None:
-        write_tsv(folder.file("audit.tsv"), [f.name for f in fields(Audit)], map(astuple, result.prediction.audits))
+        write_tsv(folder.file("audit.tsv"), column_names(Audit), map(cells, result.prediction.audits))
     write_npy(folder.file("fc.npy"), result.test.fc[0].numpy())
     write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
-    if result.config.output.timeseries:
-        write_npy(folder.file("bold.npy"), _simulated_bold(result))
+    if result.bold is not None:
+        write_npy(folder.file("bold.npy"), result.bold)
     if result.config.output.figures:
         from optim.report.figures import write_figures
 
@@ -120,8 +120,8 @@ def _write_dataset_description(folder: Path) -> None:
 
 
 def _penalty_row(point: PenaltyPoint) -> tuple:
-    """Its cells; the endless strength of the map fit is no missing value."""
-    strength, *others = astuple(point)
+    """The cells of a point of the path; the infinite strength of the map fit is no missing value."""
+    strength, *others = cells(point)
     return ("inf" if math.isinf(strength) else strength, *others)
 
 
@@ -147,8 +147,7 @@ def _prediction_record(result: FitResult) -> dict | None:
     """Predicted and simulated cost side by side; the single audits stand in audit.tsv."""
     if result.prediction is None:
         return None
-    record = asdict(result.prediction)
-    del record["audits"]
+    record = as_record(result.prediction, leave_out=("audits",))
     return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()}
 
 
@@ -190,15 +189,13 @@ def _record(result: FitResult) -> dict:
         "identifiability": _identifiability_record(result),
         "surrogate": _prediction_record(result),
         "bounds": result.parameterisation.bounds.as_dict(),
-        "stages": [asdict(score) for score in result.stages],
+        "stages": [as_record(score) for score in result.stages],
         "noise_ceiling": asdict(result.ceiling),
         "protocols": {
             stage: asdict(result.config.objective.protocol(getattr(subject, stage), stage))
             for stage in ("search", "validation", "test")
         },
-        "noise_seeds": {
-            purpose: stage_keys(subject, result.config, purpose)[0] for purpose in ("rescore", "validation", "test")
-        },
+        "noise_seeds": result.noise_seeds,
         "notes": list(subject.notes),
         "connectome_steps": list(subject.search.sc.steps),
         "map_steps": list(subject.maps.steps),
@@ -210,18 +207,3 @@ def _record(result: FitResult) -> dict:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": platform.machine(),
     }
-
-
-def _simulated_bold(result: FitResult) -> np.ndarray:
-    """BOLD of the test simulations, (R, T, N): the same seed gives the same noise."""
-    objective = objective_for(result.subject.test, "test", result.config)
-    sim = mfm.simulate(
-        result.parameters,
-        result.subject.test.sc,
-        objective.protocol,
-        objective.n_repeats,
-        stage_keys(result.subject, result.config, "test"),
-        objective.backend,
-        n_threads=objective.n_threads,
-    )
-    return sim.bold[0].numpy()

@@ -1,11 +1,13 @@
-"""CMA-ES by pycma's ask and tell, kept from what surprises in it: shared random numbers, NaN, files, infeasible samples."""
+"""CMA-ES by pycma's ask and tell, with random numbers of its own, no files, and implausible candidates drawn anew."""
 
 from __future__ import annotations
 
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 import numpy as np
 
+from mfm.errors import OutputError
 from optim.objectives.base import IMPLAUSIBLE_LOSS
 from optim.search.space import SearchSpace
 
@@ -14,7 +16,10 @@ _MAX_REDRAWS = 100
 
 
 class Sampler(TypingProtocol):
-    """A search distribution. Implementations pickle, and go on bit-equal from a pickle."""
+    """A search distribution.
+
+    One that was made with the same arguments and then given another's `state` by `load` goes on bit-equal to that one.
+    """
 
     @property
     def step(self) -> float:
@@ -31,6 +36,14 @@ class Sampler(TypingProtocol):
 
     def stopped(self) -> str:
         """Why the distribution has converged, or an empty string."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs, in plain types (`optim.search.checkpoint`)."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned; for a search that has done nothing yet."""
         ...
 
 
@@ -74,15 +87,38 @@ class CMAES:
             "tolx": 1e-4,
         }
         self._es = cma.CMAEvolutionStrategy(np.asarray(start, dtype=np.float64), step, options)
+        self._losses: list[np.ndarray] = []
+        self._last = np.zeros((0, len(start)))
 
     def ask(self) -> np.ndarray:
         return ask_feasible(lambda: np.array(self._es.ask()), self.space)
 
     def tell(self, u: np.ndarray, loss: np.ndarray) -> None:
-        self._es.tell(list(u), check_finite(loss).tolist())
+        loss = check_finite(loss)
+        self._es.tell(list(u), loss.tolist())
+        self._losses.append(loss)
+        self._last = np.array(u)
 
     def stopped(self) -> str:
         return ", ".join(self._es.stop())
+
+    # pycma's own state is some forty attributes of nested objects, others in every version. What it was told decides them all,
+    # and telling it again costs milliseconds per generation, since nothing is simulated: so the losses are what is kept.
+    def state(self) -> dict[str, Any]:
+        return {"losses": np.array(self._losses), "last": self._last}
+
+    def load(self, state: dict[str, Any]) -> None:
+        for loss in state["losses"]:
+            self.tell(self.ask(), loss)
+            self.stopped()  # as a search does: pycma's stopping rules remember when they were asked
+        if not np.array_equal(self._last, state["last"]):
+            raise OutputError(
+                "A search by CMA-ES cannot go on from its checkpoint.",
+                expected="the candidates that it asked for before",
+                found=f"candidates that differ by up to {np.abs(self._last - state['last']).max():.3g}",
+                cause="another machine or version of a library, which rounds otherwise",
+                fix="go on where the fit began, or delete the checkpoint: the search starts anew",
+            )
 
     @property
     def step(self) -> float:

@@ -7,12 +7,17 @@ rejection. It differs from standard CMA-ES (Hansen 2016) in the weights and in h
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from optim.search.cmaes import ask_feasible, check_finite
 from optim.search.space import SearchSpace
 
 _PARENTS = 10
+
+# What a search goes on from, beside its random numbers.
+_STATE = ("mean", "scale", "covariance", "path_step", "path_covariance", "generation")
 
 
 class DELSSOMESearch:
@@ -58,6 +63,14 @@ class DELSSOMESearch:
 
     def stopped(self) -> str:
         return "tolx" if self.scale * np.sqrt(self.covariance.diagonal().max()) < 1e-4 else ""
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _STATE} | {"generator": self.rng.bit_generator.state}
+
+    def load(self, state: dict[str, Any]) -> None:
+        for name in _STATE:
+            setattr(self, name, state[name])
+        self.rng.bit_generator.state = state["generator"]
 
     @property
     def step(self) -> float:

@@ -1,7 +1,8 @@
-"""Descent from many points at once: BFGS with backtracking, which walls and instabilities turn away instead of breaking."""
+"""Descent from many points at once: BFGS with backtracking, which turns away from walls and instabilities."""
 
 from __future__ import annotations
 
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 import numpy as np
@@ -13,6 +14,13 @@ _SHORTEST = 1e-4
 # How much of a step is left after one that was not allowed at all, and after one that did not decrease enough.
 _AFTER_WALL = 0.3
 _AFTER_RISE = (0.1, 0.5)
+
+
+# What a descent goes on from.
+_STATE = (
+    *("x", "value", "converged", "n_evaluations"),
+    *("_gradient", "_inverse", "_fresh", "_direction", "_share", "_begun"),
+)
 
 
 class Problem(TypingProtocol):
@@ -27,7 +35,7 @@ class BFGS:
     """BFGS from B points, each with its own inverse Hessian; one batch of evaluations per step (Nocedal & Wright 2006, ch. 6).
 
     Every step tries one point for each start: it is taken if the value falls enough, else the step is shortened. A
-    value that is not finite is a wall: no such point is ever taken. Pickles, and goes on bit-equal.
+    value that is not finite is a wall: no such point is ever taken. Goes on bit-equal from its `state`.
 
     Parameters
     ----------
@@ -72,6 +80,15 @@ class BFGS:
         self._direction = np.zeros((B, D))
         self._share = np.ones(B)
         self._begun = False
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on, in plain types."""
+        return {name: np.copy(value) if isinstance(value := getattr(self, name), np.ndarray) else value for name in _STATE}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` of a search from as many points returned."""
+        for name in _STATE:
+            setattr(self, name, state[name])
 
     def step(self, problem: Problem) -> None:
         """Evaluate one point for each start that has not converged."""

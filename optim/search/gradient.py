@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -124,6 +126,18 @@ class GradientSearch:
     def stopped(self) -> str:
         done = self._descent.converged.all() and self._problem.barrier == _BARRIERS[-1]
         return "no start descends any further" if done else ""
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "generation": self._generation,
+            "barrier": self._problem.barrier,
+            "before": self._before,
+            "descent": self._descent.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self._generation, self._problem.barrier, self._before = state["generation"], state["barrier"], state["before"]
+        self._descent.load(state["descent"])
 
     @property
     def step(self) -> float:

@@ -8,18 +8,18 @@ fit; the strength is chosen by simulation on data that the search has not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfm import Cost, FICParameters
+from mfm import CostValues, FICParameters
 from mfm.models.parameterisation import REGIONAL_PARAMETERS
 from optim.objectives.base import Evaluation, Objective
+from optim.objectives.rows import cost_columns
 from optim.objectives.smooth_cost import SmoothCost
-from optim.search.checkpoint import load_checkpoint, save_checkpoint
+from optim.search.checkpoint import Checkpoint
 from optim.search.descent import BFGS
 from optim.search.gradient import MapProblem, value_and_gradient, walled_value
 from optim.search.space import SearchSpace
@@ -44,9 +44,9 @@ class PenaltyPoint:
         Infinite for the map fit.
     deviation : float
         Root mean square of z: deviation from the maps, as a share of the parameters' ranges.
-    predicted_corr, predicted_mean_diff, predicted_ks, predicted_total : float
+    predicted : CostValues
         By linear response, against the search data; NaN where it predicts nothing or the gate is not passed.
-    corr, mean_diff, ks, total : float
+    cost : CostValues
         Simulated, against the validation data.
     in_range : bool
         Whether every r_E stayed in [2.7, 3.3] Hz in the simulation.
@@ -55,14 +55,8 @@ class PenaltyPoint:
 
     strength: float
     deviation: float
-    predicted_corr: float
-    predicted_mean_diff: float
-    predicted_ks: float
-    predicted_total: float
-    corr: float
-    mean_diff: float
-    ks: float
-    total: float
+    predicted: CostValues = field(metadata=cost_columns("predicted_"))
+    cost: CostValues = field(metadata=cost_columns())
     in_range: bool
     chosen: bool
 
@@ -138,8 +132,8 @@ class PenaltyPath:
             PenaltyPoint(
                 strength,
                 float(self.deviations[k]),
-                *_terms(self.predicted.cost, k),
-                *_terms(validation.cost, k),
+                self.predicted.cost.at(k),
+                validation.cost.at(k),
                 in_range=bool(validation.within_range[k]),
                 chosen=k == chosen,
             )
@@ -155,7 +149,7 @@ def penalty_path(
     seed: int,
     strengths: tuple[float, ...] = STRENGTHS,
     steps: int = _STEPS,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> PenaltyPath:
     """Free the regions step by step, from the map fit on.
 
@@ -165,7 +159,7 @@ def penalty_path(
         What is minimised, within the walls of `optim.search.gradient.walled_value`.
     space : SearchSpace
     predictor : Objective
-        What tells the predicted cost of each point: `LinearObjective` on the search data.
+        Predicts the cost of each point: `LinearObjective` on the search data.
     u : array, (D,)
         Search coordinates of the map fit.
     seed : int
@@ -174,8 +168,8 @@ def penalty_path(
         Finite, falling; each starts where the one before it ended.
     steps : int, default 30
         BFGS steps at each strength.
-    checkpoint : path, optional
-        Written after every strength; where it exists, the path goes on from it.
+    checkpoint : Checkpoint, optional
+        Saved after every strength; where there is one, the path goes on from it.
 
     Returns
     -------
@@ -185,7 +179,7 @@ def penalty_path(
     Raises
     ------
     OutputError
-        If the checkpoint cannot be read.
+        If the checkpoint cannot be read, or is of another fit.
 
     Examples
     --------
@@ -205,14 +199,15 @@ def penalty_path(
     ((inf, 1.0, 0.0), torch.Size([3, 3]), 0.0)
     """
     problem = RegionalProblem(smooth, space, 0.0)
-    points = load_checkpoint(checkpoint) or [problem.start(u)]
+    points = (None if checkpoint is None else checkpoint.load()) or [problem.start(u)]
     for strength in strengths[len(points) - 1 :]:
         problem = RegionalProblem(smooth, space, strength)
         descent = BFGS(points[-1], _LONGEST_STEP)
         for _ in range(1 + steps):
             descent.step(problem)
         points.append(descent.x.copy())
-        save_checkpoint(checkpoint, points)
+        if checkpoint is not None:
+            checkpoint.save(points)
     x = np.concatenate(points)
     regional, G = problem.parameters(torch.from_numpy(x))
     parameters = FICParameters(G=G, **regional)
@@ -224,7 +219,3 @@ def penalty_path(
         parameters=parameters,
         predicted=predictor.evaluate(parameters, seed),
     )
-
-
-def _terms(cost: Cost, k: int) -> tuple[float, float, float, float]:
-    return float(cost.corr[k]), float(cost.mean_diff[k]), float(cost.ks[k]), float(cost.total[k])

@@ -6,16 +6,19 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from optim.config.optimizer import OptimizerConfig
+from mfm import CostValues
+from mfm.errors import ConfigError
+from optim.config.optimizer import CMAESConfig, DelssomeConfig, GradientConfig, OptimizerConfig
 from optim.objectives.audited import AuditedObjective
 from optim.objectives.audits import AuditLog
 from optim.objectives.base import Objective
 from optim.objectives.linear import LinearObjective
-from optim.search.checkpoint import load_checkpoint, save_checkpoint
+from optim.objectives.rows import cost_columns
+from optim.search.checkpoint import Checkpoint
 from optim.search.cmaes import CMAES, Sampler, implausible_loss
 from optim.search.delssome import DELSSOMESearch
 from optim.search.gradient import GradientSearch
@@ -28,27 +31,31 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {"cmaes": CMAES, "delssome": DELSS
 
 @dataclass(frozen=True)
 class Generation:
-    """One row of the trace, starts and generations from 1. Costs are of the best candidate within range, NaN without one."""
+    """One row of the trace, starts and generations from 1; `best` is the cost of the best candidate within range, or NaN."""
 
     start: int
     generation: int
-    best_total: float
-    best_corr: float
-    best_mean_diff: float
-    best_ks: float
+    best: CostValues = field(metadata=cost_columns("best_", total_first=True))
     median_loss: float
     step: float
     share_in_range: float
     n_simulated: int
     seconds: float
 
+    @property
+    def best_total(self) -> float:
+        """Total cost of the best candidate."""
+        return self.best.total
+
 
 @dataclass
 class SearchState:
-    """All that a search needs to go on: pickled after every generation."""
+    """Everything that a search needs to go on."""
 
     start: int
     sampler: Sampler | None = None
+    #: Search coordinates (P, D) that the sampler began at.
+    origin: np.ndarray | None = None
     trace: list[Generation] = field(default_factory=list)
     initial_seconds: float = 0.0
     #: Best candidate within range of each generation that had one, in search coordinates.
@@ -64,6 +71,25 @@ class SearchState:
         """Candidates scored so far."""
         return self.n_initial + sum(row.n_simulated for row in self.trace)
 
+    def as_plain(self) -> dict[str, Any]:
+        """The state in plain types, for a checkpoint."""
+        return {
+            **vars(self),
+            "sampler": None if self.sampler is None else self.sampler.state(),
+            "trace": [{**vars(row), "best": dict(row.best.terms)} for row in self.trace],
+            "audits": self.audits.as_plain(),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any], make_sampler: Callable[[SearchState], Sampler]) -> SearchState:
+        """The state of which `plain` was kept; `make_sampler` makes the sampler that it had in the beginning."""
+        trace = [Generation(**{**row, "best": CostValues(row["best"])}) for row in plain["trace"]]
+        state = cls(**{**plain, "sampler": None, "trace": trace, "audits": AuditLog.from_plain(plain["audits"])})
+        if plain["sampler"] is not None:
+            state.sampler = make_sampler(state)
+            state.sampler.load(plain["sampler"])
+        return state
+
 
 def run_search(
     space: SearchSpace,
@@ -72,7 +98,7 @@ def run_search(
     noise: str,
     start: int,
     subject_id: str = "",
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[Generation], None] | None = None,
 ) -> SearchState:
     """Search from one start until its generations are spent.
@@ -86,10 +112,10 @@ def run_search(
     start : int
         Number of the start, from 0; with `optimizer.seed` and the subject it decides every random number.
     subject_id : str
-    checkpoint : path, optional
-        Written after every generation; where it exists, the search goes on from it, bit-equal.
+    checkpoint : Checkpoint, optional
+        Saved after every generation; where there is one, the search goes on from it, bit-equal.
     progress : callable, optional
-        Told of every generation.
+        Called with every generation.
 
     Returns
     -------
@@ -98,20 +124,24 @@ def run_search(
     Raises
     ------
     OutputError
-        If the checkpoint cannot be read.
+        If the checkpoint cannot be read, or is of another fit.
     """
-    state = load_checkpoint(checkpoint) or SearchState(start)
-    if isinstance(objective, AuditedObjective):
-        objective.log = state.audits
 
     def seeds(purpose: str, *index: int) -> np.random.SeedSequence:
         return stream(optimizer.seed, subject_id, purpose, start, *index)
 
+    def sampler(state: SearchState) -> Sampler:
+        return _sampler(optimizer, space, objective, state.origin, seeds("sampler", state.restarts))
+
+    kept = None if checkpoint is None else checkpoint.load()
+    state = SearchState(start) if kept is None else SearchState.from_plain(kept, sampler)
+    if isinstance(objective, AuditedObjective):
+        objective.log = state.audits
     while len(state.trace) < optimizer.generations:
         generation = len(state.trace)
         if state.sampler is None:
-            _begin(state, space, objective, optimizer, noise, seeds)
-        assert state.sampler is not None
+            state.origin = _origin(state, space, objective, optimizer, noise, seeds("initial", state.restarts))
+            state.sampler = sampler(state)
         began = time.perf_counter()
         u = state.sampler.ask()
         loss, row = _score(u, space, objective, _noise_keys(seeds("search", generation), len(u), noise), state)
@@ -121,28 +151,40 @@ def run_search(
         if state.sampler.stopped():
             state.sampler = None
             state.restarts += 1
-        save_checkpoint(checkpoint, state)
+        if checkpoint is not None:
+            checkpoint.save(state.as_plain())
         if progress is not None:
             progress(state.trace[-1])
     return state
 
 
-def _begin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str, seeds) -> None:
-    """A fresh search distribution around the best of some random candidates, or descents from the best of them."""
+def _origin(state: SearchState, space: SearchSpace, objective: Objective, optimizer: OptimizerConfig, noise: str, seeds):
+    """Search coordinates (P, D) to begin at: the best of some random candidates, one per descent or one for a distribution."""
     began = time.perf_counter()
-    n_starts = optimizer.population if optimizer.name == "gradient" else 1
-    draw, keys = seeds("initial", state.restarts).spawn(2)
+    n_starts = optimizer.population if isinstance(optimizer, GradientConfig) else 1
+    draw, keys = seeds.spawn(2)
     u = space.draw(max(n_starts, optimizer.initial_candidates), np.random.default_rng(draw))
     if optimizer.initial_candidates > 1:
         loss, _ = _score(u, space, objective, _noise_keys(keys, len(u), noise), None)
         u = u[loss.argsort(kind="stable")]
         state.n_initial += len(u)
-    sample = seeds("sampler", state.restarts)
-    if isinstance(objective, LinearObjective) and optimizer.name == "gradient":
-        state.sampler = GradientSearch(space, objective, u[:n_starts], sample)
-    else:
-        state.sampler = SAMPLERS[optimizer.name](space, u[0], optimizer.initial_step, optimizer.population, sample)
     state.initial_seconds += time.perf_counter() - began
+    return u[:n_starts]
+
+
+def _sampler(
+    optimizer: OptimizerConfig, space: SearchSpace, objective: Objective, origin, seeds: np.random.SeedSequence
+) -> Sampler:
+    """Descents from the rows of `origin`, or a fresh search distribution around its only one."""
+    if isinstance(optimizer, GradientConfig) and isinstance(objective, LinearObjective):
+        return GradientSearch(space, objective, origin, seeds)
+    if isinstance(optimizer, CMAESConfig | DelssomeConfig):
+        return SAMPLERS[optimizer.name](space, origin[0], optimizer.initial_step, optimizer.population, seeds)
+    raise ConfigError(
+        "Only linear response gives a search a gradient.",
+        expected="CMAESConfig or DelssomeConfig, or GradientConfig with a LinearObjective",
+        found=f"{type(optimizer).__name__} with {type(objective).__name__}",
+    )
 
 
 def _noise_keys(seeds: np.random.SeedSequence, n: int, noise: str) -> list[int]:
@@ -150,12 +192,11 @@ def _noise_keys(seeds: np.random.SeedSequence, n: int, noise: str) -> list[int]:
 
 
 def _score(u, space: SearchSpace, objective: Objective, keys: list[int], state: SearchState | None):
-    """Losses of a population, and its row of the trace; the best within range joins `state.winners`."""
+    """Score a population: its losses, and its row of the trace. The best within range joins `state.winners`."""
     violation = space.violation(u)
     loss = implausible_loss(violation)
     feasible = np.flatnonzero(violation == 0)
-    row = dict.fromkeys(("best_total", "best_corr", "best_mean_diff", "best_ks"), float("nan"))
-    row |= {"share_in_range": 0.0, "n_simulated": len(feasible), "median_loss": float("nan")}
+    row: dict[str, Any] = {"best": CostValues.unknown(), "share_in_range": 0.0, "n_simulated": len(feasible)}
     if len(feasible):
         p = space.parameterisation.to_parameters(space.to_coefficients(u[feasible]))
         evaluation = objective.evaluate(p, [keys[k] for k in feasible])
@@ -163,8 +204,7 @@ def _score(u, space: SearchSpace, objective: Objective, keys: list[int], state: 
         row["share_in_range"] = float(evaluation.within_range.double().mean()) * len(feasible) / len(u)
         best = int(loss[feasible].argmin())
         if evaluation.within_range[best] and math.isfinite(float(evaluation.cost.total[best])):
-            terms = ("total", "corr", "mean_diff", "ks")
-            row |= {f"best_{term}": float(getattr(evaluation.cost, term)[best]) for term in terms}
+            row["best"] = evaluation.cost.at(best)
             if state is not None:
                 state.winners.append(u[feasible[best]])
     row["median_loss"] = float(np.median(loss))

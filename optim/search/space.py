@@ -32,15 +32,15 @@ class SearchSpace:
         """Search coordinates (B, D) to coefficients (B, D)."""
         u = np.atleast_2d(np.asarray(u, dtype=np.float64))
         coefficients = np.empty_like(u)
-        for name, where in self.parameterisation.slices().items():
+        for name, part in self.parameterisation.slices().items():
             low, high = getattr(self.parameterisation.bounds, name)
             width = high - low
             if name == "G":
-                coefficients[:, where] = low + width * u[:, where]
+                coefficients[:, part] = low + width * u[:, part]
                 continue
-            slopes = u[:, where][:, 1:] * width * _SLOPE_SCALE / self._spread
-            coefficients[:, where.start + 1 : where.stop] = slopes
-            coefficients[:, where.start] = low + width * u[:, where.start] - slopes @ self._centre
+            slopes = u[:, part][:, 1:] * width * _SLOPE_SCALE / self._spread
+            coefficients[:, part.start + 1 : part.stop] = slopes
+            coefficients[:, part.start] = low + width * u[:, part.start] - slopes @ self._centre
         return coefficients
 
     def violation(self, u: np.ndarray) -> np.ndarray:
@@ -79,12 +79,12 @@ class SearchSpace:
         u = rng.uniform(size=(n, self.n_dimensions))
         maps = (self.parameterisation.maps.values - self._centre[:, None]) / self._spread[:, None]
         for name in REGIONAL_PARAMETERS:
-            where = self.parameterisation.slices()[name]
+            part = self.parameterisation.slices()[name]
             if not len(maps):
                 continue
             direction = rng.normal(size=(n, len(maps)))
             deviation = direction @ maps * _SLOPE_SCALE
-            mean = u[:, where.start]
+            mean = u[:, part.start]
             room = np.minimum((1 - mean) / deviation.max(axis=1), mean / -deviation.min(axis=1))
-            u[:, where.start + 1 : where.stop] = direction * (room * rng.uniform(size=n))[:, None]
+            u[:, part.start + 1 : part.stop] = direction * (room * rng.uniform(size=n))[:, None]
         return u

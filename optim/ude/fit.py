@@ -41,7 +41,7 @@ from mfm.ude.estimates.path_fit import path_fit
 from mfm.ude.formulas.symbolic import learned_samples, single_member
 from mfm.ude.training.losses import PredictionErrorProblem
 from optim.config.ude import UDEConfig
-from optim.search.checkpoint import load_checkpoint, save_checkpoint
+from optim.search.checkpoint import Checkpoint
 from optim.ude.inputs import UDEInputs, asks_for_formula, files_of, formula_library, read_ude_inputs
 
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
@@ -179,24 +179,25 @@ def fit_ude(
 
 def _trained(problem: UDEInputs, split: TimeSplit, config: UDEConfig, work: Path | None, on_progress) -> UDEFit:
     """Trained in stages, from the last checkpoint on."""
-    file = None if work is None else work / "training.pkl"
+    checkpoint = Checkpoint.within(work, "training", ude_fingerprint(config))
     kept = time.monotonic()
     latest: Callable[[], list[dict]] | None = None
 
     def progress(number: int, state: TrainingProgress, states: Callable[[], list[dict]]) -> None:
         nonlocal kept, latest
         latest = states
-        if time.monotonic() - kept > _SECONDS_BETWEEN_CHECKPOINTS:
-            save_checkpoint(file, states())
+        if checkpoint is not None and time.monotonic() - kept > _SECONDS_BETWEEN_CHECKPOINTS:
+            checkpoint.save(states())
             kept = time.monotonic()
         if on_progress is not None:
             on_progress(number, len(problem.stages), state)
 
+    resumed = (checkpoint.load() if checkpoint else None) or ()
     try:
-        return fit_stages(problem.model, split.train, problem.stages, progress, load_checkpoint(file) or ())
+        return fit_stages(problem.model, split.train, problem.stages, progress, resumed)
     except KeyboardInterrupt:
-        if latest is not None:
-            save_checkpoint(file, latest())
+        if checkpoint is not None and latest is not None:
+            checkpoint.save(latest())
         raise
 
 

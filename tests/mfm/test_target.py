@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfm import Target, cost, fisher_mean, functional_connectivity, kolmogorov_smirnov
+from mfm import Cost, CostValues, Target, cost, fisher_mean, functional_connectivity, kolmogorov_smirnov
 from mfm.errors import InputError
 from mfm.io import read_fcd_cdf, read_matrix
-from mfm.statistics.cost import check_fcd_cdf
+from mfm.statistics import Term, register_term
+from mfm.statistics.target import check_fcd_cdf
 
 N_REGIONS = 6
 N_BINS = 50
@@ -446,3 +449,52 @@ def test_sessions_of_a_subject_are_as_alike_as_known(shared):
     result = cost(*stages[0], Target(*stages[1]))
     assert 0.7 < 1 - result.corr.item() < 0.95
     assert 0 < result.ks.item() < 0.4
+
+
+def a_cost() -> Cost:
+    return Cost(torch.tensor([0.5, 0.6]), torch.tensor([0.25, 0.1]), torch.tensor([0.125, 0.3]))
+
+
+def test_a_cost_is_handled_without_naming_its_terms():
+    found = a_cost()
+    assert list(Cost.TERMS) == [name for name, _ in found.items()] == ["corr", "mean_diff", "ks"]
+    assert found[[1]].total.item() == pytest.approx(1.0)
+    assert found.map(lambda term: 2 * term).corr.tolist() == [1.0, pytest.approx(1.2)]
+    both = Cost.concatenate([found, found[[0]]])
+    assert both.ks.tolist() == found.ks.tolist() + found.ks.tolist()[:1]
+    assert torch.equal(Cost.from_stacked(found.stacked()).mean_diff, found.mean_diff)
+    assert found.stacked().shape == (2, 3)
+    assert found.with_terms(ks=torch.zeros(2)).total.tolist() == [0.75, pytest.approx(0.7)]
+    assert found.at(0).total == float(found.total[0]) == 0.875
+    assert np.isnan(CostValues.unknown().total)
+
+
+def test_a_cost_survives_copies_and_is_not_changed():
+    for other in (copy.deepcopy(a_cost()), copy.copy(a_cost())):
+        assert torch.equal(other.total, a_cost().total)
+    with pytest.raises(AttributeError, match="not changed"):
+        a_cost().ks = torch.zeros(2)
+    with pytest.raises(AttributeError, match="no term 'fcd'"):
+        a_cost().fcd  # noqa: B018
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: Cost(x, x),
+    lambda x: Cost(x, x, x, x),
+    lambda x: Cost(x, x, ks=x, corr=x),
+    lambda x: Cost(x, x, x, fcd=x),
+    lambda x: CostValues({"corr": 0.1}),
+])  # fmt: skip
+def test_a_cost_has_each_of_its_terms_once(make):
+    with pytest.raises(InputError, match=r"each of its terms once(.|\n)*corr, mean_diff, ks"):
+        make(torch.zeros(1))
+
+
+def test_a_new_term_is_one_entry(monkeypatch):
+    spread = Term("spread", "std diff", "difference of standard deviations", lambda found, _: found.pairs.std(dim=1))
+    monkeypatch.setitem(Cost.TERMS, "spread", spread)
+    found = cost(correlations(1, 2), distributions(1, 2), Target(correlations(0), distributions(0)))
+    assert torch.allclose(found.total, found.corr + found.mean_diff + found.ks + found.spread)
+    for name in ("spread", "total", "items", "two words"):
+        with pytest.raises(InputError, match="name of a cost term"):
+            register_term(Term(name, "", "", spread.of))

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 import mfm
-from optim.config.fit import AcquisitionConfig, DataConfig, FitConfig, OutputConfig
-from optim.config.objective import ObjectiveConfig
-from optim.config.optimizer import OptimizerConfig
+from optim.config import AcquisitionConfig, CMAESConfig, DataConfig, FitConfig, OutputConfig, SimulationObjectiveConfig
 from optim.search.space import SearchSpace
 
 N = 8
@@ -40,8 +38,8 @@ def subject():
 def config(tmp_path):
     return FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),
-        objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.005),
-        optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
+        objective=SimulationObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.005),
+        optimizer=CMAESConfig(population=10, generations=4, initial_candidates=20),
         data=DataConfig(subject="tiny"),
         output=OutputConfig(folder=str(tmp_path / "out"), figures=False),
     )

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mfm import Cost
-from optim.objectives.audits import Audit, AuditLog, Correction, Place, populations
+from optim.objectives.audits import Audit, AuditLog, Correction, Place, audited_populations
 
 LEFT = (float("nan"),) * 3
 
@@ -18,7 +18,7 @@ def learned(summary: torch.Tensor, errors: list[tuple[float, float, float]], dif
 
 def corrected(correction: Correction, where: Place) -> Cost:
     nothing = torch.zeros(len(where.summary), dtype=torch.float64)
-    return correction.of(Cost(nothing, nothing, nothing), where)
+    return correction.corrected(Cost(nothing, nothing, nothing), where)
 
 
 def places(n: int, seed: int = 0) -> torch.Tensor:
@@ -110,6 +110,6 @@ def test_logs_of_several_searches_join():
 
 @pytest.mark.parametrize(("audits", "generations"), [(0, 10), (1, 1), (2, 1), (5, 3), (5, 100), (40, 30)])
 def test_populations_to_audit_end_with_the_last(audits, generations):
-    found = populations(audits, generations)
+    found = audited_populations(audits, generations)
     assert len(found) <= audits
     assert not found or (found[-1] == generations and found[0] >= 1)

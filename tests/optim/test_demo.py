@@ -8,7 +8,7 @@ import mfm
 from mfm.demo import demo_subject
 from optim.cli.recovery import compare_with_truth, demo_config
 from optim.fit.protocol import fit_subject
-from optim.fit.stages import objective_for, stage_keys
+from optim.fit.stages import Stages
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,8 @@ def test_the_demo_fit_is_as_good_as_the_truth(demo):
     result = fit_subject(demo.subject, config)
     assert result.in_range
     truth = result.parameterisation.to_parameters(demo.coefficients)
-    keys = stage_keys(demo.subject, config, "test", 10)
-    objective = objective_for(demo.subject.test, "test", config)
+    stages = Stages(demo.subject, config)
+    keys, objective = stages.keys("test", 10), stages.objective("test")
     at_truth = objective.evaluate(truth[[0] * 10], keys).cost.total
     # Means over ten repetitions of three realisations each; three standard errors of their difference.
     error = (float(at_truth.var() / 10) + result.ceiling.test_std**2 / 9) ** 0.5

@@ -25,13 +25,17 @@ def statistics(n_regions: int, seed: int):
     return mfm.functional_connectivity(bold), mfm.fcd_cdf(bold.double(), window_frames=20, n_bins=200, n_threads=1)
 
 
+def values(*terms) -> mfm.CostValues:
+    return mfm.CostValues(dict(zip(mfm.Cost.TERMS, terms, strict=True)))
+
+
 def generations(start: int, n: int, empty: tuple[int, ...] = ()) -> list[Generation]:
     """Rows of a trace; no candidate was within range in the `empty` ones."""
     rows = []
     for g in range(n):
         best = float("nan") if g in empty else 1 / (g + 1)
         share = 0.0 if g in empty else 0.5
-        rows.append(Generation(start, g, best, best, best, best, 2.0, 0.2 * 0.9**g, share, 8, 1.0))
+        rows.append(Generation(start, g, values(best / 3, best / 3, best / 3), 2.0, 0.2 * 0.9**g, share, 8, 1.0))
     return rows
 
 
@@ -41,18 +45,18 @@ def fake_fit(labels=None, trace=None, in_range=True, diverged=False, n_repeats=3
     fc, cdf = statistics(len(labels), 1)
     fc_sim, cdf_sim = statistics(len(labels), 2)
     ratio = torch.linspace(0.8, 1.4, len(labels), dtype=torch.float64)
-    terms = (0.4, 0.1, 0.2, 0.7)
+    terms = (0.4, 0.1, 0.2)
     if diverged:
         fc_sim, cdf_sim, ratio = (torch.full_like(x, float("nan")) for x in (fc_sim, cdf_sim, ratio))
-        terms = (float("nan"),) * 4
+        terms = (float("nan"),) * 3
     return SimpleNamespace(
         subject=SimpleNamespace(subject_id="01", labels=labels, test=SimpleNamespace(target=mfm.Target(fc, cdf, labels))),
         test=SimpleNamespace(fc=fc_sim[None], fcd_cdf=cdf_sim[None]),
         ei_ratio=ratio,
         stages=(
-            StageScore("search", 0.3, 0.1, 0.1, 0.5, n_repeats, 80, True, 0.006),
-            StageScore("validation", 0.4, 0.1, 0.1, 0.6, n_repeats, 5, in_range, 0.006),
-            StageScore("test", *terms, n_repeats, 1, in_range, 0.0005),
+            StageScore("search", values(0.3, 0.1, 0.1), n_repeats, 80, True, 0.006),
+            StageScore("validation", values(0.4, 0.1, 0.1), n_repeats, 5, in_range, 0.006),
+            StageScore("test", values(*terms), n_repeats, 1, in_range, 0.0005),
         ),
         trace=tuple(generations(0, 6) if trace is None else trace),
         in_range=in_range,

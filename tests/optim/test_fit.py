@@ -10,29 +10,28 @@ import numpy as np
 import pytest
 import torch
 from cifti_files import LEFT, surface, write_dlabel, write_ptseries
+from config_choices import chosen
 
 import mfm
 from mfm.errors import InputError, InputNote, OutputError
 from mfm.io import Cleaning, MatrixOptions
 from optim.cli.fit import fit_and_write
-from optim.fit.fingerprint import fingerprint
+from optim.config import DelssomeConfig
 from optim.fit.protocol import fit_subject
 from optim.fit.result import NoFitError
-from optim.fit.stages import objective_for, stage_keys
+from optim.fit.stages import Stages
 from optim.report.folder import FitFolder
 from optim.report.tables import output_space, write_fit
 
 
 @pytest.fixture(scope="module")
 def fitted(subject):
-    from optim.config.fit import AcquisitionConfig, DataConfig, FitConfig
-    from optim.config.objective import ObjectiveConfig
-    from optim.config.optimizer import OptimizerConfig
+    from optim.config import AcquisitionConfig, CMAESConfig, DataConfig, FitConfig, SimulationObjectiveConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),
-        objective=ObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.0025),
-        optimizer=OptimizerConfig(population=10, generations=4, initial_candidates=20),
+        objective=SimulationObjectiveConfig(n_repeats=2, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.0025),
+        optimizer=CMAESConfig(population=10, generations=4, initial_candidates=20),
         data=DataConfig(subject="tiny"),
     )
     return fit_subject(subject, config)
@@ -46,11 +45,11 @@ def read_tsv(path):
 def test_stages_are_simulated_on_their_own_data(subject, fitted):
     assert [score.stage for score in fitted.stages] == ["search", "validation", "test"]
     assert fitted.stages[2].dt_s == 0.0025
+    stages = Stages(subject, fitted.config)
     for score, purpose in zip(fitted.stages, ("rescore", "validation", "test"), strict=True):
-        key = stage_keys(subject, fitted.config, purpose)[0]
-        scan = getattr(subject, score.stage)
-        again = objective_for(scan, score.stage, fitted.config).evaluate(fitted.parameters, key)
-        assert float(again.cost.total) == score.total == pytest.approx(score.corr + score.mean_diff + score.ks)
+        key = stages.keys(purpose)[0]
+        again = stages.objective(score.stage).evaluate(fitted.parameters, key)
+        assert float(again.cost.total) == score.total == pytest.approx(score.cost.corr + score.cost.mean_diff + score.cost.ks)
         assert score.in_range == bool(again.within_range)
 
 
@@ -62,8 +61,8 @@ def test_ei_ratio_is_the_mean_over_realisations(fitted):
 def test_noise_ceiling(subject, fitted):
     between = [float(mfm.cost(a.fc, a.fcd_cdf, b).total) for k, a in enumerate(subject.runs) for b in subject.runs[k + 1 :]]
     assert fitted.ceiling.run_to_run == pytest.approx(np.mean(between))
-    keys = stage_keys(subject, fitted.config, "test", 10)
-    objective = objective_for(subject.test, "test", fitted.config)
+    stages = Stages(subject, fitted.config)
+    keys, objective = stages.keys("test", 10), stages.objective("test")
     totals = [float(objective.evaluate(fitted.parameters, key).cost.total) for key in keys]
     assert totals[0] == fitted.stages[2].total
     assert fitted.ceiling.test_mean == pytest.approx(np.mean(totals[1:]))
@@ -85,7 +84,7 @@ def test_same_seed_same_fit_whatever_the_threads(subject, config):
 
 def test_settings_of_the_data_are_part_of_a_fits_identity_but_not_where_they_lie(subject, config):
     def identity(**data):
-        return fingerprint(subject, replace(config, data=replace(config.data, **data)))
+        return Stages(subject, replace(config, data=replace(config.data, **data))).fingerprint
 
     elsewhere = {"folder": "a", "manifest": "b", "sc": "c", "timeseries": ["d"], "maps": {"myelin": "e"}, "session": "1"}
     assert identity(**elsewhere, sc_file=MatrixOptions(labels="f"), cleaning=Cleaning(confounds=["g"])) == identity()
@@ -117,7 +116,7 @@ def test_files_of_a_fit(subject, config):
     assert record["config"]["optimizer"]["seed"] == 1
     assert record["versions"]["torch"] == version("torch")
     assert record["protocols"]["test"]["dt_s"] == 0.005
-    assert record["noise_seeds"]["test"] == stage_keys(subject, config, "test")[0]
+    assert record["noise_seeds"]["test"] == Stages(subject, config).keys("test")[0]
     assert record["seconds"]["search"] > 0
     assert [row["stage"] for row in read_tsv(folder.file("fit.tsv"))] == ["search", "validation", "test"]
     assert [row["generation"] for row in read_tsv(folder.file("trace.tsv"))] == ["1", "2", "3", "4"]
@@ -264,18 +263,18 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(subject, config, monkeypatc
             raise KeyboardInterrupt
 
     folder = FitFolder(config)
-    folder.begin(fingerprint(subject, config))
+    folder.begin(Stages(subject, config).fingerprint)
     with pytest.raises(KeyboardInterrupt):
         fit_subject(subject, config, folder.work, stop_after_two)
     assert not folder.file("fit.tsv").exists()
-    assert not folder.is_done(fingerprint(subject, config), overwrite=False)
-    folder.begin(fingerprint(subject, config))
+    assert not folder.is_done(Stages(subject, config).fingerprint, overwrite=False)
+    folder.begin(Stages(subject, config).fingerprint)
     resumed = fit_subject(subject, config, folder.work, lambda row: seen.append(row.generation))
     assert seen == [1, 2, 3, 4]
     assert torch.equal(whole.coefficients, resumed.coefficients)
     assert whole.stages == resumed.stages
     write_fit(resumed, folder)
-    assert folder.is_done(fingerprint(subject, config), overwrite=False)
+    assert folder.is_done(Stages(subject, config).fingerprint, overwrite=False)
 
 
 def test_a_search_without_any_candidate_in_range_says_so(subject, config):
@@ -287,7 +286,7 @@ def test_a_search_without_any_candidate_in_range_says_so(subject, config):
 def test_the_published_search_and_independent_noise_run_too(subject, config):
     other = replace(
         config,
-        optimizer=replace(config.optimizer, name="delssome", starts=2, initial_candidates=0),
+        optimizer=chosen(config.optimizer, DelssomeConfig, starts=2, initial_candidates=0),
         objective=replace(config.objective, noise="independent"),
     )
     result = fit_subject(subject, other)

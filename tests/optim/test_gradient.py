@@ -1,19 +1,17 @@
 """Smooth cost, descent and gradient search."""
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from config_choices import chosen
 from fic_equations import neural_drift
 
 import mfm
 from mfm.errors import ConfigError
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
-from optim.config.fit import FitConfig
-from optim.config.objective import ObjectiveConfig
-from optim.config.optimizer import OptimizerConfig
+from optim.config import FitConfig, GradientConfig, LinearObjectiveConfig
 from optim.fit.protocol import fit_subject
 from optim.objectives.linear import LinearObjective
 from optim.objectives.smooth_cost import SmoothCost, room
@@ -181,7 +179,8 @@ def test_bfgs_descends_beside_a_wall_and_resumes_bit_equal():
         whole.step(Rosenbrock())
         resumed.step(Rosenbrock())
         if k == 20:
-            resumed = pickle.loads(pickle.dumps(resumed))
+            kept, resumed = resumed.state(), BFGS(starts)
+            resumed.load(kept)
     assert np.abs(whole.x[:3] - 1).max() < 1e-4
     assert whole.converged[3]  # it began beyond the wall, and stays there unused
     assert not np.isfinite(whole.value[3])
@@ -215,8 +214,8 @@ def test_the_search_lowers_the_cost_and_stays_plausible(subject, space, smooth):
 def test_a_fit_by_gradients_reports_simulation_only_and_resumes(subject, config, tmp_path):
     config = replace(
         config,
-        objective=replace(config.objective, search="linear"),
-        optimizer=replace(config.optimizer, name="gradient", population=4, generations=2),
+        objective=chosen(config.objective, LinearObjectiveConfig),
+        optimizer=chosen(config.optimizer, GradientConfig, population=4, generations=2),
     )
     whole = fit_subject(subject, config)
     assert [score.realisations for score in whole.stages] == [2, 2, 2]
@@ -233,9 +232,9 @@ def test_a_fit_by_gradients_reports_simulation_only_and_resumes(subject, config,
 
 
 def test_simulation_has_no_gradient():
-    with pytest.raises(ConfigError, match=r"no gradient(.|\n)*objective=linear"):
-        FitConfig(optimizer=OptimizerConfig(name="gradient"))
-    assert FitConfig(objective=ObjectiveConfig(search="linear"), optimizer=OptimizerConfig(name="gradient")).model.name == "fic"
+    with pytest.raises(ConfigError, match=r"Only linear response gives a search a gradient(.|\n)*objective=linear"):
+        FitConfig(optimizer=GradientConfig())
+    assert FitConfig(objective=LinearObjectiveConfig(), optimizer=GradientConfig()).model.name == "fic"
 
 
 def test_scaling_the_noise_changes_nothing_that_theory_knows(space, smooth, inside):

@@ -7,13 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from config_choices import chosen
 
 import mfm
 from mfm.errors import OutputError
 from optim.cli.fit import fit_and_write
+from optim.config import LinearObjectiveConfig
 from optim.objectives.linear import LinearObjective
 from optim.objectives.smooth_cost import SmoothCost
 from optim.report.folder import FitFolder
+from optim.search.checkpoint import Checkpoint
 from optim.search.gradient import MapProblem
 from optim.search.regional import RegionalProblem, penalty_path
 
@@ -100,11 +103,13 @@ def test_every_point_keeps_bounds_and_signs(space, path):
 
 def test_an_interrupted_path_goes_on(subject, space, smooth, inside, path, tmp_path):
     predictor = LinearObjective(subject.search, PROTOCOL)
-    checkpoint = tmp_path / "regional.pkl"
+    checkpoint = Checkpoint(tmp_path / "regional.safetensors", "fit")
     penalty_path(smooth, space, predictor, inside, 5, (10.0,), 6, checkpoint)
     resumed = penalty_path(smooth, space, predictor, inside, 5, (10.0, 1.0, 0.0), 6, checkpoint)
     assert np.array_equal(resumed.coordinates, path.coordinates)
-    checkpoint.write_bytes(b"not a pickle")
+    with pytest.raises(OutputError, match="of other data, settings or version"):
+        penalty_path(smooth, space, predictor, inside, 5, (10.0,), 6, replace(checkpoint, belongs_to="another"))
+    checkpoint.path.write_bytes(b"not a checkpoint")
     with pytest.raises(OutputError, match=r"cannot be read(.|\n)*delete"):
         penalty_path(smooth, space, predictor, inside, 5, (10.0,), 6, checkpoint)
 
@@ -114,17 +119,17 @@ def test_a_regional_fit_and_its_files(subject, config, monkeypatch):
     config = replace(
         config,
         model=replace(config.model, regional=True),
-        objective=replace(config.objective, search="linear"),
+        objective=chosen(config.objective, LinearObjectiveConfig),
     )
     result = fit_and_write(subject, config)
     folder = FitFolder(config)
     with open(folder.file("penalty.tsv"), newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert [row["strength"] for row in rows] == ["inf", "10", "0"]
-    chosen = [row for row in rows if row["chosen"] == "True"]
-    assert len(chosen) == 1
+    taken = [row for row in rows if row["chosen"] == "True"]
+    assert len(taken) == 1
     validation = result.stages[1]
-    assert float(chosen[0]["total"]) == pytest.approx(validation.total)
+    assert float(taken[0]["total"]) == pytest.approx(validation.total)
     # The map fit is on the path: the choice is never worse on the validation data.
     allowed = [float(row["total"]) for row in rows if row["in_range"] == "True"]
     assert validation.total == pytest.approx(min(allowed))
@@ -133,13 +138,13 @@ def test_a_regional_fit_and_its_files(subject, config, monkeypatch):
     assert float(regional[2]["w_EI"]) == pytest.approx(float(result.parameters.w_EI[0, 2]))
     record = json.loads(folder.file("regional.json").read_text())
     strength = record["penalty_strength"]
-    assert (strength is None) == (chosen[0]["strength"] == "inf")
+    assert (strength is None) == (taken[0]["strength"] == "inf")
     assert record["config"]["model"]["regional"] is True
     assert ("deviation" in record["regional_values"]) == (strength is not None)
 
 
 def test_a_map_fit_has_no_path(subject, config):
-    config = replace(config, objective=replace(config.objective, search="linear"))
+    config = replace(config, objective=chosen(config.objective, LinearObjectiveConfig))
     result = fit_and_write(subject, config)
     assert result.penalty == ()
     assert result.penalty_strength == float("inf")

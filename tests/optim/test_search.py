@@ -1,6 +1,5 @@
 """Search space, samplers, and the search around them."""
 
-import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +8,10 @@ import torch
 
 import mfm
 from mfm.errors import InputError, OutputError
-from optim.config.optimizer import OptimizerConfig
+from optim.config import CMAESConfig
 from optim.objectives.base import IMPLAUSIBLE_LOSS, OUT_OF_RANGE_LOSS, Evaluation
 from optim.objectives.simulation import SimulationObjective
+from optim.search.checkpoint import Checkpoint
 from optim.search.cmaes import CMAES, ask_feasible, check_finite, implausible_loss
 from optim.search.delssome import DELSSOMESearch
 from optim.search.run import run_search
@@ -64,7 +64,7 @@ def test_samplers_find_a_minimum(name, space):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_samplers_go_on_bit_equal_from_a_pickle(name, space):
+def test_samplers_go_on_bit_equal_from_their_state(name, space, tmp_path):
     def steps(search, n):
         seen = []
         for _ in range(n):
@@ -75,8 +75,19 @@ def test_samplers_go_on_bit_equal_from_a_pickle(name, space):
 
     one = sampler(name, space)
     steps(one, 3)
-    other = pickle.loads(pickle.dumps(one))
+    checkpoint = Checkpoint(tmp_path / "sampler.safetensors", "fit")
+    checkpoint.save(one.state())
+    other = sampler(name, space)
+    other.load(checkpoint.load())
     assert np.array_equal(steps(one, 4), steps(other, 4))
+
+
+def test_a_search_that_comes_out_otherwise_does_not_go_on(space):
+    one, other = sampler("cmaes", space), sampler("cmaes", space)
+    u = one.ask()
+    one.tell(u, (u**2).sum(axis=1))
+    with pytest.raises(OutputError, match=r"cannot go on from its checkpoint(.|\n)*another machine"):
+        other.load({**one.state(), "last": u + 1e-12})
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -146,7 +157,7 @@ def objective(subject):
     return SimulationObjective(subject.search, protocol, n_repeats=2)
 
 
-OPTIMIZER = OptimizerConfig(population=8, generations=4, initial_candidates=12)
+OPTIMIZER = CMAESConfig(population=8, generations=4, initial_candidates=12)
 
 
 def rows(state):
@@ -156,7 +167,7 @@ def rows(state):
 @pytest.mark.parametrize("noise", ["shared", "independent"])
 def test_a_resumed_search_equals_an_uninterrupted_one(space, objective, tmp_path, noise):
     whole = run_search(space, objective, OPTIMIZER, noise, start=0)
-    checkpoint = tmp_path / "search.pkl"
+    checkpoint = Checkpoint(tmp_path / "search.safetensors", "fit")
     run_search(space, objective, replace(OPTIMIZER, generations=2), noise, 0, checkpoint=checkpoint)
     resumed = run_search(space, objective, OPTIMIZER, noise, 0, checkpoint=checkpoint)
     assert str(rows(whole)) == str(rows(resumed))
@@ -185,8 +196,8 @@ def test_every_purpose_has_noise_of_its_own():
 
 
 def test_an_unreadable_checkpoint_says_what_to_do(space, objective, tmp_path):
-    checkpoint = tmp_path / "search.pkl"
-    checkpoint.write_bytes(b"not a pickle")
+    checkpoint = Checkpoint(tmp_path / "search.safetensors", "fit")
+    checkpoint.path.write_bytes(b"not a checkpoint")
     with pytest.raises(OutputError, match=r"cannot be read(.|\n)*delete"):
         run_search(space, objective, OPTIMIZER, "shared", 0, checkpoint=checkpoint)
 

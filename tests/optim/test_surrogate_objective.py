@@ -4,16 +4,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
+from config_choices import chosen
 
 import mfm
 from mfm import Cost
 from mfm.errors import ConfigError, InputError, InputNote
 from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
-from optim.config.objective import ObjectiveConfig
-from optim.fit.choice import _shortlist
-from optim.fit.fingerprint import fingerprint
-from optim.fit.protocol import fit_subject, prepare
-from optim.fit.stages import surrogate_objective
+from optim.config import SurrogateObjectiveConfig
+from optim.fit.choice import shortlist
+from optim.fit.protocol import fit_subject
+from optim.fit.stages import Stages
 from optim.objectives.audits import AuditLog, Correction, Place
 from optim.report.folder import FitFolder
 from optim.report.tables import write_fit
@@ -79,7 +79,7 @@ class Told:
         total = self.cost_of(p.G)
         cost = Cost(total, torch.zeros(B), torch.zeros(B))
         rate = torch.full((B, 1, N), 3.0 if self.inside else 9.0)
-        each = Cost(*(getattr(cost, term)[:, None] for term in ("corr", "mean_diff", "ks")))
+        each = cost[:, None]
         nothing = torch.zeros(B, 1)
         inside = torch.full((B,), self.inside)
         return Evaluation(cost, inside, nothing, rate, rate, rate, torch.zeros(B, N, N), nothing, realisation_cost=each)
@@ -92,7 +92,7 @@ class Predicted(Told):
     def evaluate_at(self, p, correction=None):
         found = self.evaluate(p, 0)
         place = Place(p.G[:, None].float(), torch.zeros(p.n_candidates).double())
-        return found if correction is None else replace(found, cost=correction.of(found.cost, place)), place
+        return found if correction is None else replace(found, cost=correction.corrected(found.cost, place)), place
 
     def errors(self, p, simulated):
         raw, place = self.evaluate_at(p)
@@ -156,7 +156,7 @@ def test_errors_against_another_scan_are_those_of_its_target(scan, protocol):
     torch.testing.assert_close(errors.sum(dim=1), expected)
     # Added to the predictions there, they nearly give what simulation shows there.
     correction = Correction([place], [errors])
-    assert float((correction.of(there.evaluate(p, 0).cost, place).total - judged.cost.total).abs().max()) < 0.3 * float(
+    assert float((correction.corrected(there.evaluate(p, 0).cost, place).total - judged.cost.total).abs().max()) < 0.3 * float(
         expected.abs().max()
     )
 
@@ -174,9 +174,9 @@ def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
 def by_surrogate(config, tmp_path):
     """A fit by a surrogate that was never trained: a gate of stability alone lets candidates through."""
     untrained().save(tmp_path / "surrogate")
-    objective = replace(
+    objective = chosen(
         config.objective,
-        search="surrogate",
+        SurrogateObjectiveConfig,
         surrogate=str(tmp_path / "surrogate"),
         gate="none",
         audits=2,
@@ -205,13 +205,14 @@ def test_a_fit_tells_prediction_and_simulation_side_by_side(subject, by_surrogat
 def test_winners_to_validate_are_those_predicted_best_on_the_validation_data(subject, by_surrogate, space):
     config = replace(by_surrogate, objective=replace(by_surrogate.objective, validated=4))
     winners = space.draw(12, np.random.default_rng(3))
-    kept, predicted = _shortlist(winners, space, subject, config, AuditLog())
+    stages = Stages(subject, config)
+    kept, predicted = shortlist(winners, stages, AuditLog())
     p = space.parameterisation.to_parameters(space.to_coefficients(np.unique(winners, axis=0)))
-    on_validation = surrogate_objective(subject.validation, config).evaluate(p, 0).loss
+    on_validation = stages.prediction("validation").evaluate(p, 0).loss
     assert np.array_equal(kept, np.unique(winners, axis=0)[on_validation.argsort()[:4]])
-    on_search = surrogate_objective(subject.search, config).evaluate(p, 0).loss
+    on_search = stages.prediction("search").evaluate(p, 0).loss
     torch.testing.assert_close(predicted.loss, on_search[on_validation.argsort()[:4]])
-    assert len(_shortlist(winners, space, subject, config, AuditLog(given_up=True))[0]) == len(winners)
+    assert len(shortlist(winners, stages, AuditLog(given_up=True))[0]) == len(winners)
 
 
 def test_a_surrogate_that_was_given_up_does_not_choose_the_winners(subject, by_surrogate):
@@ -239,27 +240,27 @@ def test_an_interrupted_search_goes_on_with_its_audits(subject, by_surrogate, tm
 
 
 def test_another_surrogate_is_another_fit(subject, by_surrogate):
-    before = fingerprint(subject, by_surrogate)
+    before = Stages(subject, by_surrogate).fingerprint
     torch.manual_seed(7)
     untrained().save(by_surrogate.objective.surrogate)
-    assert fingerprint(subject, by_surrogate) != before
+    assert Stages(subject, by_surrogate).fingerprint != before
 
 
 def test_a_scan_outside_of_training_is_told_before_work(subject, by_surrogate):
     replace(untrained(), envelope={"n_regions": (40.0, 160.0)}).save(by_surrogate.objective.surrogate)
     with pytest.warns(InputNote, match=r"not trained for this scan: n_regions is 8, training covered 40 to 160"):
-        prepare(subject, by_surrogate)
+        Stages.prepare(subject, by_surrogate)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"gate": "all"}, "objective.gate has an unknown value"),
-        ({"search": "surrogate", "audit_candidates": 1}, "audit_candidates is too small"),
+        ({"audit_candidates": 1}, "audit_candidates is too small"),
         ({"least_rank": 2.0}, "least_rank is not a correlation"),
-        ({"validated": 5}, "picks winners by a surrogate's prediction"),
+        ({"validated": 0}, "validated is too small"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        ObjectiveConfig(**values)
+        SurrogateObjectiveConfig(**values)

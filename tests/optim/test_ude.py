@@ -104,7 +104,7 @@ def test_an_interrupted_fit_goes_on(folder, monkeypatch, capsys):
     monkeypatch.setattr(ude_fit, "fit_stages", interrupted)
     assert ude(quick) == 75
     assert "goes on where this one stopped" in capsys.readouterr().err
-    assert (folder / "outputs/ude-series/work/training.pkl").is_file()
+    assert (folder / "outputs/ude-series/work/training.safetensors").is_file()
     assert kept == [3]
     assert ude(quick) == 0
     resumed = np.load(folder / "outputs/ude-series/ude-series_weights.npz")

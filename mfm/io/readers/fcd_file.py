@@ -12,7 +12,7 @@ from mfm.errors import InputError, InputNote
 from mfm.io.formats.arrays import check_byte_order
 from mfm.io.formats.format import Content, Request
 from mfm.io.formats.registry import read_file
-from mfm.statistics.cost import check_fcd_cdf
+from mfm.statistics.target import check_fcd_cdf
 
 
 def read_fcd_cdf(path: str | Path, n_windows: int | None = None) -> np.ndarray:

@@ -21,7 +21,7 @@ from mfm.io.subject.files import DataFiles
 from mfm.io.subject.names import matrix_in_order
 from mfm.io.subject.read import RawInputs, RawStage
 from mfm.protocol import fcd_window_frames
-from mfm.statistics.cost import Target
+from mfm.statistics.target import Target
 from mfm.subject import STAGES, Scan, SubjectData, check_timeseries, subject_from_runs
 
 

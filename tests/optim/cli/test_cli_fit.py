@@ -14,8 +14,17 @@ import pytest
 from cifti_files import write_ptseries
 
 import mfm
+from mfm.errors import ConfigError
 from optim.cli.main import main
-from optim.cli.settings import compose
+from optim.cli.settings import compose, from_values
+from optim.config import (
+    CMAESConfig,
+    DelssomeConfig,
+    GradientConfig,
+    LinearObjectiveConfig,
+    SimulationObjectiveConfig,
+    SurrogateObjectiveConfig,
+)
 
 QUICK = [
     "optimizer.population=8",
@@ -173,6 +182,13 @@ def write_histogram():
         (None, ("optimizer.generatons=3",), 2, "generatons"),
         (None, ("optimizer.seed=abc",), 2, "Integer"),
         (None, ("optimizer.name=adam",), 2, "cmaes | delssome"),
+        (None, ("objective=linear", "objective.audits=7"), 2, "objective.audits does not apply to objective=linear"),
+        (None, ("objective.audits=7",), 2, "it is a setting of objective=surrogate"),
+        (None, ("objective=linear", "objective.noise=independent"), 2, "choose objective=simulation or objective=surrogate"),
+        (None, ("objective=linear", "optimizer=gradient", "optimizer.initial_step=0.1"), 2, "choose optimizer=cmaes or"),
+        (None, ("objective.search=linear",), 2, "fix: objective=linear"),
+        (None, ("objective.serch=linear",), 2, "There is no setting objective.serch"),
+        (None, ("optimizer=gradient",), 2, "Only linear response gives a search a gradient"),
         (None, ("optimizer.population=2",), 2, "at least 4"),
         (None, ("optimizer.initial_step=0",), 2, "(0, 1]"),
         (None, ("model.bounds=cohort",), 2, "group | subject"),
@@ -276,6 +292,13 @@ def test_every_configuration_group_composes():
             compose([f"{group}={file.stem}", *(["objective=linear"] if file.stem == "gradient" else [])])
     for file in sorted((Path(__file__).parents[3] / "conf/experiment").glob("*.yaml")):
         compose([f"experiment={file.stem}"])
+    for kind, choices in ((SimulationObjectiveConfig, []), (LinearObjectiveConfig, ["objective=linear"]),
+                          (SurrogateObjectiveConfig, ["objective=surrogate"])):  # fmt: skip
+        assert compose(choices).objective == kind()
+    for kind, name in ((CMAESConfig, "cmaes"), (DelssomeConfig, "delssome"), (GradientConfig, "gradient")):
+        assert compose([f"optimizer={name}", "objective=linear"]).optimizer == kind()
+    with pytest.raises(ConfigError, match=r"objective is not chosen(.|\n)*objective=linear"):
+        from_values({"objective": {"n_repeats": 2}})
     assert compose(["experiment=subject"]).model.bounds == "subject"
     assert compose(["optimizer=delssome"]).optimizer.starts == 5
 

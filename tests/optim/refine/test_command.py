@@ -24,14 +24,13 @@ QUICK = RefineConfig(placebos=0, spins=0, polish=2, starts=1, bins=4, prior=1.0,
 @pytest.fixture(scope="module")
 def fitted(subject, tmp_path_factory):
     """A finished fit, and its folder."""
+    from optim.config import CMAESConfig, LinearObjectiveConfig
     from optim.config.fit import AcquisitionConfig, DataConfig, FitConfig, OutputConfig
-    from optim.config.objective import ObjectiveConfig
-    from optim.config.optimizer import OptimizerConfig
 
     config = FitConfig(
         acquisition=AcquisitionConfig(tr_s=2.0),
-        objective=ObjectiveConfig(search="linear", n_repeats=1, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.005),
-        optimizer=OptimizerConfig(population=8, generations=2, initial_candidates=20),
+        objective=LinearObjectiveConfig(n_repeats=1, burn_in_s=8.0, warm_up_s=2.0, dt_test_s=0.005),
+        optimizer=CMAESConfig(population=8, generations=2, initial_candidates=20),
         data=DataConfig(subject="tiny"),
         output=OutputConfig(folder=str(tmp_path_factory.mktemp("refine")), figures=False),
     )

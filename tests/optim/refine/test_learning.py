@@ -20,6 +20,7 @@ from optim.refine.nulls import mechanism_scan, moran_i, moran_surrogates
 from optim.refine.problem import RefinementProblem
 from optim.refine.task import Recording, Task
 from optim.refine.tunable_fit import TunableFit
+from optim.search.checkpoint import Checkpoint
 
 N, TR_S = 12, 0.72
 
@@ -100,7 +101,8 @@ def test_abscissa_is_penalised_with_its_derivative(fit):
 
 def test_a_slope_is_recovered_and_supported(fit, tmp_path):
     told = []
-    found = refine(task(fit, 1.0), tmp_path, told.append)
+    checkpoint = Checkpoint(tmp_path / "nulls.safetensors", "refinement")
+    found = refine(task(fit, 1.0), checkpoint, told.append)
     (term,) = found.terms
     assert not term.refused
     assert abs(term.value - 1.0) < 4 * term.error
@@ -112,7 +114,7 @@ def test_a_slope_is_recovered_and_supported(fit, tmp_path):
     assert len(told) > 20
     # What is done is not done again.
     again = []
-    same = refine(task(fit, 1.0), tmp_path, again.append)
+    same = refine(task(fit, 1.0), checkpoint, again.append)
     assert same.comparisons == found.comparisons
     assert not any("placebo" in line for line in again)
     rates = mfm.simulate(found.parameters, found.sc, mfm.Protocol(TR_S, 30, scheme="exponential"), seed=0).rate_E

@@ -35,7 +35,7 @@ import torch
 from gpu_checks import CHECKS, DEVICE, HCP, Check, candidates, network, simulate_tile, smooth_noise, tile_name
 
 import mfm
-from mfm.compute.machine import available_cores
+from mfm.compute.machine import available_cores, interpreting, why_not
 from mfm.errors import BackendError
 from mfm.io.formats.write import write_atomic, write_json
 from mfm.simulation import gpu
@@ -334,7 +334,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--minutes", type=float, default=9.0, help="no measurement is begun that would end later (default 9)")
     args = parser.parse_args(arguments)
-    obstacle = gpu.why_not() or ("Triton's interpreter is on (TRITON_INTERPRET=1)" if gpu.interpreting() else None)
+    obstacle = why_not() or ("Triton's interpreter is on (TRITON_INTERPRET=1)" if interpreting() else None)
     if obstacle:
         error = BackendError(
             "There is no GPU to measure.",

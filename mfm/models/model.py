@@ -180,7 +180,7 @@ class Model:
         if len(noises) != 1:
             raise InputError(
                 f"The model {self.name!r} does not say which parameter is its noise.",
-                expected="one field of its parameters declared by `noise(...)`",
+                expected="one field of its parameters declared by mfm.models.parameters.noise",
                 found=", ".join(noises) or "none",
             )
         if not self.carried:

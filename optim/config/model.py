@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mfm import Bounds, MapParameterisation, Plausibility, SubjectData, upper_triangle
 from mfm.errors import ConfigError
@@ -36,7 +37,7 @@ class ModelConfig:
 
     name: str = "fic"
     bounds: str = "group"
-    ranges: dict[str, list[float] | None] = field(default_factory=dict)
+    ranges: dict[str, Any] = field(default_factory=dict)
     signs: dict[str, dict[str, int]] | None = None
     min_std: dict[str, float] = field(default_factory=dict)
     regional: bool = False
@@ -48,7 +49,8 @@ class ModelConfig:
         regional = tuple(name for name, parameter in searched.items() if parameter.regional)
         for name, value in self.ranges.items():
             _a_parameter(f"model.ranges.{name}", name, tuple(searched), self.name)
-            if value is not None and len(value) != 2:
+            is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(x, int | float) for x in value)
+            if value is not None and not is_pair:
                 raise ConfigError(f"model.ranges.{name} is not a range.", expected="[low, high]", found=str(value))
         for parameter, signs in (self.signs or {}).items():
             _a_parameter(f"model.signs.{parameter}", parameter, regional, self.name)

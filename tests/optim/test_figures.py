@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import mfm
+from mfm.models.fic import EI_RATIO, FIC
 from optim.fit.result import StageScore
-from optim.report.figures import _ei_ratio, _hemisphere, write_figures
+from optim.report.figures import _by_region, _hemisphere, write_figures
 from optim.search.run import Generation
 
 NAMES = ["fc.png", "fcd_cdf.png", "ei_ratio.png", "convergence.png"]
@@ -52,6 +53,7 @@ def fake_fit(labels=None, trace=None, in_range=True, diverged=False, n_repeats=3
     return SimpleNamespace(
         subject=SimpleNamespace(subject_id="01", labels=labels, test=SimpleNamespace(target=mfm.Target(fc, cdf, labels))),
         test=SimpleNamespace(fc=fc_sim[None], fcd_cdf=cdf_sim[None]),
+        model=FIC,
         ei_ratio=ratio,
         stages=(
             StageScore("search", values(0.3, 0.1, 0.1), n_repeats, 80, True, 0.006),
@@ -106,7 +108,7 @@ def test_unusual_fits_are_drawn_without_a_warning(result, tmp_path):
 
 
 def test_the_ei_figure_grows_with_the_regions():
-    sizes = [_ei_ratio(fake_fit(labels=[f"region-{k}" for k in range(n)])).get_size_inches() for n in (10, 40, 100)]
+    sizes = [_by_region(EI_RATIO, fake_fit(labels=[f"region-{k}" for k in range(n)])).get_size_inches() for n in (10, 40, 100)]
     assert sizes[0][1] < sizes[1][1]
     assert sizes[1][0] < sizes[2][0]
     assert all(height > 0.16 * rows for (_, height), rows in zip(sizes, (10, 40, 50), strict=True))

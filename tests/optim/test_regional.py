@@ -56,8 +56,8 @@ def test_penalty_is_the_mean_square_deviation(space, smooth, inside):
     problem = RegionalProblem(smooth, space, 7.0)
     z = problem.deviation(torch.from_numpy(x))
     assert held[0] - free[0] == pytest.approx(7 * float((z**2).mean()), rel=1e-6)
-    regional, _ = problem.parameters(torch.from_numpy(x))
-    linear, _ = MapProblem(smooth, space).parameters(torch.from_numpy(x[:, :10]))
+    regional = problem.values(torch.from_numpy(x))
+    linear = MapProblem(smooth, space).values(torch.from_numpy(x[:, :10]))
     assert torch.allclose(regional["w_EE"] - linear["w_EE"], 9.0 * z[:, 0])
 
 

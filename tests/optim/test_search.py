@@ -8,6 +8,7 @@ import torch
 
 import mfm
 from mfm.errors import InputError, OutputError
+from mfm.models.fic import FIC
 from optim.config import CMAESConfig
 from optim.objectives.base import IMPLAUSIBLE_LOSS, OUT_OF_RANGE_LOSS, Evaluation
 from optim.objectives.simulation import SimulationObjective
@@ -246,6 +247,7 @@ def test_losses_order_fit_before_range_before_divergence():
     rate = torch.full((4, 1, 3), 3.0)
     rate[2], rate[3] = 6.0, float("nan")
     in_range = torch.tensor([True, True, False, False])
-    e = Evaluation(cost, in_range, torch.zeros(4, 1), rate, rate, rate, nan, nan, cost)
+    averages = mfm.Averages(FIC, torch.stack([rate, rate, rate]))
+    e = Evaluation(cost, in_range, torch.zeros(4, 1), averages, nan, nan, cost)
     assert e.loss[1] < e.loss[0] < OUT_OF_RANGE_LOSS < e.loss[2] < e.loss[3]
     assert torch.isfinite(e.loss).all()

@@ -9,6 +9,7 @@ from config_choices import chosen
 import mfm
 from mfm import Cost
 from mfm.errors import ConfigError, InputError, InputNote
+from mfm.models.fic import FIC
 from optim import AuditedObjective, Evaluation, SimulationObjective, SurrogateObjective
 from optim.config import SurrogateObjectiveConfig
 from optim.fit.choice import shortlist
@@ -82,7 +83,8 @@ class Told:
         each = cost[:, None]
         nothing = torch.zeros(B, 1)
         inside = torch.full((B,), self.inside)
-        return Evaluation(cost, inside, nothing, rate, rate, rate, torch.zeros(B, N, N), nothing, realisation_cost=each)
+        averages = mfm.Averages(FIC, torch.stack([rate, rate, rate]))
+        return Evaluation(cost, inside, nothing, averages, torch.zeros(B, N, N), nothing, realisation_cost=each)
 
 
 @dataclass(eq=False)

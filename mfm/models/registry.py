@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from mfm.brain.connectome import Connectome
 from mfm.errors import InputError
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 
-#: Where each model stands: its module, and its name there. A model of your own adds a line, or calls `register`.
-_HOMES = {
-    "fic": "mfm.models.fic:FIC",
-    "pmfm": "mfm.models.pmfm:PMFM",
-}
+# How a file of this folder declares a model: the name of the file is that of the model.
+_DECLARATION = re.compile(r"^(\w+) = Model\($", re.MULTILINE)
 _REGISTERED: dict[str, Model] = {}
+
+
+@cache
+def _declared() -> dict[str, str]:
+    """The files of this folder that declare a model: what they call it, by the model's name."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        declaration = _DECLARATION.search(path.read_text(encoding="utf-8"))
+        if declaration:
+            found[path.stem] = declaration[1]
+    return found
 
 
 def model_names() -> tuple[str, ...]:
     """The names of all models."""
-    return (*_HOMES, *_REGISTERED)
+    return (*_declared(), *_REGISTERED)
 
 
 def get_model(name: str) -> Model:
@@ -38,10 +49,12 @@ def get_model(name: str) -> Model:
     """
     if name in _REGISTERED:
         return _REGISTERED[name]
-    if name not in _HOMES:
+    if name not in _declared():
         raise InputError(f"There is no model {name!r}.", expected=" | ".join(model_names()), found=repr(name))
-    module, _, variable = _HOMES[name].partition(":")
-    return getattr(import_module(module), variable)
+    model = getattr(import_module(f"mfm.models.{name}"), _declared()[name])
+    if model.name != name:
+        raise InputError(f"mfm/models/{name}.py declares a model of another name.", expected=repr(name), found=repr(model.name))
+    return model
 
 
 def register(model: Model) -> Model:
@@ -52,7 +65,7 @@ def register(model: Model) -> Model:
     InputError
         If a model of that name stands already in the package.
     """
-    if model.name in _HOMES:
+    if model.name in _declared():
         raise InputError(f"The name {model.name!r} is taken by a model of mfmfit.", fix="give the model another name")
     _REGISTERED[model.name] = model
     return model

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from config_choices import chosen
 
 import mfm
+from optim.config import LinearObjectiveConfig
 from optim.fit.protocol import fit_subject
 from optim.objectives.base import OUT_OF_RANGE_LOSS
 from optim.objectives.linear import LinearObjective
@@ -62,7 +64,7 @@ def test_a_candidate_does_not_depend_on_its_company(subject, candidates):
 
 
 def test_a_fit_that_searches_by_theory_reports_simulation_only(subject, config):
-    config = replace(config, objective=replace(config.objective, search="linear"))
+    config = replace(config, objective=chosen(config.objective, LinearObjectiveConfig))
     result = fit_subject(subject, config)
     again = fit_subject(subject, config)
     assert torch.equal(result.coefficients, again.coefficients)

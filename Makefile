@@ -19,7 +19,7 @@ test-slow: $(INSTALLED)
 # The GPU kernels without a GPU, in Triton's interpreter, and compiled for several GPUs: a download of 200 MB, a minute.
 test-kernels: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[kernels]"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -k triton tests/mfm/test_triton.py tests/mfm/test_triton_compiles.py tests/mfm/test_golden.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -k triton tests/mfm/test_triton.py tests/mfm/test_triton_models.py tests/mfm/test_triton_compiles.py tests/mfm/test_golden.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from mfm.brain.maps import RegionalMaps
 from mfm.io.readers.connectomes import transform_connectome
 from mfm.models.parameterisation import MapParameterisation
 from mfm.protocol import Protocol
-from mfm.simulation import simulate
+from mfm.simulation.run import simulate
 from mfm.subject import SubjectData, subject_from_runs
 
 _CORTICAL_AREAS = (

@@ -327,10 +327,11 @@ def check_timeseries(values: np.ndarray, names: Sequence[str] | None, what: str)
     ):
         if bad.any():
             regions = [names[k] if names else f"region {k + 1}" for k in np.flatnonzero(bad).tolist()]
+            quoted = [f'"{region}"' for region in regions]
             raise InputError(
                 f"Regions of {what} are {problem}.",
                 found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
                 cause="regions outside the field of view, or dropped for low coverage",
                 fix="remove them from time series, connectome and maps alike"
-                + (f": data.exclude_regions=[{','.join(regions)}]" if names else ""),
+                + (f": `exclude_regions=[{','.join(quoted)}]`" if names else ""),
             )

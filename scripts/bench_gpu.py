@@ -35,10 +35,10 @@ import torch
 from gpu_checks import CHECKS, DEVICE, HCP, Check, candidates, network, simulate_tile, smooth_noise, tile_name
 
 import mfm
-from mfm.backends import gpu
+from mfm.compute.machine import available_cores
 from mfm.errors import BackendError
 from mfm.io.formats.write import write_atomic, write_json
-from mfm.simulation import available_cores
+from mfm.simulation import gpu
 
 SECTIONS = ("check", "tune", "goals", "speed", "fcd", "tests")
 REGIONS = (68, 100, 200, 400)
@@ -53,7 +53,7 @@ CUBNM = mfm.Protocol(0.5, 120, dt_s=1e-4, burn_in_s=0.0, warm_up_s=0.0, hemo_dt_
 CUBNM_BATCHES, CUBNM_PER_SECOND = (1024, 8192), 96.7
 
 # Instructions that a thread issues per row (region or padding) and step, hemodynamics included, counted in sm_90 machine code.
-INSTRUCTIONS = 145
+INSTRUCTIONS = 150
 # Useful floating-point operations per region-step, besides 2 N of the coupling.
 ELEMENTWISE_FLOP = 180
 
@@ -308,7 +308,12 @@ def tests(bench: Bench) -> None:
         return
     if not bench.has(60):
         return
-    files = ["tests/mfm/test_gpu_backend.py", "tests/mfm/test_triton.py", "tests/mfm/test_golden.py"]
+    files = [
+        "tests/mfm/test_gpu_backend.py",
+        "tests/mfm/test_triton.py",
+        "tests/mfm/test_triton_models.py",
+        "tests/mfm/test_golden.py",
+    ]
     command = [sys.executable, "-m", "pytest", "-q", "-k", "triton or gpu", "-p", "no:cacheprovider", *files]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     try:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 import mfm
+from mfm.compute.machine import available_cores
 from mfm.demo import demo_subject
-from mfm.simulation import available_cores
 from optim import LinearObjective, SimulationObjective
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     single = mfm.FICParameters(*(x.float() for x in (p.w_EE, p.w_EI, p.sigma, p.G)))
     lin = mfm.linear_response(p, scan.sc, protocol)
     bold = lin.sample_bold(3, 0, torch.float32)
-    displacement = 10 * lin.std_S_E
+    displacement = 10 * lin.activity_std
     theory = LinearObjective(scan, protocol)
     simulation = SimulationObjective(scan, protocol, n_repeats=3, score_out_of_range=True)
 

@@ -22,12 +22,12 @@ from mfm.linear.system import LinearSystem
 from mfm.ude import LinearResidual
 from optim.config.refine import RefineConfig
 from optim.refine.information import fisher_report
-from optim.refine.learn import Refiner, compare, refine
+from optim.refine.learn import Refiner, compare_models, refine
 from optim.refine.nulls import mechanism_scan, moran_surrogates
 from optim.refine.placebos import simulate_scans
-from optim.refine.problem import Problem
+from optim.refine.problem import RefinementProblem
 from optim.refine.task import Recording, Task
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.tunable_fit import TunableFit
 
 TR_S, BANDWIDTH_HZ = 0.72, 0.082
 N = 24
@@ -45,7 +45,7 @@ def network(n: int, seed: int = 1) -> mfm.Connectome:
     return mfm.Connectome(0.3 * (weights / weights.max()) ** 1.5)
 
 
-def mechanism(anchor: float = 0.05, n: int = N) -> tuple[Mechanism, mfm.Connectome, mfm.RegionalMaps]:
+def mechanism(anchor: float = 0.05, n: int = N) -> tuple[TunableFit, mfm.Connectome, mfm.RegionalMaps]:
     """A homogeneous fit of the network, and a smooth map h in [-1, 1] for the residual.
 
     FC of the fit and of a truth with a slope of 3 (1.2) tanh(2 h) correlate at 0.981 (0.997) over pairs of regions.
@@ -57,16 +57,16 @@ def mechanism(anchor: float = 0.05, n: int = N) -> tuple[Mechanism, mfm.Connecto
     parameterisation = mfm.MapParameterisation(mfm.RegionalMaps.none(n))
     names = parameterisation.names
     values = {"w_EE": 1.5, "w_EI": 2.5, "G": 2.8, "sigma": 0.005}
-    fit = Mechanism.of(parameterisation, [values[name] for name in names], anchor=anchor)
+    fit = TunableFit.of(parameterisation, [values[name] for name in names], anchor=anchor)
     return fit, sc, mfm.RegionalMaps(h[None], ("h",))
 
 
-def truth_of(fit: Mechanism, sc: mfm.Connectome, h: np.ndarray, amplitude: float) -> tuple[LinearSystem, torch.Tensor]:
+def truth_of(fit: TunableFit, sc: mfm.Connectome, h: np.ndarray, amplitude: float) -> tuple[LinearSystem, torch.Tensor]:
     """The linearised model with the slope ``amplitude tanh(2 h)``, centred, and that slope."""
     shape = np.tanh(2 * h)
     residual = LinearResidual.of(mfm.RegionalMaps(shape[None], ("t",)), sc, bound=1.0)
     c = torch.tensor([amplitude * shape.std()])
-    system = Problem(fit.frozen(), residual, sc, None, torch.ones(1)).system(c)  # type: ignore[arg-type]
+    system = RefinementProblem(fit.frozen(), residual, sc, None, torch.ones(1)).system(c)  # type: ignore[arg-type]
     assert system is not None
     return system, residual.slopes(c)
 
@@ -165,7 +165,7 @@ def placebo(args) -> None:
             n_refused += report[0].refused
             refiner = Refiner(task)
             base, learned = refiner.mechanism(with_fc=True), refiner.hybrid(residual, with_fc=True)
-            first = compare(learned, base, 1)
+            first = compare_models(learned, base, 1)
             spins = np.array([refiner.gain(task.residual(null), base) for null in nulls])
             slope = residual.slopes(learned.optimum.x[: residual.n_terms])
             p_spin = (1 + (spins >= first.gain).sum()) / (1 + len(spins))
@@ -188,8 +188,8 @@ def speed(args) -> None:
     parameterisation = mfm.MapParameterisation(demo.subject.maps)
     theta = torch.as_tensor(demo.coefficients).double().reshape(-1)
     theta[0] -= 1.0  # well away from the instability
-    fit, sc = Mechanism.of(parameterisation, theta), demo.subject.search.sc
-    system = Problem(fit.frozen(), None, sc, None, torch.zeros(0)).system(torch.zeros(0))  # type: ignore[arg-type]
+    fit, sc = TunableFit.of(parameterisation, theta), demo.subject.search.sc
+    system = RefinementProblem(fit.frozen(), None, sc, None, torch.zeros(0)).system(torch.zeros(0))  # type: ignore[arg-type]
     assert system is not None
     scans = mechanism_scan(system, mfm.Protocol(TR_S, 1200, dt_s=TR_S), 1.0, 1e-6, 5)
     maps = mfm.RegionalMaps(np.random.default_rng(0).normal(size=(2, 68)), ("a", "b"))

@@ -17,8 +17,8 @@ import time
 import torch
 
 import mfm
+from mfm.compute.machine import available_cores
 from mfm.demo import demo_subject
-from mfm.simulation import available_cores
 
 
 def timed(work) -> float:

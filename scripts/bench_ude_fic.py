@@ -20,7 +20,7 @@ from mfm.ude import (
     Library,
     ResidualBasis,
     SparseRule,
-    TimeSeries,
+    Trajectories,
     one_step_score,
     placebo,
     resolve_feedback,
@@ -61,9 +61,9 @@ def mechanism(seed: int = 0) -> tuple[FICMechanism, mfm.RegionalMaps]:
     return FICMechanism(p, mfm.Connectome(0.02 * weights / weights.max())), maps
 
 
-def series(model: Hybrid, seed: int, trials: int = TRIALS) -> TimeSeries:
+def series(model: Hybrid, seed: int, trials: int = TRIALS) -> Trajectories:
     paths = simulate_paths(model, DT_S, round(TRIAL_S / DT_S), n_repeats=trials, seed=seed)
-    return TimeSeries(paths, DT_S, ["S_E", "S_I"], time_unit="s", noise_std=[1e-9, 1e-9])
+    return Trajectories(paths, DT_S, ["S_E", "S_I"], time_unit="s", noise_std=[1e-9, 1e-9])
 
 
 def terms(fic: FICMechanism, maps: mfm.RegionalMaps) -> ResidualBasis:
@@ -148,7 +148,7 @@ def false_positives(say, n: int) -> None:
     fic, maps = mechanism()
     library = terms(fic, maps)
 
-    def learn(data: TimeSeries) -> tuple[bool, float]:
+    def learn(data: Trajectories) -> tuple[bool, float]:
         found, _ = path_regression(Hybrid(fic), data, library)
         return bool(found.support.any()), float(np.abs(found.coefficients).max())
 

@@ -24,7 +24,7 @@ from mfm.populations import (
     Estimate,
     Network,
     NeuralMass,
-    Observation,
+    ObservedNetwork,
     PopulationMeasures,
     extract_closure,
     fit_closure,
@@ -38,15 +38,15 @@ DURATION, DISCARD = 1200.0, 200.0
 Say = Callable[[str], None]
 
 
-def observe(network: Network, say: Say) -> Observation:
+def observe(network: Network, say: Say) -> ObservedNetwork:
     began = time.process_time()
-    found = Observation(network, simulate_network(network, DURATION, SEEDS))
+    found = ObservedNetwork(network, simulate_network(network, DURATION, SEEDS))
     p = network.probability[0, 0]
     say(f"{network.sizes[0]} neurons, p = {p:g}, {network.scaling}: simulated in {time.process_time() - began:.0f} CPU s")
     return found
 
 
-def one_seed(observation: Observation, k: int) -> Observation:
+def one_seed(observation: ObservedNetwork, k: int) -> ObservedNetwork:
     a = observation.activity
     single = Activity(a.time, *(getattr(a, name)[k : k + 1] for name in ("rate", "v", "w", "s", "order", "counts")))
     return replace(observation, activity=single)
@@ -69,7 +69,7 @@ def row(found: PopulationMeasures) -> str:
     return f"{found.rate_hz:.2f} Hz, {rhythm}, std(s) {found.std_s:.4f}, R {found.kuramoto:.3f}"
 
 
-def mean_field(observation: Observation) -> None:
+def mean_field(observation: ObservedNetwork) -> None:
     """I1: the neural mass as it is, all connected."""
     net = measure(observation.activity, 0, DISCARD)
     mass = measure(NeuralMass(observation.network).predict(DURATION), 0, DISCARD)
@@ -91,7 +91,7 @@ def two_populations(n: int) -> None:
             print(f"{name}, p = {p:g}, mass: {row(measure(series, k, DISCARD))}")
 
 
-def closure_of_density(observed: dict[float, Observation], say: Say) -> None:
+def closure_of_density(observed: dict[float, ObservedNetwork], say: Say) -> None:
     """I2: trained on three densities, tested on two others."""
     began = time.process_time()
     fit = fit_closure([observed[p] for p in TRAINED])
@@ -117,7 +117,7 @@ def closure_of_density(observed: dict[float, Observation], say: Say) -> None:
     print("\n".join(verdicts))
 
 
-def formula(observed: dict[float, Observation], say: Say) -> Closure:
+def formula(observed: dict[float, ObservedNetwork], say: Say) -> Closure:
     """I3: what sparse connections add to a closure of the full network, extracted from each network seed alone."""
     network = observed[1.0].network
     name = f"{network.scaling}, N = {network.sizes[0]}"

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 import mfm
-from mfm.backends import gpu
 from mfm.demo import demo_subject
-from mfm.simulation import SimulationRequest, _work
+from mfm.simulation import gpu
+from mfm.simulation.work import SimulationRequest, checked_work
 
 DEVICE = "cuda"
 HCP = mfm.Protocol(tr_s=0.72, n_frames=1200)
@@ -43,7 +43,7 @@ def candidates(B: int, sc: mfm.Connectome, device: str = DEVICE, sigma: float = 
 
 def simulate_tile(p, sc, protocol, tile, seed: int = 0):
     """`mfm.simulate` with a tile of our choice: BOLD and averages."""
-    work = _work(SimulationRequest(p, sc, protocol, seed=seed))
+    work = checked_work(SimulationRequest(p, sc, protocol, seed=seed))
     return gpu.simulate_on_gpu([work], tile)[0]
 
 

@@ -24,8 +24,8 @@ from mfm.ude import (
     Refit,
     ResidualMLP,
     Roessler,
-    TimeSeries,
     Training,
+    Trajectories,
     UDEFit,
     attractor,
     curriculum,
@@ -66,7 +66,7 @@ class Task:
     def truth(self) -> np.ndarray:
         return attractor(self.system, SAMPLES + HELD_OUT, DT)
 
-    def series(self) -> TimeSeries:
+    def series(self) -> Trajectories:
         """One data set for each noise seed; the noise is estimated from the data."""
         states = self.system.states
         clean = self.truth()[:SAMPLES]
@@ -76,7 +76,7 @@ class Task:
             noise[loud] = LOUD * clean.std(axis=0)[loud]
         data = np.stack([clean + noise * np.random.default_rng(seed).normal(size=clean.shape) for seed in self.seeds])
         keep = [k for k, name in enumerate(states) if self.regime != "B" or name != self.system.unknown]
-        return TimeSeries(torch.from_numpy(data[:, None, :, None, keep]), DT, tuple(states[k] for k in keep))
+        return Trajectories(torch.from_numpy(data[:, None, :, None, keep]), DT, tuple(states[k] for k in keep))
 
     def model(self) -> Hybrid:
         scale = [5.0] * len(self.inputs)

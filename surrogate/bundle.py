@@ -1,4 +1,4 @@
-"""A trained surrogate on disk, and what it predicts: ``model.safetensors`` and ``card.json``, readable without our code."""
+"""A trained surrogate is two files on disk, ``model.safetensors`` and ``card.json``; here it is loaded, and predicts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, Protocol
+from mfm.compute.machine import available_cores
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import write_atomic, write_json
 from mfm.models.constants import RATE_RANGE_HZ
 from mfm.protocol import FCD_WINDOW_S
-from mfm.simulation import available_cores
 from surrogate.calibration import Calibration
 from surrogate.corpus.store import file_digest, grid_digest
 from surrogate.fcd_grid import from_grid
@@ -38,7 +38,7 @@ _TOGETHER = 50
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a surrogate says of B candidates over N regions.
+    """A prediction is what a surrogate says of B candidates over N regions.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """A trained network with its card.
+    """A surrogate is a trained network with its card.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Surrogate:
         return found
 
     def predict_unchecked(self, p, sc, protocol, band_hz=RATE_RANGE_HZ, n_bins=10000) -> Prediction:
-        """`predict` without a look at the envelope: for searches, which look at it once."""
+        """Predict as `predict` does, without a look at the envelope: for searches, which look at it once."""
         low, high = band_hz
         if not 0 <= low < 3 < high:
             raise InputError("The band of firing rates does not hold 3 Hz.", found=f"{band_hz}")
@@ -194,7 +194,7 @@ class Surrogate:
 
     @property
     def digest(self) -> str:
-        """sha256 of weights, calibration and recipe: its identity."""
+        """Digest (sha256) weights, calibration and recipe: the surrogate's identity."""
         digest = hashlib.sha256(self._weights())
         digest.update(json.dumps([RECIPE, asdict(self.config), self.calibration]).encode())
         return digest.hexdigest()
@@ -205,9 +205,8 @@ class Surrogate:
         return save({name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()})
 
     def outside(self, p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> list[str]:
-        """What of candidates (None: leave them out), connectome and timing lies outside of the training envelope, a
-        sentence each."""
-        return self._beyond(measured(p, sc, protocol))
+        """Say what of candidates (None: left out), connectome and timing lies outside of the training envelope, one by one."""
+        return self._beyond(envelope_quantities(p, sc, protocol))
 
     def _beyond(self, values: dict[str, tuple[float, float]]) -> list[str]:
         found: list[str] = []
@@ -243,8 +242,8 @@ class Surrogate:
         return write_json(folder / CARD, card)
 
 
-def measured(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
-    """The quantities of an envelope, each with its smallest and largest value."""
+def envelope_quantities(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) -> dict[str, tuple[float, float]]:
+    """Measure the quantities of an envelope, each by its smallest and largest value."""
     strength = sc.weights.sum(axis=1).mean()
     values = {
         "n_regions": (sc.n_regions, sc.n_regions),
@@ -259,7 +258,7 @@ def measured(p: FICParameters | None, sc: mfm.Connectome, protocol: Protocol) ->
 
 
 def untrained(config: NetworkConfig | None = None) -> Surrogate:
-    """A surrogate before training: its FC is that of linear response, its other predictions say nothing.
+    """Make a surrogate before training: its FC is that of linear response, its other predictions say nothing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Making a classifier's probabilities true: two numbers, fitted on connectomes that training did not see."""
+"""Calibration makes a classifier's probabilities true by two numbers, fitted on connectomes that training did not see."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from torch import Tensor
 
 
 class Calibration(NamedTuple):
-    """``p = sigmoid(scale * logit + offset)`` (Platt 1999)."""
+    """A calibration corrects probabilities: ``p = sigmoid(scale * logit + offset)`` (Platt 1999)."""
 
     scale: float = 1.0
     offset: float = 0.0
 
     def probability(self, logit: Tensor) -> Tensor:
+        """Turn logits into calibrated probabilities."""
         return torch.sigmoid(self.scale * logit + self.offset)
 
 
 def fit_calibration(logit: Tensor, share: Tensor) -> Calibration:
-    """Maximum likelihood for the observed share of realisations that stayed (B,).
+    """Fit a calibration by maximum likelihood for the observed share of realisations that stayed (B,).
 
     Examples
     --------
@@ -45,7 +46,7 @@ def fit_calibration(logit: Tensor, share: Tensor) -> Calibration:
 
 
 def expected_calibration_error(p: np.ndarray, share: np.ndarray, n_bins: int = 10) -> float:
-    """Mean difference of predicted probability and observed share over bins of the probability, weighted by their size."""
+    """Average |predicted probability - observed share| over bins of the probability, weighted by their size."""
     index = np.clip((np.asarray(p) * n_bins).astype(int), 0, n_bins - 1)
     total = 0.0
     for k in np.unique(index):

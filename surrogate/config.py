@@ -1,4 +1,4 @@
-"""Every setting of a training; what they are set to stands in ``conf/train.yaml``."""
+"""The settings of a training stand here; what they are set to stands in ``conf/train.yaml``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from surrogate.networks import NetworkConfig
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a training.
+    """A train config holds everything that decides a training.
 
     Parameters
     ----------
@@ -67,4 +67,5 @@ class TrainConfig:
             raise ConfigError("learning_rate must lie in (0, 1), weight_decay must not be negative.")
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
         return asdict(self)

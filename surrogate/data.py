@@ -1,4 +1,4 @@
-"""From a corpus to what a network is trained on."""
+"""A corpus becomes what a network is trained on: features, labels and batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOGETHER = 64
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What simulation showed of B stable candidates.
+    """Labels are what simulation showed of B stable candidates.
 
     Attributes
     ----------
@@ -52,12 +52,13 @@ class Labels:
         return Labels(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def to(self, device) -> Labels:
+        """Move all tensors to a device."""
         return Labels(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Candidates of one connectome and timing, and the bands (2, B, 2) in Hz for which staying is predicted."""
+    """A batch is candidates of one connectome and timing, with bands (2, B, 2) in Hz for which staying is predicted."""
 
     features: Features
     labels: Labels
@@ -67,12 +68,13 @@ class Batch:
         return len(self.labels.samples)
 
     def to(self, device) -> Batch:
+        """Move all tensors to a device."""
         return Batch(self.features.to(device), self.labels.to(device), self.bands_hz.to(device))
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The stable candidates of a shard: one connectome, one timing; `rows` says where in the shard they are."""
+    """A group is the stable candidates of a shard (one connectome, one timing); `rows` says where in the shard they are."""
 
     shard: ShardRow
     rows: Tensor
@@ -87,7 +89,7 @@ class Group:
 def load_groups(
     corpus: Corpus, split: str, progress: Callable[[int, int], None] | None = None, kinds: tuple[str, ...] = ()
 ) -> list[Group]:
-    """All shards of a split with the features of their stable candidates.
+    """Load all shards of a split with the features of their stable candidates.
 
     Raises
     ------

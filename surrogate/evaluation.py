@@ -1,4 +1,4 @@
-"""How well a surrogate predicts connectomes that it was not trained on, beside linear response alone."""
+"""An evaluation says how well a surrogate predicts connectomes that it was not trained on, beside linear response alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BARRIERS = [k for k, name in enumerate(GLOBAL_FEATURES) if name.startswith("log
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Predictions of one method for one connectome, of the sets that stayed within range.
+    """An accuracy rates one method's predictions for one connectome, of the sets that stayed within range.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ClassifierAccuracy:
-    """The within-range head over all stable sets of all connectomes.
+    """A classifier's accuracy rates the within-range head over all stable sets of all connectomes.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class ClassifierAccuracy:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """How well a surrogate does.
+    """A report says how well a surrogate does.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ def evaluate(
 
 
 def classifier_accuracy(p: np.ndarray, share: np.ndarray, repeats: np.ndarray, barrier: np.ndarray) -> ClassifierAccuracy:
-    """Figures of probabilities `p` against the share of `repeats` that stayed, and of a score that needs no learning."""
+    """Rate probabilities `p` against the share of `repeats` that stayed, and a score that needs no learning."""
     stayed, p_all = share == 1, p**repeats
     return ClassifierAccuracy(
         sets=len(p),
@@ -180,14 +180,14 @@ def classifier_accuracy(p: np.ndarray, share: np.ndarray, repeats: np.ndarray, b
 
 
 def balanced_accuracy(stayed: np.ndarray, said: np.ndarray) -> float:
-    """Mean of the shares of either kind that were told right; NaN where there is only one kind."""
+    """Average the shares of either kind that were told right; NaN where there is only one kind."""
     if stayed.sum() in (0, len(stayed)):
         return float("nan")
     return float((said[stayed].mean() + (~said)[~stayed].mean()) / 2)
 
 
 def area_under_curve(stayed: np.ndarray, score: np.ndarray) -> float:
-    """Probability that a set which stayed scores higher than one which left; ties count half."""
+    """Compute the probability that a set which stayed scores higher than one which left; ties count half."""
     n = int(stayed.sum())
     if n in (0, len(stayed)):
         return float("nan")
@@ -195,7 +195,7 @@ def area_under_curve(stayed: np.ndarray, score: np.ndarray) -> float:
 
 
 class Statistics(NamedTuple):
-    """FC (B, P) and FCD CDF (B, K) of sets, and the variance (B,) that sampling would add to FC: 0 where it has."""
+    """Statistics of sets are FC (B, P), FCD CDF (B, K), and the variance (B,) that sampling would add to FC: 0 where it has."""
 
     fc: Tensor
     fcd_cdf: Tensor
@@ -203,7 +203,7 @@ class Statistics(NamedTuple):
 
 
 def simulated_statistics(corpus: Corpus, group: Group, stayed: Tensor) -> tuple[Statistics, Statistics, Statistics]:
-    """FC and FCD CDF: mean over all realisations, and over either half of them."""
+    """Average FC and FCD CDF over all realisations, and over either half of them."""
     records = corpus.records(group.shard)[group.rows[stayed].numpy()]
     fc = torch.from_numpy(records["fc"].astype(np.float64))
     cdf = from_grid(torch.from_numpy(records["fcd_cdf"].astype(np.float64)), _BINS)
@@ -268,7 +268,7 @@ def _cost_figures(true: Statistics, predicted: Statistics) -> tuple[float, ...]:
 
 
 def target_sets(true: Statistics) -> Tensor:
-    """Sets whose simulated statistics serve as targets, spread over the mean FC; none where there are few sets."""
+    """Choose sets whose simulated statistics serve as targets, spread over the mean FC; none where there are few sets."""
     n = len(true.fc)
     if n < 2 * _TARGETS:
         return torch.empty(0, dtype=torch.long)
@@ -281,11 +281,11 @@ def _cost(x: Statistics, index: Tensor, goal: Target) -> mfm.Cost:
 
 
 def write_accuracies(path: Path, report: Report) -> Path:
-    """The table as tsv."""
+    """Write the table as tsv."""
     return write_tsv(path, [f.name for f in fields(Accuracy)], [astuple(row) for row in report.accuracies])
 
 
-def record(surrogate: Surrogate, folder: Path, report: Report) -> Path:
+def record_in_card(surrogate: Surrogate, folder: Path, report: Report) -> Path:
     """Put the figures of held-out connectomes into the card of the surrogate in `folder`."""
     connectomes = [
         {name: value if value == value else None for name, value in asdict(row).items()} for row in report.accuracies
@@ -299,7 +299,7 @@ def _median(values: list[float]) -> float:
 
 
 def summary_table(report: Report) -> str:
-    """Medians over connectomes, as text."""
+    """Write medians over connectomes as text."""
     names = ("fc_r", "fc_r_corrected", "fc_error", "mean_fc_error", "ks", "cost_r", "cost_rank", "ks_rank", "regret")
     lines = [f"{'median over connectomes':<26}" + "".join(f"{name:>15}" for name in names)]
     for method in dict.fromkeys(row.method for row in report.accuracies):

@@ -1,4 +1,4 @@
-"""The points at which FCD distributions are stored and predicted: few, and dense where distributions are steep."""
+"""FCD distributions are stored and predicted at few points, dense where distributions are steep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPACING = ((-1.0, -0.4, 0.05), (-0.4, 0.8, 0.01), (0.8, 0.96, 0.002), (0.96, 1.
 
 @cache
 def grid_points() -> np.ndarray:
-    """Correlations at which a CDF is held, ascending; the last is 1.
+    """Return the correlations at which a CDF is held, ascending; the last is 1.
 
     Linear interpolation between them is within 0.005 of recorded and simulated FCD distributions
     (``tests/surrogate/test_fcd_grid.py``).
@@ -27,7 +27,7 @@ def grid_points() -> np.ndarray:
 
 
 def to_grid(cdf) -> np.ndarray:
-    """CDFs (..., K) on equal bins of [-1, 1], as `mfm.fcd_cdf` gives them, at the points of the grid (..., P).
+    """Take CDFs (..., K) on equal bins of [-1, 1], as `mfm.fcd_cdf` gives them, to the points of the grid (..., P).
 
     Examples
     --------
@@ -47,7 +47,7 @@ def to_grid(cdf) -> np.ndarray:
 
 
 def from_grid(values: Tensor, n_bins: int) -> Tensor:
-    """CDFs (..., P) at the points of the grid, linearly interpolated on `n_bins` equal bins of [-1, 1]: (..., n_bins).
+    """Interpolate CDFs (..., P) at the points of the grid linearly on `n_bins` equal bins of [-1, 1]: (..., n_bins).
 
     Examples
     --------

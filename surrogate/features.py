@@ -1,4 +1,4 @@
-"""What a network is told of a candidate: parameters and linear response, a token for every region."""
+"""Features are what a network is told of a candidate: parameters and linear response, a token for every region."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST_FC = 0.999
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Of B stable candidates on one connectome of N regions.
+    """Features describe B stable candidates on one connectome of N regions.
 
     Attributes
     ----------
@@ -53,11 +53,12 @@ class Features:
         return Features(self.tokens[index], self.summary[index], self.fc[index], self.sc)
 
     def to(self, device) -> Features:
+        """Move all tensors to a device."""
         return Features(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def features(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse) -> Features:
-    """Features of stable candidates.
+    """Compute the features of stable candidates.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def features(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse) -> Featu
     """
     with torch.no_grad():
         B, N = p.w_EE.shape
-        std = lin.std_S_E
+        std = lin.activity_std
         modes = lin.slow_modes
         escape = escape_barriers(p, sc, lin, std)
         fc = lin.fc.float()
@@ -142,12 +143,12 @@ def _summary(p: FICParameters, lin: LinearResponse, fc: Tensor, std: Tensor, rat
 
 
 def exposure_s(protocol: Protocol) -> float:
-    """Simulated time in which noise may find another state."""
+    """Return the simulated time in which noise may find another state."""
     return protocol.warm_up_s + protocol.burn_in_s + protocol.scan_s
 
 
 def fisher_z(fc: Tensor) -> Tensor:
-    """Fisher z of correlations, kept finite where they are 1."""
+    """Take Fisher z of correlations, kept finite where they are 1."""
     return torch.atanh(fc.clamp(-_LARGEST_FC, _LARGEST_FC))
 
 

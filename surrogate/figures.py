@@ -1,4 +1,4 @@
-"""How well a surrogate does, as one figure."""
+"""One figure shows how well a surrogate does."""
 
 from __future__ import annotations
 

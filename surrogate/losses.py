@@ -1,4 +1,4 @@
-"""What training minimises: squared errors in units of the labels' own noise, and the likelihood of staying in range."""
+"""Training minimises squared errors in units of the labels' own noise, and the negative likelihood of staying in range."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OUTLIER = 2.0
 
 
 class Losses(NamedTuple):
-    """Terms of the loss, each a scalar."""
+    """Losses are the terms of the loss, each a scalar."""
 
     fc: Tensor
     mean_fc: Tensor
@@ -30,11 +30,12 @@ class Losses(NamedTuple):
 
     @property
     def total(self) -> Tensor:
+        """Return the weighted sum that is minimised."""
         return self.fc + self.mean_fc + self.fcd + 0.2 * self.rate + self.within
 
 
 def losses(output: Output, bands_hz: Tensor, labels: Labels) -> Losses:
-    """Losses of a batch.
+    """Compute the losses of a batch.
 
     Parameters
     ----------
@@ -75,19 +76,19 @@ def losses(output: Output, bands_hz: Tensor, labels: Labels) -> Losses:
 
 
 def within_loss(logits: Tensor, bands_hz: Tensor, labels: Labels) -> Tensor:
-    """Cross-entropy of staying within each band in each realisation."""
+    """Compute the cross-entropy of staying within each band in each realisation."""
     inside = staying_share(bands_hz, labels)
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, inside)
 
 
 def staying_share(bands_hz: Tensor, labels: Labels) -> Tensor:
-    """Share of realisations that stay within bands (..., B, 2): (..., B)."""
+    """Return the share of realisations that stay within bands (..., B, 2): (..., B)."""
     low, high = bands_hz[..., 0, None], bands_hz[..., 1, None]
     return ((labels.rate_low >= low) & (labels.rate_high <= high)).float().mean(dim=-1)
 
 
 def random_bands(n: int, generator: torch.Generator) -> Tensor:
-    """The usual band, and another one for each of `n` candidates: (2, n, 2), Hz."""
+    """Draw bands in Hz, (2, n, 2): the usual one, and another one for each of `n` candidates."""
     # From 0.1 Hz to 3 Hz of room on either side; the lower end stays above 0.
     room = 0.1 * 30 ** torch.rand((n, 2), generator=generator)
     target = NEURAL.target_rate_hz

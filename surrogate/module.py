@@ -1,4 +1,4 @@
-"""Training with Lightning."""
+"""Lightning trains the network: batches, data loaders, and the module with its optimizer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RISE = 0.05
 
 
 class Batches(IterableDataset):
-    """Candidates of one connectome and timing at a time, in another order every epoch.
+    """Batches hold candidates of one connectome and timing at a time, in another order every epoch.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Batches(IterableDataset):
 
 
 class CorpusData(lightning.LightningDataModule):
-    """Training and validation groups."""
+    """Corpus data hold training and validation groups."""
 
     def __init__(self, train: list[Group], validation: list[Group], config: TrainConfig):
         super().__init__()
@@ -67,7 +67,7 @@ class CorpusData(lightning.LightningDataModule):
 
 
 class SurrogateModule(lightning.LightningModule):
-    """A network and how it is trained.
+    """A surrogate module is a network and how it is trained.
 
     Parameters
     ----------

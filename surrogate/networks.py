@@ -1,4 +1,4 @@
-"""Networks that correct linear response, for any number of regions."""
+"""The networks correct linear response, for any number of regions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HIGHEST_FCD = 0.9995
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Size and kind of a network.
+    """A network config holds size and kind of a network.
 
     Parameters
     ----------
@@ -65,8 +65,18 @@ class NetworkConfig:
 
 
 class Output(NamedTuple):
-    """What a network predicts: FC (B, N, N), FCD distribution on `fcd_grid` (B, P), r_E in Hz where it stays in range
-    (B, N), and for each band the logit of staying within it in one realisation (M, B)."""
+    """An output is what a network predicts of B candidates.
+
+    Attributes
+    ----------
+    fc : tensor, (B, N, N)
+    fcd_cdf : tensor, (B, P)
+        FCD distribution on `fcd_grid`.
+    rate_E : tensor, (B, N)
+        Hz, where it stays in range.
+    logit : tensor, (M, B)
+        For each band, of staying within it in one realisation.
+    """
 
     fc: Tensor
     fcd_cdf: Tensor
@@ -75,7 +85,7 @@ class Output(NamedTuple):
 
 
 class Standardised(nn.Module):
-    """Inputs in standard deviations of the training data; its constants are part of the weights."""
+    """This layer standardises inputs by the training data; its constants are part of the weights."""
 
     mean: Tensor
     std: Tensor
@@ -96,7 +106,7 @@ class Standardised(nn.Module):
 
 
 class FCDHead(nn.Module):
-    """A mixture of logistic distributions of Fisher z: monotone, smooth, from -1 to 1 by construction."""
+    """This head predicts a mixture of logistic distributions of Fisher z: monotone, smooth, from -1 to 1 by construction."""
 
     z: Tensor
 
@@ -119,7 +129,7 @@ class FCDHead(nn.Module):
 
 
 class WithinRangeHead(nn.Module):
-    """Logit of every mean rate staying within a band, which is told to it."""
+    """This head predicts the logit of every mean rate staying within a band, which is told to it."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -132,7 +142,7 @@ class WithinRangeHead(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention over regions, biased by connectome and FC, then a perceptron; both added to what comes in."""
+    """This layer is attention over regions, biased by connectome and FC, then a perceptron; both added to what comes in."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -152,7 +162,7 @@ class Attention(nn.Module):
 
 
 class TokenNetwork(nn.Module):
-    """Attention over regions; corrections of linear response that are zero before training.
+    """This network attends over regions, and corrects linear response by what is zero before training.
 
     Parameters
     ----------
@@ -206,7 +216,7 @@ class TokenNetwork(nn.Module):
 
 
 class PooledNetwork(nn.Module):
-    """The baseline: a perceptron on summaries of the whole network, with the same heads."""
+    """This network is the baseline: a perceptron on summaries of the whole network, with the same heads."""
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
@@ -236,7 +246,7 @@ class PooledNetwork(nn.Module):
 
 
 def build_network(config: NetworkConfig) -> TokenNetwork | PooledNetwork:
-    """The network that a configuration describes, untrained."""
+    """Build the network that a configuration describes, untrained."""
     return TokenNetwork(config) if config.name == "tokens" else PooledNetwork(config)
 
 

@@ -1,4 +1,4 @@
-"""From a corpus to a trained surrogate: one call, resumable, reproducible."""
+"""One call takes a corpus to a trained surrogate, resumable and reproducible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.warnings import PossibleUserWarning
 import mfm
 from mfm.errors import InputError, MfmfitError, OutputError
 from mfm.io import write_json
-from surrogate.bundle import Surrogate, load_pretrained, measured
+from surrogate.bundle import Surrogate, envelope_quantities, load_pretrained
 from surrogate.calibration import Calibration, fit_calibration
 from surrogate.config import TrainConfig
 from surrogate.corpus.store import Corpus, file_digest
@@ -98,13 +98,13 @@ def train(config: TrainConfig, progress: Callable[[str], None] | None = None) ->
         train_groups[0].shard.scheme,
         _made_from(corpora, train_groups, config, start),
     )
-    surrogate = replace(surrogate, calibration=calibrated(surrogate, validation))
+    surrogate = replace(surrogate, calibration=calibrate(surrogate, validation))
     surrogate.save(folder)
     return load_pretrained(folder)
 
 
-def calibrated(surrogate: Surrogate, groups: list[Group]) -> Calibration:
-    """The calibration of a surrogate's within-range head on groups that it was not trained on, for the usual band."""
+def calibrate(surrogate: Surrogate, groups: list[Group]) -> Calibration:
+    """Calibrate a surrogate's within-range head on groups that it was not trained on, for the usual band."""
     logits, shares = [], []
     with torch.inference_mode():
         for group in groups:
@@ -208,7 +208,7 @@ def _envelope(found_in: list[tuple[Corpus, Group]], start: Surrogate | None) -> 
     found: dict[str, tuple[float, float]] = dict(start.envelope) if start is not None else {}
     for corpus, group in found_in:
         sc = corpus.connectome(group.shard.connectome)
-        values = measured(group.parameters, sc, group.shard.protocol)
+        values = envelope_quantities(group.parameters, sc, group.shard.protocol)
         if group.labels.stayed.any():
             mean_fc = group.labels.fc[group.labels.stayed].float().mean(dim=1)
             values["mean_fc"] = (float(mean_fc.min()), float(mean_fc.max()))

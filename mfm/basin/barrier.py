@@ -15,8 +15,9 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, LinearResponse
-from mfm.dynamics import excitatory_rate, inhibitory_rate, transfer_slope
+from mfm.compute.elementary import phi_slope
 from mfm.models.constants import NEURAL
+from mfm.models.fic import excitatory_rate, inhibitory_rate
 from mfm.models.fic_feedback import feedback_weights, resting_state
 
 # Displacements, in standard deviations.
@@ -57,7 +58,7 @@ def escape_barriers(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse, s
     lin : LinearResponse
         Of these.
     std_S_E : tensor, (B, N)
-        ``lin.std_S_E``, computed once.
+        ``lin.activity_std``, computed once.
 
     Examples
     --------
@@ -66,7 +67,7 @@ def escape_barriers(p: FICParameters, sc: mfm.Connectome, lin: LinearResponse, s
     >>> sc = mfm.Connectome([[0.0, 0.02], [0.02, 0.0]])
     >>> p = mfm.FICParameters(np.full((1, 2), 3.0), np.full((1, 2), 2.5), np.full((1, 2), 0.005), [2.0])
     >>> lin = mfm.linear_response(p, sc, mfm.Protocol(0.72, 100))
-    >>> escape_barriers(p, sc, lin, lin.std_S_E).margin.shape
+    >>> escape_barriers(p, sc, lin, lin.activity_std).margin.shape
     torch.Size([1, 4])
     """
     local = _Drift(p, sc)
@@ -108,7 +109,7 @@ class _Drift:
         drive = c.W_I * c.I_0 + c.J * w_EI * S_E
         I_I = self.I_I[between]
         for _ in range(_NEWTON_STEPS):
-            slope = c.a_I * transfer_slope(c.a_I * I_I - c.b_I, c.d_I)
+            slope = c.a_I * phi_slope(c.a_I * I_I - c.b_I, c.d_I)
             I_I = I_I + (drive - c.tau_I * inhibitory_rate(I_I) - I_I) / (1 + c.tau_I * slope)
         I_E = c.W_E * c.I_0 + c.J * w_EE * S_E + self.at_rest[between] - w_IE * (drive - I_I)
         if through is not None:

@@ -16,7 +16,8 @@ from mfm.linear.response import linear_response
 from mfm.models.fic import FICParameters
 from mfm.models.fic_feedback import resting_state
 from mfm.protocol import Protocol
-from mfm.simulation import simulate, within_range
+from mfm.simulation.run import simulate
+from mfm.statistics.rates import within_range
 
 # Model time in which a displaced state has returned, or has not; and the frame whose rates tell.
 _SETTLING_S = 12.0
@@ -129,7 +130,7 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     """
     with torch.no_grad():
         lin = linear_response(p, sc, Protocol(_FRAME_S, n_frames=1))
-    std = lin.std_S_E.double().nan_to_num(nan=1.0)
+    std = lin.activity_std.double().nan_to_num(nan=1.0)
 
     def returns(multiple) -> Tensor:
         ends = rates_after_displacement(p, sc, displaced_both_ways(multiple * std), n_threads, scheme)

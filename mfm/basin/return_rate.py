@@ -1,6 +1,6 @@
 """The noise-free return to 3 Hz and its derivatives, compiled: Euler steps forwards, and their adjoint backwards.
 
-The same equations as `mfm.dynamics.neural_drift`; hundreds of steps of small tensors would spend their time in overhead.
+The same equations as `mfm.models.fic`; hundreds of steps of small tensors would spend their time in overhead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.backends.kernel import kernel
+from mfm.compute.compile import kernel
 from mfm.models.constants import NEURAL
 
 _c = NEURAL

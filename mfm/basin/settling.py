@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.dynamics import excitatory_rate, input_currents, neural_drift
 from mfm.linear import exact
 from mfm.linear.system import LinearSystem
-from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import FixedPoint, check_same_regions, designed_point, feedback_weights
+from mfm.models.fic import FICParameters, gating
+from mfm.models.fic_feedback import FixedPoint, designed_point, feedback_weights, point_at
+from mfm.models.registry import check_same_regions
 from mfm.protocol import Protocol
-from mfm.simulation import simulate
+from mfm.simulation.run import simulate
 
 # Model time in which the dynamics settle, and its step: above 8 Hz the inhibitory gate is too fast for a step of 6 ms.
 _SETTLING_S = 20.0
@@ -114,8 +114,8 @@ def fixed_point(p: FICParameters, sc: Connectome, n_threads: int | None = None) 
     """
     check_same_regions(p, sc)
     with torch.no_grad():
-        w_IE = feedback_weights(p, sc)
-        ends = [_settle(p, w_IE, sc, start, n_threads) for start in _STARTS]
+        complete = replace(p, w_IE=feedback_weights(p, sc))
+        ends = [_settle(complete, sc, start, n_threads) for start in _STARTS]
     rest = designed_point(p).S_E
     S_E = torch.stack([end.S_E for end in ends])
     settled = torch.isfinite(S_E).all(dim=2)
@@ -130,9 +130,9 @@ def fixed_point(p: FICParameters, sc: Connectome, n_threads: int | None = None) 
     return SettledState(point, torch.where(settled.any(dim=0), status, int(FixedPointStatus.NONE)))
 
 
-def _settle(p: FICParameters, w_IE: Tensor, sc: Connectome, start: float, n_threads: int | None) -> FixedPoint:
-    """The stable state reached from S_E* + start, NaN for candidates that reach none."""
-    quiet = FICParameters(p.w_EE, p.w_EI, torch.zeros_like(p.sigma), p.G, w_IE, p.I_ext)
+def _settle(p: FICParameters, sc: Connectome, start: float, n_threads: int | None) -> FixedPoint:
+    """The stable state that complete parameter sets reach from S_E* + start, NaN for candidates that reach none."""
+    quiet = replace(p, sigma=torch.zeros_like(p.sigma))
     rest = designed_point(p)
     protocol = Protocol(_FRAME_S, 1, _STEP_S, burn_in_s=0.0, warm_up_s=_SETTLING_S)
     sim = simulate(quiet, sc, protocol, backend="numba", initial=(rest.S_E + start, rest.S_I), n_threads=n_threads)
@@ -141,30 +141,18 @@ def _settle(p: FICParameters, w_IE: Tensor, sc: Connectome, start: float, n_thre
     S_E, S_I = (torch.where(finite[:, None], x, y) for x, y in ((S_E, rest.S_E), (S_I, rest.S_I)))
     ended = S_E
     for _ in range(_NEWTON_STEPS):
-        drift = _drift(p, w_IE, sc, S_E, S_I)
-        jacobian = LinearSystem.of(p, sc, _point_at(p, w_IE, sc, S_E, S_I)).jacobian()
-        step = torch.linalg.solve(jacobian, -drift[..., None])[..., 0]
+        jacobian = LinearSystem.of(p, sc, (S_E, S_I)).jacobian()
+        step = torch.linalg.solve(jacobian, -_drift(p, sc, S_E, S_I)[..., None])[..., 0]
         S_E, S_I = S_E + step[:, : p.n_regions], S_I + step[:, p.n_regions :]
-    point = _point_at(p, w_IE, sc, S_E, S_I)
-    at_rest = finite & (_drift(p, w_IE, sc, S_E, S_I).abs().amax(dim=1) < _AT_REST_PER_S)
+    at_rest = finite & (_drift(p, sc, S_E, S_I).abs().amax(dim=1) < _AT_REST_PER_S)
     at_rest = at_rest & ((S_E - ended).abs().amax(dim=1) < _SAME_S_E)
     stable = torch.zeros_like(at_rest)
-    stable[at_rest] = exact.abscissa(LinearSystem.of(p, sc, point)[at_rest]) < 0
-    return FixedPoint(*(x.masked_fill(~stable[:, None], float("nan")) for x in point))
+    stable[at_rest] = exact.abscissa(LinearSystem.of(p, sc, (S_E, S_I))[at_rest]) < 0
+    return FixedPoint(*(x.masked_fill(~stable[:, None], float("nan")) for x in point_at(p, sc, S_E, S_I)))
 
 
-def _drift(p: FICParameters, w_IE: Tensor, sc: Connectome, S_E: Tensor, S_I: Tensor) -> Tensor:
+def _drift(p: FICParameters, sc: Connectome, S_E: Tensor, S_I: Tensor) -> Tensor:
     """Time derivative of (S_E, S_I), (B, 2 N)."""
-    I_ext = 0.0 if p.I_ext is None else p.I_ext
-    dS_E, dS_I, _ = neural_drift(S_E, S_I, _coupling(sc, S_E), p.w_EE, p.w_EI, w_IE, p.G[:, None], I_ext)
+    point = point_at(p, sc, S_E, S_I)
+    dS_E, dS_I, _, _ = gating((S_E, S_I), point.I_E, point.I_I)
     return torch.cat([dS_E, dS_I], dim=1)
-
-
-def _point_at(p: FICParameters, w_IE: Tensor, sc: Connectome, S_E: Tensor, S_I: Tensor) -> FixedPoint:
-    I_ext = 0.0 if p.I_ext is None else p.I_ext
-    I_E, I_I = input_currents(S_E, S_I, _coupling(sc, S_E), p.w_EE, p.w_EI, w_IE, p.G[:, None], I_ext)
-    return FixedPoint(S_E, S_I, I_E, I_I, excitatory_rate(I_E))
-
-
-def _coupling(sc: Connectome, S_E: Tensor) -> Tensor:
-    return S_E @ torch.as_tensor(sc.weights.T.copy(), dtype=S_E.dtype)

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from mfm.linear.hemodynamics import transfer
+from mfm.linear.network import NetworkSystem
 from mfm.linear.system import LinearSystem
+
+System = LinearSystem | NetworkSystem
 
 # The scan's mean takes ``sinc^2`` out of the spectrum: that many of its lobes one by one, then the lobes' average.
 _LOBES = 5
@@ -49,26 +52,49 @@ def _gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
     return (x + 1) / 2, weight / 2
 
 
-def cross_spectrum(system: LinearSystem, w: Tensor) -> Tensor:
+def cross_spectrum(system: System, w: Tensor) -> Tensor:
     """Cross-spectral density of BOLD at angular frequencies `w` (W,), rad/s: complex, (B, W, N, N), percent squared times s."""
-    A, power = system.operator(w)
-    X = torch.linalg.inv(A) * transfer(1j * w[:, None], system.S_E[:, None])[..., None]
-    return (X * power[:, :, None, :]) @ X.mH
+    gain = transfer(1j * w[:, None], system.activity[:, None])
+    return gain[..., :, None] * system.neural_spectrum(w) * gain[..., None, :].conj()
 
 
-def covariance(system: LinearSystem, duration_s: float) -> Tensor:
+def covariance(system: System, duration_s: float) -> Tensor:
     """Expected covariance of BOLD over a scan, its own mean removed: (B, N, N), percent squared."""
-    w, measure = (torch.tensor(x).to(system.leak) for x in _quadrature(duration_s))
+    w, measure = (torch.tensor(x).to(system.sigma) for x in _quadrature(duration_s))
     size = max(1, _MATRICES // len(w))
-    starts = range(0, len(system.leak), size)
+    starts = range(0, len(system.sigma), size)
     return torch.cat([_integral(system[slice(k, k + size)], w, measure) for k in starts])
 
 
-def _integral(system: LinearSystem, w: Tensor, measure: Tensor) -> Tensor:
+def _integral(system: System, w: Tensor, measure: Tensor) -> Tensor:
     return torch.einsum("w,bwij->bij", measure, cross_spectrum(system, w).real)
 
 
-def abscissa(system: LinearSystem) -> Tensor:
+def abscissa(system: System) -> Tensor:
     """Largest real part of the Jacobian's eigenvalues, (B,), per second."""
     with torch.no_grad():
         return torch.linalg.eigvals(system.jacobian()).real.amax(dim=1)
+
+
+def memory_s(system: System, duration_s: float) -> Tensor:
+    """The integral of the squared autocorrelation of BOLD over all lags, mean over regions: (B,), seconds (Bartlett 1946)."""
+    w, measure = (torch.tensor(x).to(system.sigma) for x in _quadrature(duration_s))
+    with torch.no_grad():
+        spectrum = cross_spectrum(system, w).diagonal(dim1=2, dim2=3).real
+    power = torch.einsum("w,bwi->bi", measure, spectrum)
+    return (torch.einsum("w,bwi->bi", measure, spectrum**2) / power**2).mean(dim=1)
+
+
+def activity_std(system: System) -> Tensor:
+    """Standard deviation of the observed state, (B, N), for small steps: from the Lyapunov equation, by eigenvectors."""
+    with torch.no_grad():
+        jacobian = system.jacobian()
+        rate, vectors = torch.linalg.eig(jacobian)
+        inverse = torch.linalg.inv(vectors)
+        copies = jacobian.shape[1] // system.sigma.shape[1]
+        power = (system.sigma**2).repeat(1, copies)
+        noise = (inverse * power[:, None, :]) @ inverse.mH
+        covariance = vectors @ (noise / -(rate[:, :, None] + rate.conj()[:, None, :])) @ vectors.mH
+        N = system.sigma.shape[1]
+        first = getattr(system, "observed", 0) * N
+        return covariance.diagonal(dim1=1, dim2=2).real[:, first : first + N].clamp(min=0).sqrt()

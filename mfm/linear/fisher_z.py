@@ -76,7 +76,7 @@ class FisherZLikelihood:
         slow = SlowSystem.of(system)
         if (slow.modes.rate.real <= 0).any():
             return torch.full_like(upper_triangle(self.fc), math.nan)
-        covariance = slow.covariance(self.protocol.scan_s)[0]
+        covariance = slow.covariance(self.protocol.scan_s, float(system.activity[0, 0]))[0]
         std = covariance.diagonal().sqrt()
         return torch.arctanh(upper_triangle(covariance / (std[:, None] * std)))
 
@@ -112,7 +112,7 @@ class FisherZLikelihood:
         drawn = []
         for part in range(_SCANS // _SCANS_AT_A_TIME):
             with torch.no_grad():
-                bold = sample_bold(slow, system.S_E, self.protocol, _SCANS_AT_A_TIME, seed * _SCANS + part)[0]
+                bold = sample_bold(slow, system.activity, self.protocol, _SCANS_AT_A_TIME, seed * _SCANS + part)[0]
             drawn.append(torch.arctanh(upper_triangle(functional_connectivity(bold))) @ J)
         return self.n_samples**2 / self.n_scans * torch.atleast_2d(torch.cov(torch.cat(drawn).T))
 

@@ -1,4 +1,4 @@
-"""Balloon-Windkessel hemodynamics as a linear filter around a constant S_E."""
+"""Balloon-Windkessel hemodynamics as a linear filter around a constant activity."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from mfm.models.constants import HEMODYNAMIC
-from mfm.models.fic_feedback import excitatory_resting_point
 
 
-def transfer(s: Tensor, S_E: Tensor | float) -> Tensor:
-    """Laplace transform of BOLD's (percent) response to an impulse of S_E, at complex `s` (per second).
+def transfer(s: Tensor, activity: Tensor | float) -> Tensor:
+    """Laplace transform of BOLD's (percent) response to an impulse of activity, at complex `s` (per second).
 
     Parameters
     ----------
-    s, S_E : tensor
-        Broadcast together; `S_E` is the constant activity around which the hemodynamics are linearised.
+    s, activity : tensor
+        Broadcast together; `activity` (S_E of the FIC model) is constant: around it the hemodynamics are linearised.
 
     Returns
     -------
@@ -27,7 +26,7 @@ def transfer(s: Tensor, S_E: Tensor | float) -> Tensor:
         At ``s = 1j * w`` the gain at the angular frequency w.
     """
     c = HEMODYNAMIC
-    f = 1 + S_E / c.gamma
+    f = 1 + activity / c.gamma
     extraction = 1 - (1 - c.rho) ** (1 / f)
     v = f**c.alpha
     q = v * extraction / c.rho
@@ -47,9 +46,9 @@ _SHORT, _TERMS = 0.1, 8
 
 
 class RestingFilter(NamedTuple):
-    """The filter at the 3 Hz state, the same in every region, by its poles.
+    """The filter at one activity, the same in every region, by its poles.
 
-    The autocovariance of BOLD under white S_E is ``sum_p weight_p exp(-pole_p |t|)``. A scan of T seconds loses its mean,
+    The autocovariance of BOLD under white activity is ``sum_p weight_p exp(-pole_p |t|)``. A scan of T seconds loses its mean,
     which takes the triangle ``at_zero^2 / T (1 - |t| / T)`` away: slow activity, unlike the filter, may outlast the scan.
     """
 
@@ -103,11 +102,10 @@ def _complex(like: Tensor) -> torch.dtype:
 
 
 @cache
-def resting_filter() -> RestingFilter:
-    """The filter of the 3 Hz state: H(s) = sum_p r_p / (s + p), and |H|^2 has the weights r_p H(p)."""
+def resting_filter(activity: float) -> RestingFilter:
+    """The filter at `activity`: H(s) = sum_p r_p / (s + p), and |H|^2 has the weights r_p H(p)."""
     c = HEMODYNAMIC
-    S_E, _ = excitatory_resting_point()
-    v = (1 + S_E / c.gamma) ** c.alpha
+    v = (1 + activity / c.gamma) ** c.alpha
     stiffness = v ** (1 / c.alpha - 1)
     ring = math.sqrt(c.gamma - c.kappa**2 / 4)
     pole = torch.tensor(
@@ -116,7 +114,7 @@ def resting_filter() -> RestingFilter:
     )
     # H(s) prod_p (s + p) is a polynomial of degree one: two values give it everywhere, also at the poles.
     s = torch.tensor([0.0, 1.0], dtype=torch.complex128)
-    numerator = transfer(s, S_E) * (s[:, None] + pole).prod(dim=1)
+    numerator = transfer(s, activity) * (s[:, None] + pole).prod(dim=1)
     others = pole[None, :] - pole[:, None] + torch.eye(4)
     residue = (numerator[0] - pole * (numerator[1] - numerator[0])) / others.prod(dim=1)
-    return RestingFilter(pole, residue * transfer(pole, S_E), float(transfer(s[0], S_E).real))
+    return RestingFilter(pole, residue * transfer(pole, activity), float(transfer(s[0], activity).real))

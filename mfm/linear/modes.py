@@ -1,13 +1,14 @@
 """The linear system solved once for all frequencies, by the slow modes of the network.
 
-At the frequencies of BOLD (below about 1 Hz) the inhibitory gate, which relaxes at 200 to 300 per second, follows excitation
-with a short lag, so that D(w) = iw + leak + inhibition drive / (iw + relax) is a straight line in iw:
+At the frequencies of BOLD (below about 1 Hz) a fast second state, such as the inhibitory gate of the FIC model, which relaxes
+at 200 to 300 per second, follows the first with a short lag, so that D(w) = iw + leak + inhibition drive / (iw + relax) is a
+straight line in iw:
 
     D(w) = iw mass + stiffness + O(w^2),   mass = 1 - inhibition drive / relax^2,   stiffness = leak + inhibition drive / relax
 
-One eigendecomposition of the N x N matrix mass^-1/2 (stiffness - g C) mass^-1/2 then gives every frequency at once. At the
-3 Hz state the hemodynamic filter is the same in every region, and integrals over frequency have closed forms in the filter's
-poles, derivatives included.
+One eigendecomposition of the N x N matrix mass^-1/2 (stiffness - g C) mass^-1/2 then gives every frequency at once. Where the
+activity at the fixed point is the same in every region, as at the 3 Hz state of the FIC model, so is the hemodynamic filter,
+and integrals over frequency have closed forms in the filter's poles, derivatives included.
 
 The error of the straight line is of order (w / relax)^2: FC differs from `mfm.linear.exact` by 1e-8 in the median and
 by 2e-5 in the worst of candidates that cover the bounds (``tests/mfm/linear/test_modes.py``).
@@ -23,12 +24,15 @@ from torch import Tensor
 from mfm.linear.hemodynamics import resting_filter
 from mfm.linear.system import LinearSystem
 
-# Excitation and inhibition are told apart by their speed while the mass is near 1; it is above 0.8 within the bounds of fits.
+# The two states are told apart by their speed while the mass is near 1; it is above 0.8 within the bounds of FIC fits.
 _LEAST_MASS = 0.5
+
+# The straight line errs by (w / relax)^2: 1e-4 at 0.1 Hz for a second state that relaxes as slowly as this, per second.
+_LEAST_RELAX = 60.0
 
 
 class Modes(NamedTuple):
-    """Eigenmodes of the slow system in the scaled coordinates ``y = S_E / scale``: ``operator = vectors diag(rate) inverse``.
+    """Eigenmodes of the slow system in the scaled coordinates ``y = x / scale``: ``operator = vectors diag(rate) inverse``.
 
     ``rate`` (B, N), per second, and ``vectors``, ``inverse`` (B, N, N) are real for a symmetric connectome, whose
     rates ascend. None of them carries gradients.
@@ -40,12 +44,13 @@ class Modes(NamedTuple):
 
 
 class SlowSystem(NamedTuple):
-    """``dy/dt = -operator y + noise``, with ``S_E = scale y``: operator (B, N, N), scale and noise power (B, N)."""
+    """``dy/dt = -operator y + noise``, with ``x = scale y``: operator (B, N, N), scale and noise power (B, N)."""
 
     operator: Tensor
     scale: Tensor
     power: Tensor
     modes: Modes
+    relax: Tensor
 
     @classmethod
     def of(cls, system: LinearSystem) -> SlowSystem:
@@ -63,35 +68,40 @@ class SlowSystem(NamedTuple):
             else:
                 rate, vectors = torch.linalg.eig(operator)
                 modes = Modes(rate, vectors, torch.linalg.inv(vectors))
-        return cls(operator, scale, power * scale**2, modes)
+        return cls(operator, scale, power * scale**2, modes, system.relax)
 
     @property
     def is_slow(self) -> bool:
-        """Whether excitation is slower than inhibition in every candidate, as the straight line requires."""
-        return bool((self.scale**2 < 1 / _LEAST_MASS).all())
+        """Whether the second state is faster than the first in every candidate, as the straight line requires."""
+        return bool((self.scale**2 < 1 / _LEAST_MASS).all() and (self.relax > _LEAST_RELAX).all())
 
     def take(self, index: Tensor) -> SlowSystem:
         """The candidates selected by `index`."""
-        return SlowSystem(self.operator[index], self.scale[index], self.power[index], Modes(*(x[index] for x in self.modes)))
+        modes = Modes(*(x[index] for x in self.modes))
+        return SlowSystem(self.operator[index], self.scale[index], self.power[index], modes, self.relax[index])
 
     def to(self, dtype: torch.dtype) -> SlowSystem:
         """In the precision of float32 or float64."""
         modes = (x.to(torch.promote_types(dtype, torch.complex32) if x.is_complex() else dtype) for x in self.modes)
-        return SlowSystem(self.operator.to(dtype), self.scale.to(dtype), self.power.to(dtype), Modes(*modes))
+        operator, scale, power, relax = (x.to(dtype) for x in (self.operator, self.scale, self.power, self.relax))
+        return SlowSystem(operator, scale, power, Modes(*modes), relax)
 
-    def covariance(self, duration_s: float) -> Tensor:
-        """Covariance of BOLD over a scan of `duration_s`, its mean removed: (B, N, N), percent squared."""
-        covariance = _FilteredCovariance.apply(self.operator, self.power, duration_s, *self.modes)
+    def covariance(self, duration_s: float, activity: float) -> Tensor:
+        """Covariance of BOLD over a scan of `duration_s`, its mean removed: (B, N, N), percent squared.
+
+        `activity` is that of every region at the fixed point.
+        """
+        covariance = _FilteredCovariance.apply(self.operator, self.power, duration_s, activity, *self.modes)
         return self.scale[:, :, None] * covariance * self.scale[:, None, :]
 
     def resolve(self, noise: Tensor, w: Tensor) -> Tensor:
-        """S_E at angular frequencies `w` (L,), rad/s, for white noise of unit density `noise` (N, L, R): (B, N, L, R)."""
+        """The first state at angular frequencies `w` (L,), rad/s, for white noise of unit density (N, L, R): (B, N, L, R)."""
         driven = self.power.sqrt()[:, :, None, None] * noise
         response = _Resolvent.apply(self.operator, driven, w, *self.modes)
         return self.scale[:, :, None, None] * response
 
 
-def abscissa(system: LinearSystem, slow: SlowSystem) -> Tensor:
+def slowest_abscissa(system: LinearSystem, slow: SlowSystem) -> Tensor:
     """Largest real part of the Jacobian's eigenvalues, (B,), per second.
 
     Newton's method for the eigenvalue s of ``s + leak + inhibition drive / (s + relax) - g C`` nearest to zero, with the slow
@@ -119,10 +129,10 @@ def _conj_sum(rate: Tensor) -> Tensor:
     return rate[:, :, None] + rate.conj()[:, None, :]
 
 
-def _pair_kernel(rate: Tensor, duration_s: float) -> Tensor:
+def _pair_kernel(rate: Tensor, duration_s: float, activity: float) -> Tensor:
     """Covariance over a scan of BOLD of two modes that the same white noise drives, (B, N, N): the integral of
     ``|H|^2 / ((iw + rate_i)(iw + rate_j)*)`` over all frequencies / 2 pi, without the scan's mean."""
-    transform = resting_filter().laplace(rate, duration_s)
+    transform = resting_filter(activity).laplace(rate, duration_s)
     return _conj_sum(transform) / _conj_sum(rate)
 
 
@@ -140,14 +150,14 @@ class _FilteredCovariance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(operator, power, duration_s, rate, vectors, inverse):
+    def forward(operator, power, duration_s, activity, rate, vectors, inverse):
         noise = (inverse * power[:, None, :]) @ inverse.mH
-        weight = _pair_kernel(_growing_replaced(rate), duration_s)
+        weight = _pair_kernel(_growing_replaced(rate), duration_s, activity)
         return (vectors @ (noise * weight) @ vectors.mH).real
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, power, ctx.duration_s, rate, vectors, inverse = inputs
+        _, power, ctx.duration_s, ctx.activity, rate, vectors, inverse = inputs
         saved = (power, _growing_replaced(rate), vectors, inverse)
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*saved)
@@ -156,27 +166,27 @@ class _FilteredCovariance(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         power, rate, vectors, inverse = ctx.saved_tensors
-        pair = _pair_kernel(rate, ctx.duration_s).mT
+        pair = _pair_kernel(rate, ctx.duration_s, ctx.activity).mT
         noise = (inverse * power[:, None, :]) @ inverse.mH
         L = vectors.mH @ (0.5 * (grad + grad.mT)).to(vectors.dtype) @ vectors
         Z = noise / _conj_sum(rate)
-        G = resting_filter().divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
+        G = resting_filter(ctx.activity).divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
         M = (Z @ L) * G + Z @ (pair * L)
         grad_operator = -2 * (vectors @ M @ inverse).real.mT
         grad_power = ((inverse.mH @ (L * pair)) * inverse.mT).sum(dim=2).real
-        return grad_operator, grad_power, None, None, None, None
+        return grad_operator, grad_power, None, None, None, None, None
 
     @staticmethod
     def jvp(ctx, d_operator, d_power, *_):
         power, rate, vectors, inverse = ctx.saved_tensors
-        pair = _pair_kernel(rate, ctx.duration_s)
+        pair = _pair_kernel(rate, ctx.duration_s, ctx.activity)
         change = torch.zeros_like(vectors)
         if d_power is not None:
             change = change + ((inverse * d_power[:, None, :]) @ inverse.mH) * pair
         if d_operator is not None:
             noise = (inverse * power[:, None, :]) @ inverse.mH
             D = inverse @ d_operator.to(vectors.dtype) @ vectors
-            G = resting_filter().divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
+            G = resting_filter(ctx.activity).divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
             half = ((D * G) @ noise + D @ (pair * noise)) / _conj_sum(rate)
             change = change - half - half.mH
         return (vectors @ change @ vectors.mH).real

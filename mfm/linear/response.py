@@ -14,12 +14,16 @@ from mfm.brain.connectome import Connectome
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.linear import exact, modes
+from mfm.linear.local import LocalBlock
 from mfm.linear.modes import SlowSystem
+from mfm.linear.network import NetworkSystem
 from mfm.linear.sampling import sample_bold
-from mfm.linear.second_order import gating_covariance, mean_rate
+from mfm.linear.second_order import gating_covariance, mean_reported
 from mfm.linear.system import LinearSystem
-from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import FixedPoint, check_same_regions, designed_point
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import check_same_regions, model_of
+from mfm.models.rest import rest_state
 from mfm.protocol import Protocol
 from mfm.statistics.fcd import fcd_cdf
 
@@ -36,6 +40,9 @@ _MEMORY, _HEMODYNAMIC_MEMORY_S = 0.82, 4.0
 
 # A scan so long that its mean takes nothing away.
 _ENDLESS_S = 1e7
+
+# A state whose derivatives are below this, per second, is a fixed point.
+_AT_REST_PER_S = 1e-2
 
 
 class LinearStatus(IntEnum):
@@ -59,7 +66,7 @@ class LinearStatus(IntEnum):
 
 
 class SlowModes(NamedTuple):
-    """Relaxation of S_E around the fixed point.
+    """Relaxation of the observed state (S_E of the FIC model) around the fixed point.
 
     ``rate`` (B, N) per second, ascending. Of the slowest mode: ``direction`` and ``projection`` (B, N), whose product summed
     over regions is 1, and ``std`` (B,), the standard deviation of its amplitude in units of ``direction``.
@@ -111,10 +118,12 @@ class LinearResponse:
     abscissa: Tensor
     status: Tensor
     protocol: Protocol
-    _parameters: FICParameters
-    _point: FixedPoint
-    _system: LinearSystem
-    _slow: SlowSystem
+    _parameters: ModelParameters
+    _sc: Connectome
+    _x: tuple[Tensor, ...]
+    _at_rest: tuple[Tensor, ...]
+    _system: LinearSystem | NetworkSystem
+    _slow: SlowSystem | None
 
     @property
     def stable(self) -> Tensor:
@@ -130,9 +139,11 @@ class LinearResponse:
             self.status[index],
             self.protocol,
             self._parameters[index],
-            FixedPoint(*(x[index] for x in self._point)),
+            self._sc,
+            tuple(x[index] for x in self._x),
+            tuple(value[index] for value in self._at_rest),
             self._system[index],
-            self._slow.take(index),
+            None if self._slow is None else self._slow.take(index),
         )
 
     def sample_bold(self, n_repeats: int = 1, seed: int = 0, dtype: torch.dtype | None = None) -> Tensor:
@@ -160,8 +171,8 @@ class LinearResponse:
         shape = (len(self.fc), n_repeats, self.protocol.n_frames, self.fc.shape[1])
         bold = torch.full(shape, float("nan"), dtype=dtype, device=self.fc.device)
         for index in keep.split(_SAMPLED_TOGETHER) if len(keep) else ():
-            slow, S_E = self._slow.take(index).to(dtype), self._point.S_E[index]
-            bold[index] = sample_bold(slow, S_E, self.protocol, n_repeats, seed)
+            system = self._system[index] if self._slow is None else self._slow.take(index).to(dtype)
+            bold[index] = sample_bold(system, self._system.activity[index], self.protocol, n_repeats, seed).to(dtype)
         return bold
 
     def sample_fcd_cdf(
@@ -214,7 +225,15 @@ class LinearResponse:
 
     @property
     def slow_modes(self) -> SlowModes:
-        """The network's modes of S_E, slowest first; see `SlowModes`."""
+        """The network's modes of the observed state, slowest first; see `SlowModes`.
+
+        An InputError for a model whose states do not separate into a slow and a fast one.
+        """
+        if self._slow is None:
+            raise InputError(
+                f"The model {model_of(self._parameters).name!r} has no slow modes.",
+                expected="a model of one state, or of one that a much faster one follows",
+            )
         rate, vectors, inverse = self._slow.modes
         order = rate.real.argsort(dim=1)
         row = torch.arange(len(rate), device=rate.device)
@@ -234,49 +253,65 @@ class LinearResponse:
         ``(1 - r^2)^2`` over the number of independent samples in a scan (Fisher 1915), one per memory of BOLD: that of the
         modes, weighted by their variance, and that of the hemodynamics. Averaged over R scans it lowers the correlation of FC
         with any target by ``sqrt(v / (v + variance / R))``, v the variance of FC over pairs. Within 30 % of simulation (400
-        sets on nine connectomes); NaN where not stable.
+        sets of FIC on nine connectomes); NaN where not stable. Models without slow modes take the integral of the squared
+        autocorrelation (Bartlett 1946).
         """
-        time = 1 / self.slow_modes.rate.clamp(min=1e-6)
-        memory_s = _MEMORY * (time.square().sum(dim=1) / time.sum(dim=1) + _HEMODYNAMIC_MEMORY_S)
+        if self._slow is None:
+            memory_s = exact.memory_s(self._system, self.protocol.scan_s)
+        else:
+            time = 1 / self.slow_modes.rate.clamp(min=1e-6)
+            memory_s = _MEMORY * (time.square().sum(dim=1) / time.sum(dim=1) + _HEMODYNAMIC_MEMORY_S)
         off_diagonal = (1 - self.fc.square()).square().sum(dim=(1, 2)) / (self.fc.shape[1] * (self.fc.shape[1] - 1))
         return off_diagonal * memory_s / self.protocol.scan_s
 
     @property
-    def std_S_E(self) -> Tensor:
-        """(B, N) standard deviation of S_E, at the protocol's integration step; NaN where not stable."""
-        std = gating_covariance(self._slow, self.protocol.dt_s).diagonal(dim1=1, dim2=2).sqrt()
+    def activity_std(self) -> Tensor:
+        """(B, N) standard deviation of the observed state (S_E of the FIC model), NaN where not stable.
+
+        At the protocol's integration step; for models without slow modes, for small steps.
+        """
+        if self._slow is None:
+            std = exact.activity_std(self._system)
+        else:
+            std = gating_covariance(self._slow, self.protocol.dt_s).diagonal(dim1=1, dim2=2).sqrt()
         return std.masked_fill(~self.stable[:, None], float("nan"))
 
     @property
-    def rate_E(self) -> Tensor:
-        """(B, N) mean r_E in Hz to second order in the noise, with the protocol's integration; NaN where not stable.
+    def mean_reported(self) -> Tensor:
+        """(B, N) mean of what the model reports first (r_E of the FIC model, Hz); NaN where not stable.
 
-        How far it is from the rate of the fixed point (3 Hz) measures the nonlinearity: the theory is to be trusted where that
-        is little. Within 15 % of the simulated shift where that is below 0.05 Hz, too large beyond; and too large where Euler
+        For the FIC model to second order in the noise, with the protocol's integration; for others at the fixed point. How
+        far it is from the rate of the fixed point (3 Hz) measures the nonlinearity: the theory is to be trusted where that is
+        little. Within 15 % of the simulated shift where that is below 0.05 Hz, too large beyond; and too large where Euler
         steps of 6 ms make the inhibitory gate nearly oscillate.
         """
-        rate = mean_rate(self._parameters, self._system, self._slow, self._point, self.protocol)
-        return rate.masked_fill(~self.stable[:, None], float("nan"))
+        at_rest = self._at_rest[0]
+        if self._slow is not None:
+            given = (self._parameters, at_rest, self._sc, self._x, self._system, self._slow, self.protocol)
+            at_rest = mean_reported(*given)
+        return at_rest.masked_fill(~self.stable[:, None], float("nan"))
 
 
 def linear_response(
-    p: FICParameters, sc: Connectome, protocol: Protocol, at: FixedPoint | None = None, method: str = "auto"
+    p: ModelParameters, sc: Connectome, protocol: Protocol, at: tuple[Tensor, ...] | None = None, method: str = "auto"
 ) -> LinearResponse:
-    """Predict FC and BOLD statistics of the FIC model from its linearisation at a fixed point.
+    """Predict FC and BOLD statistics of a model from its linearisation at a fixed point.
 
     Parameters
     ----------
-    p : FICParameters
-        B candidates over N regions.
+    p : ModelParameters
+        B candidates over N regions, of any model that is observed through hemodynamics.
     sc : Connectome
     protocol : Protocol
-        TR and frames. FC and BOLD are those of dt -> 0; the integration step enters ``std_S_E`` and ``rate_E`` only.
-    at : FixedPoint, optional
-        Where to expand; default the 3 Hz state of feedback inhibition. `mfm.fixed_point` finds others (``.point``).
+        TR and frames. FC and BOLD are those of dt -> 0; the integration step enters ``activity_std`` and ``mean_reported``.
+    at : tuple of tensor (B, N), optional
+        Where to expand: a value for each of the model's states, or a `FixedPoint`. Default the model's fixed point; for FIC
+        the 3 Hz state of feedback inhibition, and `mfm.fixed_point` finds others (``.point``).
     method : {"auto", "modes", "exact"}
         ``exact`` solves the linear system at each frequency of a quadrature: 1e-6 of the Lyapunov solution, some 60 ms per
-        candidate and core at 68 regions. ``modes`` solves it once for all frequencies (`mfm.linear.modes`): at the 3 Hz
-        state only, within 2e-5 of ``exact``, and some fifty times faster. ``auto`` takes ``modes`` where it can.
+        candidate and core at 68 regions. ``modes`` solves it once for all frequencies (`mfm.linear.modes`): for models
+        of one state and a faster one, where activity is the same in every region, as at the 3 Hz state of FIC; within 2e-5 of
+        ``exact``, and some fifty times faster. ``auto`` takes ``modes`` where it can.
 
     Returns
     -------
@@ -286,7 +321,7 @@ def linear_response(
     Raises
     ------
     InputError
-        If regions do not fit, ``w_IE`` was given without a fixed point, or the method cannot be used.
+        If regions do not fit, a weight was given that the fixed point needs solved, or the model or the method cannot be used.
 
     Notes
     -----
@@ -304,32 +339,64 @@ def linear_response(
     ([True], tensor(True))
     """
     check_same_regions(p, sc)
-    if method not in METHODS:
-        raise InputError("Unknown method of linear response.", expected=" | ".join(METHODS), found=repr(method))
-    if p.w_IE is not None and at is None:
+    model = model_of(p)
+    _check_method(model, p, at, method)
+    complete = model.completed(p, sc)
+    state = rest_state(model, complete, sc) if at is None else tuple(at)[: len(model.states)]
+    x, known = _known_state(state)
+    block = LocalBlock.of(model, complete, sc, x)
+    kind = LinearSystem if LinearSystem.holds(model) else NetworkSystem
+    system = kind.from_block(model, block, getattr(complete, model.noise), sc, x)
+    slow = SlowSystem.of(system) if isinstance(system, LinearSystem) else None
+    slow = slow if slow is not None and slow.is_slow else None
+    alike = bool((system.activity[0, 0] == system.activity).all())
+    if method == "modes" and (slow is None or not alike):
         raise InputError(
-            "Linear response expands around the 3 Hz state of feedback inhibition.",
-            found="w_IE was given",
-            fix="at=mfm.fixed_point(p, sc).point expands around the state that the dynamics reach",
+            "The method 'modes' cannot be used.",
+            expected="a fixed point with the same activity in every region, and a second state faster than the first",
+            fix='method="exact"',
         )
-    if method == "modes" and at is not None:
-        raise InputError("The method 'modes' needs the 3 Hz state, where hemodynamics are alike.", fix='method="exact"')
-    point, known = _known_point(designed_point(p) if at is None else at)
-    system = LinearSystem.of(p, sc, point)
-    slow = SlowSystem.of(system)
-    if method == "exact" or at is not None or not slow.is_slow:
+    if method == "exact" or at is not None or slow is None or not alike:
         abscissa, covariance = exact.abscissa(system), exact.covariance(system, protocol.scan_s)
     else:
-        abscissa, covariance = modes.abscissa(system, slow), slow.covariance(protocol.scan_s)
-    abscissa = abscissa.masked_fill(~known, float("nan"))
+        abscissa = modes.slowest_abscissa(system, slow)  # type: ignore[arg-type]
+        covariance = slow.covariance(protocol.scan_s, float(system.activity[0, 0]))
+    abscissa = abscissa.masked_fill(~(known & _is_at_rest(block)), float("nan"))
     status = torch.where(abscissa < 0, int(LinearStatus.OK), int(LinearStatus.UNSTABLE))
     covariance = covariance.masked_fill((status != LinearStatus.OK)[:, None, None], float("nan"))
     std = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
     fc = covariance / (std[:, :, None] * std[:, None, :])
-    return LinearResponse(fc, covariance, abscissa, status, protocol, p, point, system, slow)
+    return LinearResponse(fc, covariance, abscissa, status, protocol, complete, sc, x, block.reported, system, slow)
 
 
-def _known_point(point: FixedPoint) -> tuple[FixedPoint, Tensor]:
-    """The fixed point with a finite stand-in for candidates that have none (NaN), and which have one."""
-    known = torch.isfinite(point.S_E).all(dim=1)
-    return FixedPoint(*(torch.where(known[:, None], x, torch.full_like(x, 0.1)) for x in point)), known
+def _check_method(model: Model, p: ModelParameters, at, method: str) -> None:
+    """Raise an InputError where the theory cannot do what is asked."""
+    if method not in METHODS:
+        raise InputError("Unknown method of linear response.", expected=" | ".join(METHODS), found=repr(method))
+    if not model.hemodynamics:
+        raise InputError(
+            f"There is no linear response of the model {model.name!r}.",
+            expected="a model that is observed through hemodynamics",
+            found=f"{model.observed} is observed directly",
+            fix="simulate it",
+        )
+    if not p.is_solved and at is None:
+        given = [q.name for q in p.declared() if q.solved and getattr(p, q.name) is not None]
+        raise InputError(
+            f"Linear response of the model {model.name!r} expands around the state at which {given[0]} is solved.",
+            found=f"{given[0]} was given",
+            fix="at=mfm.fixed_point(p, sc).point expands around the state that the dynamics reach",
+        )
+    if method == "modes" and at is not None:
+        raise InputError("The method 'modes' needs the model's own fixed point.", fix='method="exact"')
+
+
+def _known_state(x: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The state with a finite stand-in for candidates that have none (NaN), and which have one."""
+    known = torch.stack([torch.isfinite(state).all(dim=1) for state in x]).all(dim=0)
+    return tuple(torch.where(known[:, None], state, torch.full_like(state, 0.1)) for state in x), known
+
+
+def _is_at_rest(block: LocalBlock) -> Tensor:
+    """(B,) whether the state is a fixed point: derivatives below the rounding of float32."""
+    return torch.stack([drift.detach().abs().amax(dim=1) for drift in block.drift]).amax(dim=0) < _AT_REST_PER_S

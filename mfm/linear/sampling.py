@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mfm.linear.hemodynamics import transfer
 from mfm.linear.modes import SlowSystem
+from mfm.linear.network import NetworkSystem
+from mfm.linear.system import LinearSystem
 from mfm.protocol import Protocol
 
 # Time after which a scan may repeat itself, beyond its length: what wraps around is this far away.
@@ -27,33 +29,35 @@ def standard_noise(n_regions: int, n_lines: int, n_repeats: int, seed: int) -> T
     return noise.permute(2, 0, 1).contiguous()
 
 
-def sample_bold(slow: SlowSystem, S_E: Tensor, protocol: Protocol, n_repeats: int, seed: int) -> Tensor:
-    """BOLD (B, R, T, N) in percent around its mean, in the precision of `slow`; differentiable in its operator and power.
+def sample_bold(
+    system: SlowSystem | LinearSystem | NetworkSystem, activity: Tensor, protocol: Protocol, n_repeats: int, seed: int
+) -> Tensor:
+    """BOLD (B, R, T, N) in percent around its mean, in the precision of `system`; differentiable in what that holds.
 
     Parameters
     ----------
-    slow : SlowSystem
+    system : SlowSystem, LinearSystem or NetworkSystem
         Of stable candidates.
-    S_E : tensor, (B, N)
-        The fixed point, around which hemodynamics are linear.
+    activity : tensor, (B, N)
+        That of the fixed point, around which hemodynamics are linear.
     protocol : Protocol
     n_repeats, seed : int
         Realisations, and the seed of the noise that all candidates share.
     """
-    like = slow.operator
+    like = system.operator if isinstance(system, SlowSystem) else system.sigma
     T, tr = protocol.n_frames, protocol.tr_s
     period = scipy.fft.next_fast_len(T + math.ceil(_GAP_S / tr), real=True)
     w = torch.arange(int(_HIGHEST_HZ * period * tr) + 1, dtype=torch.float64) * (2 * math.pi / (period * tr))
     noise = standard_noise(like.shape[1], len(w), n_repeats, seed)
-    same_everywhere = bool((S_E[0, 0] == S_E).all())
-    gain = transfer(1j * w, S_E[0, 0].item() if same_everywhere else S_E[:, :, None].double().cpu())
+    same_everywhere = bool((activity[0, 0] == activity).all())
+    gain = transfer(1j * w, activity[0, 0].item() if same_everywhere else activity[:, :, None].double().cpu())
     # White noise of unit spectral density has |n|^2 = 1 per line of width 1 / (period tr).
     gain = gain * math.sqrt(period / tr)
     gain[..., 0] *= math.sqrt(0.5)  # the other lines stand for two frequencies each, w and -w
     complex_type = torch.promote_types(like.dtype, torch.complex32)
     if same_everywhere:  # the filter may then come first, where all candidates share it
         noise = noise * gain[:, None]
-    response = slow.resolve(noise.to(like.device, complex_type), w.to(like))
+    response = system.resolve(noise.to(like.device, complex_type), w.to(like))
     if not same_everywhere:
         response = response * gain[..., None].to(response)
     series = torch.fft.irfft(_fold(response, period), n=period, dim=2)[:, :, :T]

@@ -1,4 +1,4 @@
-"""The equations of the model linearised around a fixed point."""
+"""The equations of a network linearised around a fixed point."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.models.constants import NEURAL
-from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import FixedPoint, feedback_weights, rate_and_slope
+from mfm.linear.local import LocalBlock, connectome_tensor
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import model_of
 
 
 @dataclass(frozen=True, eq=False)
 class LinearSystem:
-    """The linearised neural equations of B candidates over N regions.
+    """The linearised equations of B candidates over N regions whose response to the network is one number per frequency.
 
-        dS_E = (-leak S_E - inhibition S_I + g C S_E) dt + sigma dW_E
-        dS_I = (drive S_E - relax S_I) dt                + sigma dW_I
+        dx = (-leak x - inhibition y + g C x) dt + sigma dW
+        dy = (drive x - relax y) dt              + sigma dW
+
+    x is the state that the connectome carries and that is observed (S_E of the FIC model), y a second one where the model has
+    it (S_I); models of one state have no inhibition.
 
     Attributes
     ----------
     leak, inhibition, drive, relax, sigma, g : tensor, (B, N)
         All but sigma per second; g multiplies the connectome's rows.
     C : tensor, (N, N)
-    S_E : tensor, (B, N)
-        The fixed point, around which hemodynamics are linearised too.
+    activity : tensor, (B, N)
+        x at the fixed point, around which hemodynamics are linearised too.
     """
 
     leak: Tensor
@@ -37,24 +41,36 @@ class LinearSystem:
     sigma: Tensor
     g: Tensor
     C: Tensor
-    S_E: Tensor
+    activity: Tensor
+
+    @staticmethod
+    def holds(model: Model) -> bool:
+        """Whether `model` has such a response: at most two states, one of them observed and the only one carried."""
+        return len(model.states) <= 2 and model.carried == (model.observed,) and model.hemodynamics
 
     @classmethod
-    def of(cls, p: FICParameters, sc: Connectome, point: FixedPoint) -> LinearSystem:
-        """Linearise candidates `p` around `point`."""
-        c = NEURAL
-        rate_E, slope_E = rate_and_slope(point.I_E, c.a_E, c.b_E, c.d_E)
-        _, slope_I = rate_and_slope(point.I_I, c.a_I, c.b_I, c.d_I)
-        gain = (1 - point.S_E) * c.gamma * slope_E
+    def of(cls, p: ModelParameters, sc: Connectome, point: tuple[Tensor, ...]) -> LinearSystem:
+        """Linearise candidates `p` around `point`, whose first entries are the model's states, (B, N)."""
+        model = model_of(p)
+        x = tuple(point)[: len(model.states)]
+        complete = model.completed(p, sc)
+        return cls.from_block(model, LocalBlock.of(model, complete, sc, x), getattr(complete, model.noise), sc, x)
+
+    @classmethod
+    def from_block(cls, model: Model, block: LocalBlock, sigma: Tensor, sc: Connectome, x: tuple[Tensor, ...]) -> LinearSystem:
+        """The system of a model for which `holds` is true."""
+        carried = model.state_names.index(model.observed)
+        other = 1 - carried if len(x) == 2 else None
+        none = torch.zeros_like(x[0])
         return cls(
-            leak=1 / c.tau_E + c.gamma * rate_E - gain * c.J * p.w_EE,
-            inhibition=gain * feedback_weights(p, sc),
-            drive=slope_I * c.J * p.w_EI,
-            relax=1 / c.tau_I + slope_I,
-            sigma=p.sigma,
-            g=gain * c.J * p.G[:, None],
-            C=torch.as_tensor(sc.weights.copy(), dtype=p.w_EE.dtype, device=p.w_EE.device),
-            S_E=point.S_E,
+            leak=-block.local[carried][carried],
+            inhibition=none if other is None else -block.local[carried][other],
+            drive=none if other is None else block.local[other][carried],
+            relax=none + 1.0 if other is None else -block.local[other][other],
+            sigma=sigma,
+            g=block.into[carried][0],
+            C=connectome_tensor(sc, sigma),
+            activity=x[carried],
         )
 
     def __getitem__(self, index) -> LinearSystem:
@@ -66,7 +82,7 @@ class LinearSystem:
         return bool(torch.equal(self.C, self.C.T) and (self.g == self.g[:, :1]).all())
 
     def jacobian(self) -> Tensor:
-        """(B, 2 N, 2 N) for the state (S_E, S_I), per second."""
+        """(B, 2 N, 2 N) for the states (x, y), per second."""
         upper = torch.cat(
             [self.g[:, :, None] * self.C - torch.diag_embed(self.leak), -torch.diag_embed(self.inhibition)], dim=2
         )
@@ -74,7 +90,7 @@ class LinearSystem:
         return torch.cat([upper, lower], dim=1)
 
     def operator(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """S_I eliminated, at angular frequencies `w` (W,) in rad/s.
+        """The second state eliminated, at angular frequencies `w` (W,) in rad/s.
 
         Returns
         -------
@@ -89,3 +105,15 @@ class LinearSystem:
         A = torch.diag_embed(D) - (self.g[:, :, None] * self.C)[:, None]
         power = self.sigma[:, None] ** 2 * (1 + (self.inhibition[:, None] / response.abs()) ** 2)
         return A, power
+
+    def neural_spectrum(self, w: Tensor) -> Tensor:
+        """Cross-spectral density of x at angular frequencies `w` (W,), rad/s: complex, (B, W, N, N)."""
+        A, power = self.operator(w)
+        X = torch.linalg.inv(A)
+        return (X * power[:, :, None, :]) @ X.mH
+
+    def resolve(self, noise: Tensor, w: Tensor) -> Tensor:
+        """x at angular frequencies `w` (L,), rad/s, for white noise of unit density `noise` (N, L, R): (B, N, L, R)."""
+        A, power = self.operator(w)
+        driven = power.sqrt()[..., None] * noise.permute(1, 0, 2)
+        return torch.linalg.solve(A, driven.to(A.dtype)).transpose(1, 2)

@@ -192,7 +192,7 @@ def spectra(system: LinearSystem, tangents: Tangents, w: Tensor) -> tuple[Tensor
     distance = lagged.abs() ** 2
     D = 1j * w[:, None] + leak + inhibition * drive / lagged
     X = torch.linalg.inv(torch.diag_embed(D) - g[:, None] * system.C)
-    gain = transfer(1j * w, system.S_E[0, 0]).abs()
+    gain = transfer(1j * w, system.activity[0, 0]).abs()
     X = X * gain[:, None, None]
     power = sigma**2 * (1 + inhibition**2 / distance)
     S = (X * power[:, None, :]) @ X.mH

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mfm.compute.elementary import phi, phi_slope
 from mfm.models.constants import NEURAL, RATE_RANGE_HZ
 from mfm.models.model import Admissible, Derived, Model, Quantity, State
-from mfm.models.parameters import ModelParameters, optional, regional, whole_brain
+from mfm.models.parameters import ModelParameters, noise, optional, regional, whole_brain
 
 _c = NEURAL
 A_E, B_E, D_E, LEAK_E = _c.a_E, _c.b_E, _c.d_E, 1 / _c.tau_E
@@ -53,35 +54,58 @@ class FICParameters(ModelParameters):
     w_EI: Tensor = regional(
         "excitatory-to-inhibitory weight", bounds=(0.0, 5.0), signs=(("myelin", -1), ("gradient", +1)), may_be_negative=True
     )
-    sigma: Tensor = regional("noise amplitude", bounds=(0.0005, 0.01), unit="1/sqrt(s)")
+    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01))
     G: Tensor = whole_brain("global coupling", bounds=(0.0, 3.0))
-    w_IE: Tensor | None = optional("inhibitory-to-excitatory weight; solved for 3 Hz")
+    w_IE: Tensor | None = optional("inhibitory-to-excitatory weight", solved=True)
     I_ext: Tensor | None = optional("external current into the excitatory population", unit="nA")
-
-    def noise_free(self) -> FICParameters:
-        """The same candidates without noise and under feedback inhibition: ``w_IE`` is solved."""
-        return FICParameters(self.w_EE, self.w_EI, torch.zeros_like(self.sigma), self.G, I_ext=self.I_ext)
 
 
 def pack(p: FICParameters):
     """Recurrent, to inhibition, feedback, background current; and the gain of the coupling."""
     I_ext = torch.zeros_like(p.w_EE) if p.I_ext is None else p.I_ext
-    return (_c.J * p.w_EE, _c.J * p.w_EI, p.w_IE, _c.W_E * _c.I_0 + I_ext), (_c.J * p.G,)
+    return constants_of(p.w_EE, p.w_EI, p.w_IE, I_ext), (_c.J * p.G,)
 
 
-def drift(x, coupling, constants):
-    """dS_E and dS_I per second, and r_E in Hz, at input currents I_E and I_I in nA (Zhang et al. 2024)."""
+def constants_of(w_EE, w_EI, w_IE, I_ext):
+    """What `currents` takes of the weights and the external current (nA)."""
+    return _c.J * w_EE, _c.J * w_EI, w_IE, _c.W_E * _c.I_0 + I_ext
+
+
+def excitatory_rate(I_E):
+    """r_E in Hz for an input current in nA."""
+    return phi(I_E * A_E - B_E, D_E)
+
+
+def inhibitory_rate(I_I):
+    """r_I in Hz for an input current in nA."""
+    return phi(I_I * A_I - B_I, D_I)
+
+
+def currents(x, coupling, constants):
+    """I_E and I_I in nA (Zhang et al. 2024)."""
     S_E, S_I = x
     (from_others,) = coupling
     from_E, to_I, w_IE, I_E0 = constants
-    I_E = from_E * S_E + from_others - w_IE * S_I
-    I_I = to_I * S_E - S_I
-    r_E = phi((I_E + I_E0) * A_E - B_E, D_E)
-    x_I = (I_I + I_I0) * A_I - B_I
+    I_E = from_E * S_E + from_others - w_IE * S_I + I_E0
+    I_I = to_I * S_E - S_I + I_I0
+    return I_E, I_I
+
+
+def gating(x, I_E, I_I):
+    """dS_E and dS_I per second, r_E in Hz, and the argument of phi from which r_I and `decay` follow."""
+    S_E, S_I = x
+    r_E = excitatory_rate(I_E)
+    x_I = I_I * A_I - B_I
     r_I = phi(x_I, D_I)
     dS_E = (1.0 - S_E) * GAMMA * r_E - S_E * LEAK_E
     dS_I = r_I - S_I * LEAK_I
     return dS_E, dS_I, r_E, x_I
+
+
+def drift(x, coupling, constants):
+    """dS_E and dS_I per second, and r_E in Hz."""
+    I_E, I_I = currents(x, coupling, constants)
+    return gating(x, I_E, I_I)
 
 
 def decay(x_I):
@@ -104,7 +128,13 @@ def rest(p: FICParameters, sc) -> tuple[Tensor, Tensor]:
     return torch.full_like(p.w_EI, found.S_E), found.S_I
 
 
-def ei_ratio(S_E: Tensor, S_I: Tensor) -> Tensor:
+def subject_ranges(mean_fc: float) -> dict[str, tuple[float, float]]:
+    """The range of w_EI for a subject's fit, from the subject's mean FC (Zeng et al. 2026)."""
+    high = float(np.clip(11 * mean_fc, 3.2, 5.0))
+    return {"w_EI": (float(np.clip(2 * high - 6, 0.0, 3.5)), high)}
+
+
+def excitation_over_inhibition(S_E: Tensor, S_I: Tensor) -> Tensor:
     """Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I."""
     return S_E / S_I
 
@@ -121,11 +151,14 @@ FIC = Model(
     carried=("S_E",),
     observed="S_E",
     reported=(Quantity("rate_E", "Hz", "excitatory firing rate"),),
-    derived=(Derived(Quantity("ei_ratio", "", "excitation/inhibition ratio S_E / S_I"), ("S_E", "S_I"), ei_ratio),),
+    derived=(
+        Derived(Quantity("ei_ratio", "", "excitation/inhibition ratio S_E / S_I"), ("S_E", "S_I"), excitation_over_inhibition),
+    ),
     pack=pack,
     drift=drift,
     decay=decay,
     complete=complete,
     rest=rest,
     admissible=Admissible("rate_E", *RATE_RANGE_HZ, source="Zhang et al. 2024"),
+    subject_ranges=subject_ranges,
 )

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.dynamics import inhibitory_rate, transfer_function, transfer_slope
-from mfm.errors import InputError
+from mfm.compute.elementary import phi, phi_slope
 from mfm.models.constants import NEURAL
-from mfm.models.fic import FICParameters
+from mfm.models.fic import FICParameters, currents, gating, inhibitory_rate, pack
+from mfm.models.registry import check_same_regions
 
 _NEWTON_STEPS = 60
 
@@ -112,6 +112,15 @@ def designed_point(p: FICParameters) -> FixedPoint:
     return FixedPoint(rest.S_E * like, rest.S_I, rest.I_E * like, rest.I_I, NEURAL.target_rate_hz * like)
 
 
+def point_at(p: FICParameters, sc: Connectome, S_E: Tensor, S_I: Tensor) -> FixedPoint:
+    """Input currents and rates of complete parameter sets (``w_IE`` given) at a state, (B, N)."""
+    constants, (gain,) = pack(p)
+    C = torch.as_tensor(sc.weights.copy(), dtype=S_E.dtype, device=S_E.device)
+    x, coupling = (S_E, S_I), (gain[:, None] * (S_E @ C.T),)
+    I_E, I_I = currents(x, coupling, constants)
+    return FixedPoint(S_E, S_I, I_E, I_I, gating(x, I_E, I_I)[2])
+
+
 def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     """Inhibitory feedback weights w_IE for which every region rests at 3 Hz.
 
@@ -154,21 +163,10 @@ def feedback_weights(p: FICParameters, sc: Connectome) -> Tensor:
     return (excitation - rest.I_E) / rest.S_I
 
 
-def check_same_regions(p: FICParameters, sc: Connectome) -> None:
-    """Raise an InputError unless parameters and connectome have the same number of regions."""
-    if p.n_regions != sc.n_regions:
-        raise InputError(
-            "Parameters and connectome have different numbers of regions.",
-            expected=f"{sc.n_regions} regions, as in the connectome",
-            found=f"{p.n_regions} regions in the parameters",
-            cause="maps and connectome of different parcellations",
-        )
-
-
 def rate_and_slope(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
     """A firing rate phi(a I - b; d) and its derivative with respect to the current I, in closed form."""
     x = a * current - b
-    return transfer_function(x, d), a * transfer_slope(x, d)
+    return phi(x, d), a * phi_slope(x, d)
 
 
 def rate_curvature(current: Tensor, a: float, b: float, d: float) -> tuple[Tensor, Tensor]:
@@ -179,4 +177,4 @@ def rate_curvature(current: Tensor, a: float, b: float, d: float) -> tuple[Tenso
     y = torch.where(near_zero, torch.ones_like(x), d * x)
     e = torch.exp(-y)
     second = d * e * (y * (1 + e) / (1 - e) - 2) / (1 - e) ** 2
-    return a * transfer_slope(x, d), a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)
+    return a * phi_slope(x, d), a**2 * torch.where(near_zero, torch.full_like(x, d / 6), second)

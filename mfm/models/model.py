@@ -110,8 +110,6 @@ class Model:
         What `drift` reports beside the derivatives; averaged over time, as the states are.
     derived : tuple of Derived
         Computed from these averages.
-    noise : str, default "sigma"
-        The parameter that holds the amplitude of the noise, the same for every state of a region.
     pack : callable
         ``pack(p) -> (constants, gains)``: what does not change in time, computed once from a complete parameter set: a tuple
         of tensors (B, N), and for each channel the gain (B,) of its coupling.
@@ -129,6 +127,8 @@ class Model:
         dynamics settle.
     admissible : Admissible, optional
         What makes a simulation count; default any that stays finite.
+    subject_ranges : callable, optional
+        ``subject_ranges(mean_fc) -> {parameter: (low, high)}``: published bounds that follow a subject's mean FC.
 
     Raises
     ------
@@ -148,17 +148,30 @@ class Model:
     hemodynamics: bool = True
     reported: tuple[Quantity, ...] = ()
     derived: tuple[Derived, ...] = ()
-    noise: str = "sigma"
     decay: Callable | None = None
     complete: Callable | None = None
     rest: Callable | None = None
     admissible: Admissible | None = None
+    subject_ranges: Callable | None = None
 
     def __post_init__(self):
         names = self.state_names
         for name in (*self.carried, self.observed):
             if name not in names:
                 raise InputError(f"The model {self.name!r} has no state {name!r}.", expected=" | ".join(names))
+        if len(set(names)) < len(names) or len(set(self.carried)) < len(self.carried):
+            raise InputError(
+                f"The model {self.name!r} names a state twice.",
+                expected="different names in `states`, and each at most once in `carried`",
+                found=", ".join((*names, *self.carried)),
+            )
+        noises = [parameter.name for parameter in self.parameters.declared() if parameter.noise]
+        if len(noises) != 1:
+            raise InputError(
+                f"The model {self.name!r} does not say which parameter is its noise.",
+                expected="one field of its parameters declared by `noise(...)`",
+                found=", ".join(noises) or "none",
+            )
         if not self.carried:
             raise InputError(f"The model {self.name!r} has no coupling channel.", expected="a state in `carried`")
         if any(state.fast for state in self.states) != (self.decay is not None):
@@ -172,6 +185,11 @@ class Model:
             )
 
     @property
+    def noise(self) -> str:
+        """The parameter that holds the amplitude of the noise, the same for every state of a region."""
+        return next(parameter.name for parameter in self.parameters.declared() if parameter.noise)
+
+    @property
     def state_names(self) -> tuple[str, ...]:
         return tuple(state.name for state in self.states)
 
@@ -179,6 +197,10 @@ class Model:
     def average_names(self) -> tuple[str, ...]:
         """What a simulation averages over time: the reported quantities, then the states."""
         return (*(quantity.name for quantity in self.reported), *self.state_names)
+
+    def completed(self, p: ModelParameters, sc) -> ModelParameters:
+        """`p` with every weight solved that was left open."""
+        return p if self.complete is None else self.complete(p, sc)
 
     def __repr__(self) -> str:
         return f"Model({self.name}: {self.title})"

@@ -35,6 +35,10 @@ class Parameter:
     signs : tuple of (map name, +1 or -1)
         Sign that its correlation with a map over regions must have to be plausible.
     may_be_negative : bool
+    noise : bool
+        The amplitude of the noise: of every state, and never negative.
+    solved : bool
+        Left out, it is solved so that the model has a fixed point in closed form (`mfm.models.model.Model.complete`).
     """
 
     name: str
@@ -45,6 +49,8 @@ class Parameter:
     maps: bool
     signs: tuple[tuple[str, int], ...]
     may_be_negative: bool
+    noise: bool
+    solved: bool
 
     @property
     def is_searched(self) -> bool:
@@ -60,21 +66,37 @@ def regional(
     may_be_negative: bool = False,
 ) -> Any:
     """Declare a field of a parameter class with one value per region, (B, N) or (N,)."""
-    return _declared(description, unit, True, bounds, maps, tuple(signs), may_be_negative)
+    return _declared(description, unit, bounds=bounds, maps=maps, signs=tuple(signs), may_be_negative=may_be_negative)
+
+
+def noise(description: str, bounds: tuple[float, float], unit: str = "1/sqrt(s)", maps: bool = True) -> Any:
+    """Declare the regional field that holds the amplitude of the noise."""
+    return _declared(description, unit, bounds=bounds, maps=maps, noise=True)
 
 
 def whole_brain(description: str, bounds: tuple[float, float], unit: str = "", may_be_negative: bool = False) -> Any:
     """Declare a field of a parameter class with one value for the whole brain, (B,) or a number."""
-    return _declared(description, unit, False, bounds, False, (), may_be_negative)
+    return _declared(description, unit, regional=False, bounds=bounds, may_be_negative=may_be_negative)
 
 
-def optional(description: str, unit: str = "") -> Any:
-    """Declare a regional field that may be left out (None): it is solved, or absent, then. It is never searched."""
-    return _declared(description, unit, True, None, False, (), True, default=None)
+def optional(description: str, unit: str = "", solved: bool = False) -> Any:
+    """Declare a regional field that may be left out (None): it is absent then, or solved. It is never searched."""
+    return _declared(description, unit, may_be_negative=True, solved=solved, default=None)
 
 
-def _declared(description, unit, is_regional, bounds, maps, signs, may_be_negative, **default) -> Any:
-    told = (description, unit, is_regional, bounds, maps, signs, may_be_negative)
+def _declared(
+    description: str,
+    unit: str,
+    regional: bool = True,
+    bounds: tuple[float, float] | None = None,
+    maps: bool = False,
+    signs: tuple = (),
+    may_be_negative: bool = False,
+    noise: bool = False,
+    solved: bool = False,
+    **default,
+) -> Any:
+    told = (description, unit, regional, bounds, maps, signs, may_be_negative, noise, solved)
     return field(metadata={"parameter": told}, **default)
 
 
@@ -148,9 +170,22 @@ class ModelParameters:
         return tuple(Parameter(f.name, *f.metadata["parameter"]) for f in of_class if "parameter" in f.metadata)
 
     @classmethod
+    @cache
     def searched(cls) -> tuple[Parameter, ...]:
-        """The parameters that a fit looks for."""
-        return tuple(parameter for parameter in cls.declared() if parameter.is_searched)
+        """The parameters that a fit looks for: regional ones, those of the whole brain, then the noise."""
+        found = [parameter for parameter in cls.declared() if parameter.is_searched]
+        return tuple(sorted(found, key=lambda parameter: (parameter.noise, not parameter.regional)))
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether nothing was given of what the model solves (`Parameter.solved`): its fixed point is then in closed form."""
+        return all(getattr(self, parameter.name) is None for parameter in self.declared() if parameter.solved)
+
+    def noise_free(self):
+        """The same candidates without noise, and with nothing given of what the model solves."""
+        quiet = {p.name: torch.zeros_like(getattr(self, p.name)) for p in self.declared() if p.noise}
+        kept = {p.name: None for p in self.declared() if p.solved}
+        return type(self)(**{**self._given, **kept, **quiet})
 
     @property
     def _given(self) -> dict[str, Tensor]:

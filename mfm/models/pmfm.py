@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mfm.compute.elementary import phi
 from mfm.models.model import Model, Quantity, State
-from mfm.models.parameters import ModelParameters, regional, whole_brain
+from mfm.models.parameters import ModelParameters, noise, regional, whole_brain
 
 # Deco et al. 2013: synaptic coupling (nA); gain (Hz per nA), threshold (Hz) and curvature (s) of phi; kinetics (per second).
 J = 0.2609
@@ -45,7 +45,7 @@ class PMFMParameters(ModelParameters):
 
     w: Tensor = regional("recurrent strength", bounds=(0.0, 1.0), may_be_negative=True)
     I_0: Tensor = regional("input from subcortical sources", bounds=(0.2, 0.5), unit="nA", may_be_negative=True)
-    sigma: Tensor = regional("noise amplitude", bounds=(0.0005, 0.01), unit="1/sqrt(s)")
+    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01))
     G: Tensor = whole_brain("global coupling", bounds=(1.0, 10.0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from mfm.brain.connectome import Connectome
 from mfm.errors import InputError
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
@@ -74,3 +75,14 @@ def model_of(p: ModelParameters) -> Model:
         expected=", ".join(get_model(name).parameters.__name__ for name in model_names()),
         found=type(p).__name__,
     )
+
+
+def check_same_regions(p: ModelParameters, sc: Connectome) -> None:
+    """Raise an InputError unless parameters and connectome have the same number of regions."""
+    if p.n_regions != sc.n_regions:
+        raise InputError(
+            "Parameters and connectome have different numbers of regions.",
+            expected=f"{sc.n_regions} regions, as in the connectome",
+            found=f"{p.n_regions} regions in the parameters",
+            cause="maps and connectome of different parcellations",
+        )

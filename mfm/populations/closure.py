@@ -1,4 +1,4 @@
-"""What a neural mass leaves out, learned: a correction that depends on the state and on how densely neurons are connected."""
+"""A closure is what a neural mass leaves out, learned: it depends on the state and on how densely neurons are connected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMULA_TERMS = tuple(f"{target}: {feature}" for target in TARGETS[:2] for featu
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """A correction of the equations of `NeuralMass` for one population.
+    """A closure corrects the equations of `NeuralMass` for one population.
 
         delta -> delta + 0.975 delta tanh(c_delta . f),   I -> I + 0.05 tanh(c_I . f)
         m' = a exp(c_m7) (tanh(c_m1..6 . f) - m),   m(0) = 0
@@ -71,17 +71,17 @@ class Closure:
 
     @classmethod
     def none(cls) -> Closure:
-        """The neural mass as it is."""
+        """Make a closure that leaves the neural mass as it is."""
         return cls(np.zeros((len(TARGETS), len(FEATURES))))
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """What is in it, as ``target: feature``."""
+        """Name what is in it, as ``target: feature``."""
         return tuple(term for term, c in zip(ALL_TERMS, self.coefficients.flat, strict=True) if c != 0)
 
 
 def term_mask(terms: Iterable[str]) -> np.ndarray:
-    """(3, 7) where the coefficients of `terms` stand."""
+    """Mark where the coefficients of `terms` stand, (3, 7)."""
     terms = tuple(terms)
     unknown = [term for term in terms if term not in ALL_TERMS]
     if unknown or not terms:
@@ -92,7 +92,7 @@ def term_mask(terms: Iterable[str]) -> np.ndarray:
 
 
 def density_inputs(network: Network) -> tuple[float, float]:
-    """kappa and ``(g kappa / delta)^2 (1 - p) / (p N)`` of a network of one population.
+    """Compute kappa and ``(g kappa / delta)^2 (1 - p) / (p N)`` of a network of one population.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The compiled time loop of one network.
+"""The time loop of one network is compiled.
 
 Within a step the input to a neuron is held, and ``v' = v^2 - beta v + c`` is then solved exactly: its flow is a Möbius map
 of v, which passes through infinity without harm. Far out, ``u = -1 / v`` runs at unit speed, so that spike times within the
@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from mfm.backends.kernel import kernel
+from mfm.compute.compile import kernel
 
 # Columns of `types`. The peak is kept as 1 / v_peak.
 _ALPHA, _A, _B, _W_JUMP, _TAU_S, _S_JUMP, _E_R, _U_PEAK = range(8)
@@ -23,7 +23,7 @@ _SMALLEST = 1e-9
 
 @kernel
 def advance(v, beta, c, dt, u_peak):
-    """One step of ``v' = v^2 - beta v + c``: the new v, the mean of v over the step, and the time since a spike (-1: none)."""
+    """Take one step of ``v' = v^2 - beta v + c``: new v, mean of v over the step, time since a spike (-1: none)."""
     h = 0.5 * beta
     x = (h * h - c) * dt * dt
     # cosh sqrt(x) and sinh sqrt(x) / sqrt(x): the step is small enough for five terms (checked at the door).
@@ -110,7 +110,7 @@ def _record(t, v, w, s, starts, v_median, w_mean, s_mean, order):
 
 
 @kernel
-def run(
+def run_network(
     v, w, eta, S, s, starts, types, conductance, weight, first, targets, shared, dt, steps_per_bin,
     rate, v_median, w_mean, s_mean, order, counts, cancel,
 ):  # fmt: skip

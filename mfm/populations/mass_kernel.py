@@ -1,4 +1,4 @@
-"""The compiled time loop of neural masses: the equations of `NeuralMass.drift`, to which a test holds it."""
+"""The time loop of neural masses is compiled: the equations of `NeuralMass.drift`, to which a test holds it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mfm.backends.kernel import kernel
+from mfm.compute.compile import kernel
 from mfm.populations.closure import LARGEST_CURRENT, LARGEST_DELTA_SHARE, SCALES
 
 # Columns of `types`.
@@ -62,7 +62,7 @@ def _ahead(x, slope, dt, out):
 
 
 @kernel
-def run(x, types, coupling, density, c, corrected, dt, steps_per_bin, rate, states):
+def run_masses(x, types, coupling, density, c, corrected, dt, steps_per_bin, rate, states):
     """Advance `x` in place by RK4; fill `rate` (T, K), means over bins, and `states` (T, K, 5), at their ends.
 
     NaN from where a state diverges.

@@ -1,4 +1,4 @@
-"""Rate, rhythm and synchrony of a population, from networks and neural masses alike."""
+"""Measures tell rate, rhythm and synchrony of a population, for networks and neural masses alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PEAK_BINS = 2
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over realisations and its standard error, NaN where there is one realisation only."""
+    """An estimate is a mean over realisations and its standard error, NaN where there is one realisation only."""
 
     mean: float
     error: float
@@ -30,7 +30,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PopulationMeasures:
-    """What is compared between a network and its neural mass.
+    """Population measures are what is compared between a network and its neural mass.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class PopulationMeasures:
 
 
 def measure(series, population: int = 0, discard: float = 200.0) -> PopulationMeasures:
-    """Measures of one population.
+    """Compute the measures of one population.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def measure(series, population: int = 0, discard: float = 200.0) -> PopulationMe
 
 
 def dominant_frequency(x: np.ndarray, bin_s: float) -> float:
-    """Frequency in Hz of the spectrum's peak, interpolated between bins; NaN where the series has no rhythm.
+    """Find the frequency in Hz of the spectrum's peak, interpolated between bins; NaN where the series has no rhythm.
 
     Hann window; parabola through the logarithms of the three largest neighbours.
 

@@ -1,4 +1,4 @@
-"""Networks of Izhikevich neurons: what a population is made of, and how populations are connected."""
+"""A network of Izhikevich neurons is made of populations and of how they are connected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCALINGS = ("size", "degree")
 
 @dataclass(frozen=True)
 class NeuronType:
-    """Dimensionless Izhikevich neurons that differ in their input current only.
+    """A neuron type describes dimensionless Izhikevich neurons that differ in their input current only.
 
         v' = v (v - alpha) - w + eta + I + sum_j g_j S_j (e_j - v),   w' = a (b v - w)
         at v >= v_peak:  v = -v_peak,  w += w_jump,  own synapse s += s_jump;   s' = -s / tau_s
@@ -78,7 +78,7 @@ class NeuronType:
             )
 
     def currents(self, n: int) -> np.ndarray:
-        """Input currents (n,): the middles of n equal shares of the Lorentzian."""
+        """Return input currents (n,): the middles of n equal shares of the Lorentzian."""
         if self.delta == 0:
             return np.full(n, self.eta)
         share = (np.arange(n) + 0.5) / n - 0.5
@@ -91,7 +91,7 @@ INTERNEURON = NeuronType(eta=0.08, a=0.0077, w_jump=0.0, tau_s=5.2, s_jump=1.230
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Populations of neurons with random connections.
+    """A network is populations of neurons with random connections.
 
     Every ordered pair is connected with probability ``probability[post, pre]``, independently, a neuron with itself
     included: at probability 1 all neurons of a population receive the same input, as theory has it.
@@ -172,12 +172,12 @@ class Network:
 
     @classmethod
     def excitatory(cls, n: int, probability: float, **options) -> Network:
-        """One population of pyramidal cells, ``g = 1.2308``: the network of Chen & Campbell (2022) at probability 1."""
+        """Make one population of pyramidal cells, ``g = 1.2308``: the network of Chen & Campbell (2022) at probability 1."""
         return cls((NeuronType(),), (n,), np.asarray(probability), np.asarray(1.2308), **options)
 
     @classmethod
     def excitatory_inhibitory(cls, n: int, probability: float, **options) -> Network:
-        """Four fifths pyramidal cells, one fifth interneurons."""
+        """Make a network of four fifths pyramidal cells, one fifth interneurons."""
         n_inhibitory = n // 5
         conductance = np.array([[1.2308, 0.6], [1.2308, 0.3]])
         return cls(
@@ -186,19 +186,19 @@ class Network:
 
     @property
     def degree_noise(self) -> np.ndarray:
-        """(K, K) relative variance over neurons of the number of connections, ``(1 - p) / (p N_pre)``."""
+        """Compute the relative variance over neurons of the number of connections, (K, K): ``(1 - p) / (p N_pre)``."""
         p = self.probability
         return (1 - p) / (p * np.array(self.sizes))
 
     @property
     def weight(self) -> np.ndarray:
-        """(K, K) by how much a spike moves the synaptic input of a connected neuron, before conductance."""
+        """Compute by how much a spike moves the synaptic input of a connected neuron, (K, K), before conductance."""
         n = np.array(self.sizes, float)
         per_spike = np.array([t.s_jump for t in self.types]) / n
         return per_spike / (self.probability if self.scaling == "degree" else np.ones_like(self.probability))
 
     def draw(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Connections of one realisation: targets of neuron j are ``targets[first[j]:first[j + 1]]`` (int64, int32)."""
+        """Draw the connections of one realisation: neuron j's targets are ``targets[first[j]:first[j + 1]]`` (int64, int32)."""
         rng = np.random.default_rng([seed, 0])
         N = sum(self.sizes)
         post = np.repeat(np.arange(len(self.sizes)), self.sizes)

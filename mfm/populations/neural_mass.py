@@ -1,4 +1,4 @@
-"""The next-generation neural mass: what a large network of Izhikevich neurons does on average."""
+"""The next-generation neural mass predicts what a large network of Izhikevich neurons does on average."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Constants:
 
 @dataclass(frozen=True, eq=False)
 class MassSeries:
-    """A trajectory of neural masses. T bins, K populations; times in the neurons' unit.
+    """A mass series is a trajectory of neural masses: T bins, K populations; times in the neurons' unit.
 
     Attributes
     ----------
@@ -66,11 +66,12 @@ class MassSeries:
 
     @property
     def rate_hz(self) -> np.ndarray:
+        """Return the rate (T, K) in spikes per second and neuron."""
         return self.rate / TIME_UNIT_S
 
     @property
     def order(self) -> np.ndarray:
-        """(T, K) Kuramoto order parameter of a Lorentzian of centre V and half width pi r (Montbrio et al. 2015, eq. 15)."""
+        """Compute the Kuramoto order (T, K) of a Lorentzian of centre V, half width pi r (Montbrio et al. 2015, eq. 15)."""
         W = math.pi * self.r - 1j * self.V
         with np.errstate(invalid="ignore"):  # where the equations diverged
             return (1 - W) / (1 + W)
@@ -78,7 +79,7 @@ class MassSeries:
 
 @dataclass(frozen=True, eq=False)
 class NeuralMass:
-    """Mean field of K connected populations (Montbrio et al. 2015, Phys Rev X 5:021028; with adaptation Chen & Campbell 2022).
+    """This is the mean field of K populations (Montbrio et al. 2015, Phys Rev X 5:021028; adaptation: Chen & Campbell 2022).
 
         r' = delta / pi + 2 r V - (alpha + G) r
         V' = V^2 - alpha V - w + eta + I + sum_j g_j kappa_j s_j (e_j - V) - (pi r)^2
@@ -122,11 +123,11 @@ class NeuralMass:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """r, V, w, s, and with a closure its memory m."""
+        """Name the states: r, V, w, s, and with a closure its memory m."""
         return ("r", "V", "w", "s") if self.closure is None else ("r", "V", "w", "s", "m")
 
     def drift(self, x: Tensor, inputs: Inputs | None = None) -> Tensor:
-        """dx/dt for states `x` (..., K, D) in the order of `states`; differentiable."""
+        """Compute dx/dt for states `x` (..., K, D) in the order of `states`; differentiable."""
         inputs = inputs or Inputs()
         c = self._constants.to(x)
         r, V, w, s = x.unbind(-1)[:4]
@@ -165,7 +166,7 @@ class NeuralMass:
         return _Constants(torch.from_numpy(self.network.conductance * self.network.kappa), *of_types)
 
     def start(self, initial: MacroState | None = None) -> Tensor:
-        """(K, D) where `simulate_network` starts, with an empty memory."""
+        """Return where `simulate_network` starts, (K, D), with an empty memory."""
         state = (initial or MacroState()).columns(len(self.network.types))
         memory = np.zeros((len(state), len(self.states) - 4))
         return torch.from_numpy(np.hstack([state, memory]))
@@ -195,11 +196,11 @@ class NeuralMass:
         coefficients = (self.closure or Closure.none()).coefficients
         coupling = self.network.conductance * self.network.kappa
         rate, states = np.empty((bins, K)), np.empty((bins, K, 5))
-        mass_kernel.run(x, types, coupling, density, coefficients, corrected, dt, steps, rate, states)
+        mass_kernel.run_masses(x, types, coupling, density, coefficients, corrected, dt, steps, rate, states)
         return MassSeries(bin * np.arange(1, bins + 1), rate, *np.moveaxis(states, -1, 0))
 
     def fixed_point(self, initial: MacroState | None = None) -> np.ndarray:
-        """A state (K, D) at which nothing changes, stable or not: what Levenberg-Marquardt finds from `initial`.
+        """Find a state (K, D) at which nothing changes, stable or not, by Levenberg-Marquardt from `initial`.
 
         Raises
         ------
@@ -219,7 +220,7 @@ class NeuralMass:
         return state
 
     def abscissa(self, state: np.ndarray) -> float:
-        """Largest real part of the Jacobian's eigenvalues at `state` (K, D): negative where it is stable."""
+        """Compute the largest real part of the Jacobian's eigenvalues at `state` (K, D): negative where it is stable."""
         x = torch.from_numpy(np.asarray(state, float))
         J = torch.autograd.functional.jacobian(lambda y: self.drift(y), x).reshape(x.numel(), x.numel())
         return float(torch.linalg.eigvals(J).real.max())

@@ -1,4 +1,4 @@
-"""Simulation of spiking networks, several realisations at once."""
+"""Spiking networks are simulated here, several realisations at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_STEP = 1.0
 
 @dataclass(frozen=True)
 class MacroState:
-    """Where populations start: each neuron's v from a Lorentzian of centre `V` and half width ``pi r``, every w and s alike.
+    """A macro state is where populations start: v from Lorentzians of centre `V` and half width ``pi r``, every w and s alike.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class MacroState:
     s: float | Sequence[float] = 0.0
 
     def columns(self, K: int) -> np.ndarray:
-        """(K, 4): r, V, w, s."""
+        """Return r, V, w, s as columns, (K, 4)."""
         try:
             values = np.stack([np.broadcast_to(np.asarray(x, float), (K,)) for x in (self.r, self.V, self.w, self.s)], axis=-1)
         except ValueError as error:
@@ -54,7 +54,7 @@ class MacroState:
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What networks did. R realisations, T bins, K populations; times in the neurons' unit (`TIME_UNIT_S`).
+    """Activity is what networks did: R realisations, T bins, K populations; times in the neurons' unit (`TIME_UNIT_S`).
 
     Attributes
     ----------
@@ -80,12 +80,12 @@ class Activity:
 
     @property
     def bin(self) -> float:
-        """Length of a bin."""
+        """Return the length of a bin."""
         return float(self.time[0])
 
     @property
     def rate_hz(self) -> np.ndarray:
-        """(R, T, K) spikes per second and neuron."""
+        """Return spikes per second and neuron, (R, T, K)."""
         return self.rate / TIME_UNIT_S
 
 
@@ -153,7 +153,7 @@ def simulate_network(
         if cancel[0]:
             return
         first, targets = network.draw(seeds[n])
-        kernel.run(
+        kernel.run_network(
             *first_state(network, initial, seeds[n]), start[:, 3].copy(), starts, types, network.conductance, network.weight,
             first, targets, network.adaptation == "population", dt, steps,
             rate[n], v[n], w[n], s[n], order[n], counts[n], cancel,
@@ -170,7 +170,7 @@ def simulate_network(
 
 
 def whole_ratio(long: float, short: float, name: str, unit: str) -> int:
-    """How often `short` fits into `long`."""
+    """Count how often `short` fits into `long`."""
     ratio = long / short if short > 0 else 0.0
     if not math.isfinite(ratio) or round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-6 * ratio:
         raise InputError(
@@ -180,7 +180,7 @@ def whole_ratio(long: float, short: float, name: str, unit: str) -> int:
 
 
 def first_state(network: Network, initial: MacroState, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """v, w, eta (N,) and S (N, K): within a population, quantiles of potential and current, in an order drawn anew."""
+    """Draw v, w, eta (N,) and S (N, K): within a population, quantiles of potential and current, in an order drawn anew."""
     rng = np.random.default_rng([seed, 1])
     start = initial.columns(len(network.types))
     v, eta = [], []

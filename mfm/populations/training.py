@@ -1,4 +1,4 @@
-"""Learning a closure from networks of some densities, by least squares on free-running trajectories."""
+"""A closure is learned from networks of some densities, by least squares on free-running trajectories."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _START = {"delta: 1": -0.7, "I: 1": 0.25, "delta: m": -0.3, "m: 1": 0.2}
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
-    """A network, and what it did from `initial` on.
+class ObservedNetwork:
+    """An observed network is a network, and what it did from `initial` on.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Observation:
 
     @property
     def noise(self) -> tuple[float, float]:
-        """Relative Monte Carlo errors of the mean rate and activation, below which no model comes. NaN for one realisation."""
+        """Return Monte Carlo errors of mean rate and activation, relative; no model comes below. NaN for one realisation."""
         return _noise(self.activity.rate[:, :, 0]), _noise(self.activity.s[:, :, 0])
 
     def errors(self, closure: Closure) -> tuple[float, float]:
-        """Relative errors of r(t) and s(t) that a closure leaves: root mean square over that of the network.
+        """Compute errors of r(t) and s(t) that a closure leaves: root mean square over that of the network.
 
         They count from the start of the run; the network's noise is in them.
         """
@@ -71,14 +71,14 @@ class Observation:
         return float(np.linalg.norm(misfit[:half])), float(np.linalg.norm(misfit[half:]))
 
     def predict(self, closure: Closure, bins: int | None = None) -> MassSeries:
-        """The neural mass with this closure, run freely from the start."""
+        """Run the neural mass with this closure freely from the start."""
         bin = self.activity.bin
         bins = len(self.activity.time) if bins is None else bins
         mass = NeuralMass(self.network, closure)
         return mass.predict(bins * bin, dt=bin / max(1, round(2 * bin)), bin=bin, initial=self.initial)
 
     def misfit(self, closure: Closure, bins: int) -> np.ndarray:
-        """Relative deviations of r, then of s, over the first `bins`; each half has the norm that `errors` returns."""
+        """Compute deviations of r, then of s, over the first `bins`; each half has the norm that `errors` returns."""
         series = self.predict(closure, bins)
         parts = []
         for predicted, seen in ((series.rate, self.activity.rate), (series.s, self.activity.s)):
@@ -90,7 +90,7 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class ClosureFit:
-    """A learned closure.
+    """A closure fit is a learned closure.
 
     Attributes
     ----------
@@ -107,13 +107,13 @@ class ClosureFit:
 
 
 def fit_closure(
-    observations: Sequence[Observation], terms: Sequence[str] = ALL_TERMS, *, start: Closure | None = None
+    observations: Sequence[ObservedNetwork], terms: Sequence[str] = ALL_TERMS, *, start: Closure | None = None
 ) -> ClosureFit:
     """Learn a closure so that neural masses, run freely from the start, follow the networks' r(t) and s(t).
 
     Parameters
     ----------
-    observations : sequence of Observation
+    observations : sequence of ObservedNetwork
         Networks of several densities (or sizes).
     terms : sequence of str
         Which terms may differ from 0; default all.
@@ -157,7 +157,7 @@ def fit_closure(
 
 
 def extract_closure(
-    observations: Sequence[Observation],
+    observations: Sequence[ObservedNetwork],
     terms: Sequence[str] = FORMULA_TERMS,
     *,
     base: Closure | None = None,
@@ -168,7 +168,7 @@ def extract_closure(
 
     Parameters
     ----------
-    observations : sequence of Observation
+    observations : sequence of ObservedNetwork
     terms : sequence of str
         The library.
     base : Closure, optional
@@ -200,8 +200,8 @@ def extract_closure(
     return path
 
 
-def closure_error(observations: Sequence[Observation], closure: Closure) -> float:
-    """Root mean square over networks, and over rate and activation, of the relative errors that a closure leaves."""
+def closure_error(observations: Sequence[ObservedNetwork], closure: Closure) -> float:
+    """Compute the relative error that a closure leaves: root mean square over networks, and over rate and activation."""
     return float(np.sqrt(np.mean([np.square(o.errors(closure)) for o in observations])))
 
 

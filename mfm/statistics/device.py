@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mfm.backends.gpu import free_memory, interpreting, on
+from mfm.compute.machine import free_memory, interpreting, on
 from mfm.errors import BackendError
 
 # Windows and region pairs in a tile of products, and regions in a tile of correlations.

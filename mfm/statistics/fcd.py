@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.backends import gpu
+from mfm.compute.machine import available_cores, why_not
 from mfm.errors import InputError
-from mfm.simulation import available_cores
 from mfm.statistics.device import fcd_cdf_on_device
 from mfm.statistics.fc import as_bold
 
@@ -82,7 +81,7 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
         )
     if N < 3:
         raise InputError("FCD needs at least three regions.", found=f"{N} regions")
-    if bold.is_cuda and bold.dtype == torch.float32 and gpu.why_not() is None:
+    if bold.is_cuda and bold.dtype == torch.float32 and why_not() is None:
         on_device = fcd_cdf_on_device(bold.reshape(-1, T, N), window_frames, n_bins, step_frames)
         return on_device.reshape(*bold.shape[:-2], n_bins)
     device, bold = bold.device, bold.cpu()

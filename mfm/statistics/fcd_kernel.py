@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfm.backends.kernel import kernel
-from mfm.backends.simd import LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
+from mfm.compute.compile import kernel
+from mfm.compute.vectors import LANES, float_vector, floats, load, square_root, store  # noqa: F401  (float_vector: registration)
 
 _f = np.float32
 

@@ -1,1 +1,1 @@
-"""The command line: a file per subcommand."""
+"""The command line: a file per command, each with `add`, which declares its arguments, and `run`, which does the work."""

@@ -7,66 +7,95 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from enum import IntEnum
 
 from mfm.errors import InputNote, MfmfitError
-
-_EXIT_OUT_OF_RANGE = 1
-
-
-_EXIT_BUG = 70
+from optim.cli.messages import Names, as_settings
 
 
-_EXIT_INTERRUPTED = 75
+class ExitCode(IntEnum):
+    """How a command ends, and what that means; errors (`mfm.errors`) carry theirs."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str):
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    DONE = 0, "done"
+    OUT_OF_RANGE = 1, "no fit within range"
+    USAGE = 2, "usage or settings"
+    INVALID_INPUT = 65, "invalid input"
+    MISSING_INPUT = 66, "missing input"
+    NO_BACKEND = 69, "backend not available"
+    BUG = 70, "bug"
+    OUTPUT_FOLDER = 73, "output folder"
+    INTERRUPTED = 75, "interrupted (the same command resumes)"
 
 
-def _exit_code(run: Callable[[], int], name: str | None = None) -> int:
-    """What `run` returns, or the code of its error, which is told; `name` is whose it is."""
-    before = "" if name is None else f"{name}: "
+def exit_code(run: Callable[[], int], names: Callable[[], Names] | None = None, person: str | None = None) -> int:
+    """Call `run`: what it returns, or the exit code of its error, which is printed.
+
+    Parameters
+    ----------
+    run : function that returns an exit code
+    names : function that returns a mapping, optional
+        What arguments in errors and notes become on this command line (`optim.cli.messages.as_settings`); default: they stay.
+    person : str, optional
+        Whose error it is, where there are several people.
+    """
+    before = "" if person is None else f"{person}: "
+
+    def typed(text: str) -> str:
+        return text if names is None else as_settings(text, names)
+
+    def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+        if issubclass(category, InputNote):
+            say(f"note: {typed(str(message))}")
+        else:
+            say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", InputNote)
-            warnings.showwarning = _show_warning
+            warnings.showwarning = show_warning
             return run()
     except MfmfitError as error:
-        _say(f"{before}error: {error}")
+        say(f"{before}error: {typed(str(error))}")
         return error.exit_code
     except Exception:
         traceback.print_exc()
-        _say(f"{before}this is a bug in mfmfit, not in your data: please report it with the lines above")
-        return _EXIT_BUG
+        say(f"{before}this is a bug in mfmfit, not in your data: please report it with the lines above")
+        return ExitCode.BUG
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line for the person at the terminal; results go to the standard output, this does not."""
     print(text, file=sys.stderr, flush=True)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    if issubclass(category, InputNote):
-        _say(f"note: {message}")
-    else:
-        _say(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
-
-
 class Progress:
-    """One bar on a terminal, one line per generation elsewhere."""
+    """The progress of a search: one bar on a terminal, one line per generation elsewhere."""
 
     def __init__(self, n_starts: int, n_generations: int):
         self._n_generations = n_generations
         self._n = n_starts * n_generations
         self._began = time.perf_counter()
         self._bar = None
-        _say("scoring random candidates to start from" if not sys.stderr.isatty() else "searching")
+        say("scoring random candidates to start from" if not sys.stderr.isatty() else "searching")
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=self._n, unit="generation", file=sys.stderr)
 
     def note(self, text: str) -> None:
-        """A line of its own."""
+        """Print a line of its own."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
-            _say(text)
+            say(text)
 
     def __call__(self, row) -> None:
         done = (row.start - 1) * self._n_generations + row.generation
@@ -76,15 +105,15 @@ class Progress:
             self._bar.set_postfix_str(text)
         else:
             elapsed = time.perf_counter() - self._began
-            _say(f"start {row.start} generation {row.generation}: {text} ({done}/{self._n}, {elapsed:.0f} s)")
+            say(f"start {row.start} generation {row.generation}: {text} ({done}/{self._n}, {elapsed:.0f} s)")
         if done == self._n:
             if self._bar is not None:
                 self._bar.close()
-            _say("simulating the winners for validation and test")
+            say("simulating the winners for validation and test")
 
 
-class _UDEProgress:
-    """One line every few seconds; on a terminal it is rewritten."""
+class UDEProgress:
+    """The progress of learning missing dynamics: one line every few seconds; on a terminal it is rewritten."""
 
     def __init__(self):
         self._said = 0.0
@@ -99,4 +128,4 @@ class _UDEProgress:
         if sys.stderr.isatty():
             print(f"\r{text[:120]:<120}", end="\n" if last else "", file=sys.stderr, flush=True)
         else:
-            _say(f"{text} ({progress.seconds:.0f} s)")
+            say(f"{text} ({progress.seconds:.0f} s)")

@@ -1,78 +1,31 @@
-"""The demo fit: settings that end in a few minutes, and the recovered parameters beside the true ones."""
+"""``mfmfit demo``: fit a subject whose true parameters are known."""
 
 from __future__ import annotations
 
-import torch
-
-from mfm.demo import DemoSubject
-from optim.cli.console import _EXIT_OUT_OF_RANGE, _say
-from optim.cli.fit import _table, fit_and_write
-from optim.config.fit import AcquisitionConfig, AtlasConfig, DataConfig, FitConfig, OutputConfig
-from optim.config.objective import SimulationObjectiveConfig
-from optim.config.optimizer import CMAESConfig
-from optim.fit.result import FitResult
-from optim.fit.stages import Stages
+from optim.cli.console import ExitCode, say
+from optim.cli.fit import fit_and_write, stages_table
 
 
-def demo_config(folder: str = "demo-output", seed: int = 1, generations: int | None = None) -> FitConfig:
-    """Settings of the demo: a smaller search than a study's, on a shorter scan."""
-    return FitConfig(
-        atlas=AtlasConfig(name="demo68"),
-        acquisition=AcquisitionConfig(tr_s=0.72),
-        objective=SimulationObjectiveConfig(burn_in_s=72.0),
-        optimizer=CMAESConfig(
-            population=40, generations=30 if generations is None else generations, initial_candidates=120, seed=seed
-        ),
-        data=DataConfig(subject="demo"),
-        output=OutputConfig(folder=folder),
-    )
+def add(commands) -> None:
+    """Declare ``mfmfit demo``."""
+    parser = commands.add_parser("demo", help="fit the embedded demo subject, whose true parameters are known")
+    parser.add_argument("--out", default="demo-output", metavar="FOLDER")
+    parser.add_argument("--generations", type=int, default=None, help="default: 30")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(run=run)
 
 
-def compare_with_truth(result: FitResult, demo: DemoSubject) -> str:
-    """What the fit recovered of the truth, as text: cost, coefficients, G and regional E/I ratio.
-
-    The cost of the true parameters is simulated as that of the recovered ones was: same protocol, same noise.
-    """
-    truth = result.parameterisation.to_parameters(demo.coefficients)
-    stages = Stages(result.subject, result.config)
-    at_truth = stages.objective("test").evaluate(truth, stages.keys("test"))
-    recovered = result.stages[-1].total
-    ceiling = result.ceiling
-    lines = [
-        "",
-        f"test cost at the recovered parameters {recovered:.3f}, at the true ones {float(at_truth.cost.total[0]):.3f} "
-        f"(noise of that figure +- {ceiling.test_std:.3f}; one recorded run against another {ceiling.run_to_run:.3f})",
-        "",
-        f"{'coefficient':<16}{'true':>10}{'recovered':>12}",
-    ]
-    for name, true, found in zip(result.parameterisation.names, demo.coefficients, result.coefficients, strict=True):
-        lines.append(f"{name:<16}{float(true):>10.4f}{float(found):>12.4f}")
-    lines += ["", f"{'regional mean':<16}{'true':>10}{'recovered':>12}"]
-    for name in ("w_EE", "w_EI", "sigma"):
-        lines.append(
-            f"{name:<16}{float(getattr(truth, name).mean()):>10.4f}{float(getattr(result.parameters, name).mean()):>12.4f}"
-        )
-    r = float(torch.corrcoef(torch.stack([demo.ei_ratio, result.ei_ratio]))[0, 1])
-    error = float((result.ei_ratio - demo.ei_ratio).abs().mean())
-    lines += [
-        "",
-        f"regional E/I ratio: r = {r:.3f} with the truth, mean absolute error {error:.3f} "
-        f"(true mean {float(demo.ei_ratio.mean()):.3f}, recovered mean {float(result.ei_ratio.mean()):.3f})",
-        "Coefficients trade off against each other: FC and FCD fix the E/I ratio better than each weight (see README, Limits).",
-    ]
-    return "\n".join(lines)
-
-
-def _demo(args) -> int:
+def run(args) -> int:
+    """Fit the demo subject, and print what was recovered of its truth."""
     from mfm.demo import demo_subject
-    from optim.cli.demo import compare_with_truth, demo_config
+    from optim.cli.recovery import compare_with_truth, demo_config
 
     config = demo_config(args.out, args.seed, args.generations)
     demo = demo_subject()
-    _say(repr(demo.subject))
+    say(repr(demo.subject))
     result = fit_and_write(demo.subject, config)
     if result is None:
         return 0
-    print(_table(result))
+    print(stages_table(result))
     print(compare_with_truth(result, demo))
-    return 0 if result.in_range else _EXIT_OUT_OF_RANGE
+    return 0 if result.in_range else ExitCode.OUT_OF_RANGE

@@ -6,46 +6,62 @@ import warnings
 from dataclasses import replace
 
 from mfm.errors import InputNote
-from optim.cli.console import _EXIT_OUT_OF_RANGE, Progress, _say
-from optim.cli.refine import run_refine
+from optim.cli.console import ExitCode, Progress, say
+from optim.cli.messages import as_settings, fit_settings
+from optim.cli.refine import refine_folder
 
 
-def _fit(args) -> int:
+def add(commands) -> None:
+    """Declare ``mfmfit fit``."""
+    parser = commands.add_parser(
+        "fit",
+        help="fit one subject or group",
+        description="Fit one subject or group. Settings are Hydra overrides, for example: mfmfit fit acquisition=hcp_ya "
+        "atlas=dk68 data.subject=100307 data.sc=SC.csv 'data.timeseries=[run-1.tsv,run-2.tsv]' "
+        "'data.maps={myelin: myelin.csv, gradient: gradient.csv}'",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/fit.yaml")
+    parser.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
+    parser.set_defaults(run=run, names=fit_settings)
+
+
+def run(args) -> int:
+    """Fit what the settings name."""
     from optim.cli.settings import compose
 
-    return run_fit(compose(args.overrides), check_only=args.check)
+    return fit_from_files(compose(args.overrides), check_only=args.check)
 
 
-def run_fit(config, check_only: bool = False) -> int:
+def fit_from_files(config, check_only: bool = False) -> int:
     """Load the data that `config` (a `FitConfig`) names, fit, write, and print what came out; returns the exit code."""
     from mfm.io import load_subject
     from optim.fit.locate import locate
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputNote)  # the subject's own lines tell them
+        warnings.simplefilter("ignore", InputNote)  # the subject's own lines say them
         located = locate(config)
         config = located.config
         subject = load_subject(config.data, config.acquisition.tr_s, config.acquisition.n_frames, config.atlas.labels)
     subject = replace(subject, notes=(*located.notes, *subject.notes))
-    _say(repr(subject))
+    say(as_settings(repr(subject)))
     if check_only:
         _prepared_folder(subject, config)
-        _say("everything needed is there, and nothing contradicts")
+        say("everything needed is there, and nothing contradicts")
         return 0
     result = fit_and_write(subject, config)
     if result is not None:
-        print(_table(result))
+        print(stages_table(result))
         if not result.in_range:
-            return _EXIT_OUT_OF_RANGE
+            return ExitCode.OUT_OF_RANGE
     if config.refine.run:
         from optim.report.folder import FitFolder
 
-        return run_refine(FitFolder(config).path, config.refine, overwrite=config.output.overwrite, subject=subject)
+        return refine_folder(FitFolder(config).path, config.refine, overwrite=config.output.overwrite, subject=subject)
     return 0
 
 
 def _prepared_folder(subject, config):
-    """The fit's stages, its output folder, and whether it is done; every error that can be told before work is."""
+    """The fit's stages, its output folder, and whether it is done; every error that can be found before the work is."""
     from optim.fit.stages import Stages
     from optim.report.folder import FitFolder
     from optim.report.tables import output_space
@@ -62,7 +78,7 @@ def fit_and_write(subject, config):
 
     stages, folder, done = _prepared_folder(subject, config)
     if done:
-        _say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
+        say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
         print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
         return None
     folder.begin(stages.fingerprint)
@@ -70,12 +86,13 @@ def fit_and_write(subject, config):
     result = fit_prepared(stages, folder.work, progress, progress.note)
     write_fit(result, folder)
     if not result.in_range:
-        _say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
-    _say(f"results: {folder.path}")
+        say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
+    say(f"results: {folder.path}")
     return result
 
 
-def _table(result) -> str:
+def stages_table(result) -> str:
+    """The costs of a fit (`FitResult`) in each stage, what they can be compared with, and what was found, as text."""
     from mfm import Cost
 
     symbols = [*(term.symbol for term in Cost.TERMS.values()), "total"]

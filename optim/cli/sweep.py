@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from mfm.errors import MfmfitError
+from optim.cli.messages import as_settings, setting_paths
 from optim.cli.settings import from_values
 
 
@@ -22,6 +24,6 @@ def run_job(values, kind: type, run: Callable) -> None:
             config = replace(config, output=replace(config.output, folder=HydraConfig.get().runtime.output_dir))
         run(config)
     except MfmfitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_settings(str(error), partial(setting_paths, kind))}", file=sys.stderr)
         if not is_sweep:
             sys.exit(error.exit_code)

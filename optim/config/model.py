@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 from mfm import Bounds, MapParameterisation, Plausibility, SubjectData, upper_triangle
 from mfm.errors import ConfigError
+from mfm.models.model import Model
+from mfm.models.registry import get_model, model_names
 from optim.config.checks import check_one_of
 
 
@@ -15,47 +17,64 @@ class ModelConfig:
 
     Parameters
     ----------
-    name : {"fic"}
+    name : str
+        A model of `mfm.models.registry`: ``fic``, ``pmfm``.
     bounds : {"group", "subject"}
-        ``group``: w_EI in [0, 5]; ``subject``: w_EI's range from the subject's mean FC (Zeng et al. 2026).
-    w_EE, w_EI, sigma, G : [low, high], optional
-        Override a range.
-    w_EI_signs : mapping of map name to +1 or -1, optional
-        Sign that w_EI's correlation with a map must have; default: negative with myelin, positive with gradient (Zhang et al.
-        2024). ``{}`` switches the rule off.
-    w_EI_min_std : float
-        Least standard deviation of w_EI over regions (0.3 for a subject's fit in Zeng et al. 2026); 0 switches it off.
+        ``group``: the model's own; ``subject``: published ranges that follow the subject's mean FC, where the model has
+        them (FIC: that of w_EI; Zeng et al. 2026).
+    ranges : mapping of parameter to [low, high]
+        Override a range, such as ``model.ranges.w_EI=[1,4]``; null keeps the model's own.
+    signs : mapping of parameter to (mapping of map name to +1 or -1), optional
+        Sign that a parameter's correlation with a map must have; default the model's own (FIC: w_EI negative with myelin,
+        positive with gradient; Zhang et al. 2024). ``{}`` switches the rule off.
+    min_std : mapping of parameter to float
+        Least standard deviation over regions (0.3 of w_EI for a subject's fit in Zeng et al. 2026); 0 switches it off.
     regional : bool
-        After the search, free w_EE, w_EI and sigma of every region, pulled to the maps by a penalty whose strength the
-        validation data choose (`optim.search.regional`): 3N + 1 parameters. The map fit is one of the choices.
+        After the search, free the regional parameters in every region, pulled to the maps by a penalty whose strength the
+        validation data choose (`optim.search.regional`). The map fit is one of the choices.
     """
 
     name: str = "fic"
     bounds: str = "group"
-    w_EE: list[float] | None = None
-    w_EI: list[float] | None = None
-    sigma: list[float] | None = None
-    G: list[float] | None = None
-    w_EI_signs: dict[str, int] | None = None
-    w_EI_min_std: float = 0.0
+    ranges: dict[str, list[float] | None] = field(default_factory=dict)
+    signs: dict[str, dict[str, int]] | None = None
+    min_std: dict[str, float] = field(default_factory=dict)
     regional: bool = False
 
     def __post_init__(self):
-        check_one_of("model.name", self.name, ("fic",))
+        check_one_of("model.name", self.name, model_names())
         check_one_of("model.bounds", self.bounds, ("group", "subject"))
-        for name, sign in (self.w_EI_signs or {}).items():
-            check_one_of(f"model.w_EI_signs.{name}", sign, (-1, 1))
-        for name in ("w_EE", "w_EI", "sigma", "G"):
-            value = getattr(self, name)
+        searched = {parameter.name: parameter for parameter in self.model.parameters.searched()}
+        regional = tuple(name for name, parameter in searched.items() if parameter.regional)
+        for name, value in self.ranges.items():
+            _a_parameter(f"model.ranges.{name}", name, tuple(searched), self.name)
             if value is not None and len(value) != 2:
-                raise ConfigError(f"model.{name} is not a range.", expected="[low, high]", found=str(value))
+                raise ConfigError(f"model.ranges.{name} is not a range.", expected="[low, high]", found=str(value))
+        for parameter, signs in (self.signs or {}).items():
+            _a_parameter(f"model.signs.{parameter}", parameter, regional, self.name)
+            for name, sign in signs.items():
+                check_one_of(f"model.signs.{parameter}.{name}", sign, (-1, 1))
+        for name in self.min_std:
+            _a_parameter(f"model.min_std.{name}", name, regional, self.name)
+        if self.bounds == "subject" and self.model.subject_ranges is None:
+            raise ConfigError(
+                f"The model {self.name!r} has no published bounds that follow a subject's mean FC.", fix="model.bounds=group"
+            )
+
+    @property
+    def model(self) -> Model:
+        """What the model declares."""
+        return get_model(self.name)
 
     def parameterisation(self, subject: SubjectData) -> MapParameterisation:
         """Coefficients of the subject's maps, with the bounds and rules of this configuration."""
         mean_fc = float(upper_triangle(subject.search.target.fc).mean())
-        bounds = Bounds.for_subject(mean_fc) if self.bounds == "subject" else Bounds()
-        own = {name: tuple(v) for name in ("w_EE", "w_EI", "sigma", "G") if (v := getattr(self, name)) is not None}
-        published = Plausibility().w_EI_signs
-        signs = published if self.w_EI_signs is None else tuple(self.w_EI_signs.items())
-        rules = Plausibility(signs, self.w_EI_min_std)
-        return MapParameterisation(subject.maps, Bounds(**{**asdict(bounds), **own}), rules)
+        bounds = Bounds.for_subject(mean_fc, self.model) if self.bounds == "subject" else Bounds(self.model)
+        own = {name: tuple(value) for name, value in self.ranges.items() if value is not None}
+        rules = Plausibility(self.signs, self.min_std)
+        return MapParameterisation(subject.maps, Bounds(self.model, **{**bounds.as_dict(), **own}), rules)
+
+
+def _a_parameter(setting: str, name: str, known: tuple[str, ...], model: str) -> None:
+    if name not in known:
+        raise ConfigError(f"{setting}: the model {model!r} has no such parameter.", expected=" | ".join(known), found=name)

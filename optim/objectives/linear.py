@@ -67,7 +67,7 @@ class LinearObjective:
         with torch.no_grad():
             lin = mfm.linear_response(p, sc, self.protocol)
             # Unstable candidates run too, from nearby: where they end tells the search how far they are.
-            displacement = (self.margin * lin.std_S_E).nan_to_num(nan=_NEARBY)
+            displacement = (self.margin * lin.activity_std).nan_to_num(nan=_NEARBY)
             rate_E = mfm.rates_after_displacement(p, sc, displaced_both_ways(displacement), self.n_threads).double()
             returns = mfm.within_range(rate_E).all(dim=1) & lin.stable
             fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))

@@ -9,7 +9,7 @@ import torch
 
 import mfm
 from mfm import FICParameters, Scan, SimStatus
-from mfm.simulation import compute_device
+from mfm.simulation.backends import compute_device
 from optim.objectives.base import Evaluation
 
 # BOLD that is held at a time; more candidates are simulated in turns, with the same results.

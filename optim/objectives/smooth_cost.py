@@ -130,7 +130,7 @@ class SmoothCost:
         lin = self.response(p) if lin is None else lin
         rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
         C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
-        displacement = (self.margin * lin.std_S_E.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
+        displacement = (self.margin * lin.activity_std.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
         n_steps = round(_RETURN_S / _STEP_S)
         return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, displacement, _STEP_S, n_steps)
 
@@ -148,20 +148,22 @@ def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: 
     Returns
     -------
     tensor, (B, W)
-        Distances from the bounds in units of their width; correlations of w_EI with the maps, signed so that they must be
-        positive; and the standard deviation of w_EI over its least value, minus 1. Differentiable.
+        Distances from the bounds in units of their width; correlations of parameters with maps, signed so that they must be
+        positive; and standard deviations over their least value, minus 1. Differentiable.
     """
     walls = []
     for name, value in (*regional.items(), ("G", G[:, None])):
         low, high = getattr(parameterisation.bounds, name)
         walls += [(value - low) / (high - low), (high - value) / (high - low)]
-    w_EI, rules, maps = regional["w_EI"], parameterisation.plausibility, parameterisation.maps
-    deviation = w_EI - w_EI.mean(dim=1, keepdim=True)
-    for name, sign in rules.w_EI_signs:
-        if name in maps.names:
-            m = torch.tensor(maps.values[maps.names.index(name)], dtype=w_EI.dtype)
-            m = m - m.mean()
-            walls.append((sign * (deviation @ m) / (deviation.norm(dim=1) * m.norm()).clamp(min=1e-12))[:, None])
-    if rules.w_EI_min_std > 0 and maps.names:
-        walls.append((w_EI.std(dim=1) / rules.w_EI_min_std - 1)[:, None])
+    rules, maps = parameterisation.plausibility, parameterisation.maps
+    for parameter, of_maps in (rules.signs or {}).items():
+        deviation = regional[parameter] - regional[parameter].mean(dim=1, keepdim=True)
+        for name, sign in of_maps.items():
+            if name in maps.names:
+                m = torch.tensor(maps.values[maps.names.index(name)], dtype=deviation.dtype)
+                m = m - m.mean()
+                walls.append((sign * (deviation @ m) / (deviation.norm(dim=1) * m.norm()).clamp(min=1e-12))[:, None])
+    for parameter, least in rules.min_std.items():
+        if least > 0 and maps.names:
+            walls.append((regional[parameter].std(dim=1) / least - 1)[:, None])
     return torch.cat(walls, dim=1)

@@ -1,1 +1,1 @@
-"""What a fitted model still misses: residuals at its fixed point, learned from a scan and judged on another."""
+"""Refinement asks what a fitted model still misses: a residual at its fixed point, learned from a scan, judged on another."""

@@ -1,4 +1,4 @@
-"""Figure of a refinement: slopes by region, and the held-out gain against what chance gives."""
+"""The figure of a refinement shows slopes by region, and the held-out gain against what chance gives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from optim.refine.verdict import Refinement
 _BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#6E6E6E"
 
 
-def write_figure(path: Path, labels: tuple[str, ...], found: Refinement, network: RegionalMaps | None = None) -> Path:
+def write_refinement_figure(
+    path: Path, labels: tuple[str, ...], found: Refinement, network: RegionalMaps | None = None
+) -> Path:
     """Draw a refinement as a PNG file, 150 dpi; slopes against the first map of a network where there is one."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)

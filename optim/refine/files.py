@@ -1,4 +1,4 @@
-"""What a refinement leaves in the fit's folder: tables, the refined model, JSON and a page; each whole or not at all."""
+"""A refinement writes tables, the refined model, JSON and a page into the fit's folder; each is whole or not there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from optim.fit.result import StageScore
 from optim.objectives.rows import cells, column_names
 from optim.refine.fitted import FittedSubject, training_scans
 from optim.refine.task import Task
-from optim.refine.verdict import Comparison, Refinement, Term
+from optim.refine.verdict import Comparison, Refinement, ResidualTerm
 from optim.report.page import page, table
 
 _COLUMNS = {
@@ -37,22 +37,22 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class SimulatedScore(StageScore):
-    """Simulated cost of the fit, or of the refined model, in one stage."""
+    """A simulated score is the cost of the fit, or of the refined model, in one stage."""
 
     model: str = "fit"
 
 
 def result_path(fit: FittedSubject) -> Path:
-    """The JSON that is written last: where it is, the refinement is done."""
+    """Return the JSON that is written last: where it is, the refinement is done."""
     return fit.file("refine.json")
 
 
 def work_folder(fit: FittedSubject, fingerprint: str) -> Path:
-    """Where checkpoints of this very refinement lie."""
+    """Return the folder where checkpoints of this very refinement lie."""
     return fit.folder / f"refine-work-{fingerprint[:12]}"
 
 
-def clear(fit: FittedSubject) -> None:
+def remove_refinement(fit: FittedSubject) -> None:
     """Remove the files of an earlier refinement, and nothing else."""
     for path in [*fit.folder.glob(f"{fit.stem}_refine*"), fit.folder / "figures" / "refine.png", fit.folder / "refine.html"]:
         path.unlink(missing_ok=True)
@@ -61,9 +61,9 @@ def clear(fit: FittedSubject) -> None:
 def write_refinement(
     fit: FittedSubject, task: Task, found: Refinement, scores: tuple[SimulatedScore, ...], fingerprint: str, seconds: float
 ) -> None:
-    """Write everything; the JSON that marks it done last."""
-    clear(fit)
-    write_tsv(fit.file("refine_terms.tsv"), [f.name for f in fields(Term)], [astuple(term) for term in found.terms])
+    """Write everything; the JSON that marks it done comes last."""
+    remove_refinement(fit)
+    write_tsv(fit.file("refine_terms.tsv"), [f.name for f in fields(ResidualTerm)], [astuple(term) for term in found.terms])
     columns = [f.name for f in fields(Comparison)]
     write_tsv(fit.file("refine_heldout.tsv"), columns, [astuple(one) for one in found.comparisons])
     nulls = [("placebo", k + 1, g) for k, g in enumerate(found.placebo_gains)]
@@ -72,9 +72,9 @@ def write_refinement(
     write_tsv(fit.file("refine_fit.tsv"), column_names(SimulatedScore), map(cells, scores))
     _write_model(fit, found)
     if task.config.figures and found.comparisons:
-        from optim.refine.figures import write_figure
+        from optim.refine.figures import write_refinement_figure
 
-        write_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found, task.network_maps())
+        write_refinement_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found, task.network_maps())
     text = _page(fit, task, found, scores, task.config.figures and bool(found.comparisons))
     write_atomic(fit.folder / "refine.html", lambda temporary: temporary.write_text(text, encoding="utf-8"))
     write_json(result_path(fit), _record(fit, task, found, fingerprint, seconds))
@@ -139,7 +139,7 @@ def _learned_from(fit: FittedSubject, task: Task) -> str:
 
 
 def known_terms(fit: FittedSubject, task: Task) -> list[str]:
-    """Terms along maps that the fit's own parameters follow already."""
+    """Name the terms along maps that the fit's own parameters follow already."""
     residual = task.residual()
     slopes = residual.names[: residual.n_slopes]
     return [name for name in slopes if any(m in fit.subject.maps.names for m in name.replace("+", " ").split())]
@@ -172,7 +172,7 @@ def _page(fit: FittedSubject, task: Task, found: Refinement, scores: tuple[Simul
         )
     parts += [
         _ABOUT_TERMS.format(leak=total_leak()),
-        table([f.name for f in fields(Term)], [astuple(term) for term in found.terms]),
+        table([f.name for f in fields(ResidualTerm)], [astuple(term) for term in found.terms]),
     ]
     if found.comparisons:
         parts += [

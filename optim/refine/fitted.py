@@ -1,4 +1,4 @@
-"""A finished fit, read back from its folder."""
+"""A finished fit is read back from its folder, to be refined."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from optim.config.fit import FitConfig
 from optim.config.refine import RefineConfig
 from optim.fit.record import read_parameters
 from optim.refine.task import Recording, Task
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.tunable_fit import TunableFit
 
 
 @dataclass(frozen=True, eq=False)
 class FittedSubject:
-    """A fit and the data it was made of.
+    """A fitted subject is a finished fit with the data it was made of.
 
     Attributes
     ----------
@@ -49,11 +49,12 @@ class FittedSubject:
     parameters: FICParameters
 
     def file(self, suffix: str) -> Path:
+        """Return the path of the fit's file that ends in `suffix`."""
         return self.folder / f"{self.stem}_{suffix}"
 
 
 def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Stem and ``regional.json`` of the finished fit in a folder.
+    """Read the stem and ``regional.json`` of the finished fit in a folder.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig], subject: SubjectData | None = None):
-    """The finished fit in a folder, with its data read again.
+    """Read the finished fit in a folder, and its data again.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig
 
 
 def training_scans(subject: SubjectData, learn_from: str) -> tuple[Scan, ...]:
-    """The scans to learn from: that of the search and, where all are asked for, the validation's if it is one more of its kind.
+    """Choose the scans to learn from: the search's, and the validation's if all are asked for and it is one more of its kind.
 
     That is: another scan than search and test, of the same connectome, TR and length.
     """
@@ -148,7 +149,7 @@ def _same_scan(a: Scan, b: Scan) -> bool:
 
 
 def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
-    """The refinement of a fit: learned from the scans of its search and validation, judged on its test scan.
+    """Make the refinement of a fit: learned from the scans of its search and validation, judged on its test scan.
 
     Raises
     ------
@@ -176,14 +177,14 @@ def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
     coefficients = [fit.record["coefficients"][name] for name in fit.config.model.parameterisation(fit.subject).names]
     parameterisation = fit.config.model.parameterisation(fit.subject)
     fitted = None if fit.record.get("penalty_strength") is None else fit.parameters
-    mechanism = Mechanism.of(parameterisation, coefficients, fitted, config.anchor)
-    task = Task(mechanism, fit.subject.search.sc, maps, train, held_out, config)
+    tunable = TunableFit.of(parameterisation, coefficients, fitted, config.anchor)
+    task = Task(tunable, fit.subject.search.sc, maps, train, held_out, config)
     task.residual()  # says what is wrong with terms before work starts
     return task
 
 
-def fingerprint(fit: FittedSubject, task: Task) -> str:
-    """sha256 of the fit, the refinement's settings and maps, and the version."""
+def refinement_fingerprint(fit: FittedSubject, task: Task) -> str:
+    """Digest (sha256) the fit, the refinement's settings and maps, and the versions of what computes them."""
     digest = hashlib.sha256()
     settings = task.config.deciding()
     digest.update(json.dumps([mfm.__version__, version("torch"), fit.record["fingerprint"], settings], sort_keys=True).encode())

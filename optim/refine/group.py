@@ -1,4 +1,4 @@
-"""What refinements of several people have in common: random effects over their estimates, and how these repeat."""
+"""A group shows what refinements of several people have in common: random effects over estimates, and how these repeat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfm.errors import InputError, MissingInputError
 
 @dataclass(frozen=True)
 class SharedTerm:
-    """One coefficient over people.
+    """A shared term is one coefficient over people.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class SharedTerm:
 
 
 def random_effects(values: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
-    """Mean, its standard error, and the standard deviation between people (DerSimonian & Laird 1986).
+    """Estimate a mean, its standard error, and the standard deviation between people (DerSimonian & Laird 1986).
 
     The error is that of Hartung and Knapp (2001), which does not take the variance between few people for known.
 
@@ -68,7 +68,7 @@ def random_effects(values: np.ndarray, errors: np.ndarray) -> tuple[float, float
 
 
 def icc(first: np.ndarray, second: np.ndarray) -> float:
-    """One-way intraclass correlation ICC(1) of two measurements of each person (Shrout & Fleiss 1979).
+    """Compute the one-way intraclass correlation ICC(1) of two measurements of each person (Shrout & Fleiss 1979).
 
     Examples
     --------
@@ -86,7 +86,7 @@ def icc(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def summarise(folders: Sequence[str | Path]) -> tuple[SharedTerm, ...]:
-    """Random effects of every term over refined fits.
+    """Estimate random effects of every term over refined fits.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A refinement from its Fisher report to its verdict. "No evidence for a residual" is an answer like any other."""
+"""A refinement runs from its Fisher report to its verdict; "no evidence for a residual" is an answer like any other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from optim.refine.information import best_directions, fisher_report
 from optim.refine.nulls import moran_surrogates
 from optim.refine.placebos import Polish, polish
 from optim.refine.placebos import placebos as simulated_placebos
-from optim.refine.problem import Problem
+from optim.refine.problem import RefinementProblem
 from optim.refine.scoring import Optimum
 from optim.refine.task import Task
-from optim.refine.tunable_fit import Mechanism
-from optim.refine.verdict import Comparison, Refinement, Term, _reasons
+from optim.refine.tunable_fit import TunableFit
+from optim.refine.verdict import Comparison, Refinement, ResidualTerm, reasons_against
 from optim.search.checkpoint import Checkpoint
 
 # Bootstrap over frequencies of the held-out gain.
@@ -34,21 +34,21 @@ class _Judged:
     """A learned model on the held-out scan."""
 
     name: str
-    problem: Problem
+    problem: RefinementProblem
     optimum: Optimum
     terms: Tensor
     fc_r: float
 
 
 class Refiner:
-    """The steps of one refinement, in order; `refine` takes them all."""
+    """A refiner takes the steps of one refinement; `refine` takes them all, in order."""
 
     def __init__(self, task: Task):
         self.task = task
         self.held_out = task.likelihood(task.held_out, None), task.likelihood(task.held_out, task.config.bins)
-        self.frozen = task.mechanism.frozen()
+        self.frozen = task.fitted.frozen()
 
-    def judge(self, name: str, problem: Problem, start: Tensor | None = None, with_fc: bool = False) -> _Judged:
+    def judge(self, name: str, problem: RefinementProblem, start: Tensor | None = None, with_fc: bool = False) -> _Judged:
         """Learn from the training scans, score on the held-out one."""
         optimum = problem.minimise(start)
         system = problem.system(optimum.x)
@@ -57,19 +57,21 @@ class Refiner:
         return _Judged(name, problem, optimum, terms, self.task.fc_correlation(system) if with_fc else float("nan"))
 
     def mechanism(self, with_fc: bool = False) -> _Judged:
+        """Judge the fit as it is, without a residual."""
         return self.judge("mechanism", self.task.problem(self.frozen, None), with_fc=with_fc)
 
     def hybrid(self, residual: LinearResidual, with_fc: bool = False) -> _Judged:
+        """Judge the fit, held as it is, with a residual."""
         return self.judge("residual", self.task.problem(self.frozen, residual), with_fc=with_fc)
 
     def gain(self, residual: LinearResidual, base: _Judged | None = None) -> float:
-        """Held-out gain of a residual over the mechanism, nats."""
+        """Return the held-out gain of a residual over the mechanism, in nats."""
         base = self.mechanism() if base is None else base
         return float((base.terms - self.hybrid(residual).terms).sum())
 
 
-def compare(a: _Judged, b: _Judged, seed: int) -> Comparison:
-    """Gain of `a` over `b` with its interval."""
+def compare_models(a: _Judged, b: _Judged, seed: int) -> Comparison:
+    """Compare two models on the held-out scan: the gain of `a` over `b` with its interval."""
     difference = (b.terms - a.terms).numpy()
     low = high = float("nan")
     if len(difference) > 1:
@@ -107,11 +109,15 @@ def refine(task: Task, checkpoint: Checkpoint | None = None, report: Callable[[s
     refiner = Refiner(task)
     base = refiner.mechanism(with_fc=True)
     learned = refiner.hybrid(residual, with_fc=True)
-    comparisons = [compare(learned, base, c.seed)]
+    comparisons = [compare_models(learned, base, c.seed)]
     free, agreement = None, float("nan")
-    if task.mechanism.n_directions:
+    if task.fitted.n_directions:
         tuned, again, free, agreement = _retuned(task, refiner, residual, learned, len(keep))
-        comparisons += [compare(learned, tuned, c.seed), compare(free, again, c.seed), compare(tuned, base, c.seed)]
+        comparisons += [
+            compare_models(learned, tuned, c.seed),
+            compare_models(free, again, c.seed),
+            compare_models(tuned, base, c.seed),
+        ]
     for one in comparisons:
         say(f"held out, {one.model} against {one.against}: {one.gain:+.2f} nats [{one.low:.2f}, {one.high:.2f}]")
     gain = comparisons[0].gain
@@ -126,7 +132,7 @@ def refine(task: Task, checkpoint: Checkpoint | None = None, report: Callable[[s
             say(f"{name}: {float(learned.optimum.x[k]):.3g} by theory, {float(x[k]):.3g} polished (bias of theory {bias})")
         judged = _polished_terms(judged, keep, polished)
     in_range = float("nan") if polished is None else polished.in_range
-    reasons = _reasons(task, comparisons, _p(gain, placebos), _p(gain, spins), in_range)
+    reasons = reasons_against(task, comparisons, _p(gain, placebos), _p(gain, spins), in_range)
     p, sc = learned.problem.parameters(x)
     system = learned.problem.system(x)
     assert system is not None
@@ -152,12 +158,12 @@ def refine(task: Task, checkpoint: Checkpoint | None = None, report: Callable[[s
 
 def _retuned(task: Task, refiner: Refiner, residual: LinearResidual, learned: _Judged, n: int):
     """The mechanism with as many parameters as the residual; with all of its own; and those with the residual, many starts."""
-    everything = task.problem(task.mechanism, None)
-    few: Mechanism = task.mechanism.along(best_directions(everything, n))
+    everything = task.problem(task.fitted, None)
+    few: TunableFit = task.fitted.along(best_directions(everything, n))
     tuned = refiner.judge("re-tuned mechanism", task.problem(few, None), with_fc=True)
     again = refiner.judge("free mechanism", everything, with_fc=True)
-    both = task.problem(task.mechanism, residual)
-    t = again.optimum.x[: task.mechanism.n_directions]
+    both = task.problem(task.fitted, residual)
+    t = again.optimum.x[: task.fitted.n_directions]
     warm = torch.cat([torch.zeros(residual.n_terms, dtype=torch.float64), t, again.optimum.x[len(t) :]])
     generator = torch.Generator().manual_seed(task.config.seed)
     best, ends = refiner.judge("residual and free mechanism", both, warm, with_fc=True), []
@@ -178,7 +184,7 @@ def _retuned(task: Task, refiner: Refiner, residual: LinearResidual, learned: _J
     return tuned, again, best, (1 + sum(same)) / (1 + len(same))
 
 
-def _inside(problem: Problem, start: Tensor, away: Tensor) -> Tensor:
+def _inside(problem: RefinementProblem, start: Tensor, away: Tensor) -> Tensor:
     """A start displaced as far as the walls allow."""
     share = 0.5
     while share > 1e-3:
@@ -221,12 +227,12 @@ def _p(gain: float, null: np.ndarray) -> float:
 
 
 def _learned_terms(
-    terms: tuple[Term, ...],
+    terms: tuple[ResidualTerm, ...],
     keep: list[int],
     learned: _Judged,
     free: _Judged | None,
-    again: Problem,
-) -> tuple[Term, ...]:
+    again: RefinementProblem,
+) -> tuple[ResidualTerm, ...]:
     held, retest = learned.optimum, again.minimise()
     found = list(terms)
     held_error, retest_error = learned.problem.posterior_errors(held.x), again.posterior_errors(retest.x)
@@ -246,7 +252,7 @@ def _learned_terms(
     return tuple(found)
 
 
-def _polished_terms(terms: tuple[Term, ...], keep: list[int], polished: Polish) -> tuple[Term, ...]:
+def _polished_terms(terms: tuple[ResidualTerm, ...], keep: list[int], polished: Polish) -> tuple[ResidualTerm, ...]:
     found = list(terms)
     for k, position in enumerate(keep):
         found[position] = replace(
@@ -259,8 +265,8 @@ def _polished_terms(terms: tuple[Term, ...], keep: list[int], polished: Polish) 
     return tuple(found)
 
 
-def _nothing(task: Task, terms: tuple[Term, ...]) -> Refinement:
-    problem = task.problem(task.mechanism.frozen(), None)
+def _nothing(task: Task, terms: tuple[ResidualTerm, ...]) -> Refinement:
+    problem = task.problem(task.fitted.frozen(), None)
     p, sc = problem.parameters(problem.start)
     none = np.zeros(0)
     return Refinement(

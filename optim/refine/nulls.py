@@ -1,4 +1,4 @@
-"""Where there is nothing to find: scans of the mechanism alone, and maps that keep but their spatial autocorrelation."""
+"""Nulls hold nothing to find: scans of the mechanism alone, and maps that keep but their spatial autocorrelation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_WEIGHT = 1e-12
 
 
 def moran_surrogates(maps: RegionalMaps, weights: np.ndarray, n: int, seed: int = 0) -> list[RegionalMaps]:
-    """Random maps with the autocorrelation of given ones: Moran spectral randomisation (Wagner & Dray 2015, singletons).
+    """Draw random maps with the autocorrelation of given ones: Moran spectral randomisation (Wagner & Dray 2015, singletons).
 
     A map is a sum of eigenvectors of the centred weights, each of which is an autocorrelation; the signs of its parts are drawn
     anew, the same for all maps. Mean, variance, Moran's I and the correlations between maps are kept exactly.
@@ -68,7 +68,7 @@ def moran_surrogates(maps: RegionalMaps, weights: np.ndarray, n: int, seed: int 
 
 
 def moran_i(values: np.ndarray, weights: np.ndarray) -> float:
-    """Moran's I of a map (N,): its autocorrelation under the weights, taken as symmetric, without their diagonal."""
+    """Compute Moran's I of a map (N,): its autocorrelation under the weights, taken as symmetric, without their diagonal."""
     W = (weights + weights.T) / 2
     np.fill_diagonal(W, 0.0)
     z = values - values.mean()
@@ -76,7 +76,7 @@ def moran_i(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def mechanism_scan(system: LinearSystem, protocol: Protocol, scale: float, noise: float, seed: int, n_scans: int = 2) -> Tensor:
-    """BOLD (n_scans, T, N) of a linearised model, by Fourier synthesis of its spectra, with white measurement noise.
+    """Draw BOLD (n_scans, T, N) of a linearised model by Fourier synthesis of its spectra, with white measurement noise.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def mechanism_scan(system: LinearSystem, protocol: Protocol, scale: float, noise
     n_scans : int
     """
     with torch.no_grad():
-        bold = sample_bold(SlowSystem.of(system), system.S_E, protocol, n_scans, seed)[0]
+        bold = sample_bold(SlowSystem.of(system), system.activity, protocol, n_scans, seed)[0]
     generator = torch.Generator().manual_seed(seed + 0x5EED)
     white = torch.randn(bold.shape, generator=generator, dtype=torch.float64)
     return math.sqrt(scale) * bold + math.sqrt(noise / protocol.tr_s) * white

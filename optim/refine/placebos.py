@@ -1,4 +1,4 @@
-"""Scans of a model simulated in full, nonlinear as it is: placebos, and what linear theory gets wrong in the coefficients."""
+"""Scans simulated in full, nonlinear as the model is, serve as placebos and show what linear theory gets wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import mfm
 from mfm import Connectome, FICParameters, Protocol
 from mfm.errors import InputError
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
-from optim.refine.problem import Problem, fit_nuisance
+from optim.refine.problem import RefinementProblem, fit_nuisance
 from optim.refine.task import Recording, Task
 
 _DT_S = 0.006
@@ -24,7 +24,7 @@ _BEYOND_CHANCE = 3.0
 def simulate_scans(
     p: FICParameters, sc: Connectome, protocol: Protocol, n: int, seed: int, scale: float = 1.0, noise: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Simulated BOLD of one candidate with white measurement noise.
+    """Simulate BOLD of one candidate with white measurement noise.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def simulate_scans(
 
 
 def placebos(task: Task, n: int, seed: int) -> list[Task]:
-    """The same task `n` times, on scans of the fitted mechanism alone, as many, as long and as noisy as the recorded ones.
+    """Make the same task `n` times, on scans of the fitted mechanism alone, as many, long and noisy as the recorded ones.
 
     They hold what theory does not know of the model: a residual that makes up for that alone gains as much on them.
 
@@ -72,7 +72,7 @@ def placebos(task: Task, n: int, seed: int) -> list[Task]:
     InputError
         If the mechanism does not stay finite.
     """
-    problem = task.problem(task.mechanism.frozen(), None)
+    problem = task.problem(task.fitted.frozen(), None)
     system = problem.system(problem.start)
     assert system is not None
     x = torch.cat([problem.start[: problem.n_model], fit_nuisance(problem.likelihood, system)])
@@ -95,7 +95,7 @@ def _like(recording: Recording, bold: Tensor) -> list[Recording]:
 
 @dataclass(frozen=True, eq=False)
 class Polish:
-    """Coefficients checked, and where it takes that corrected, by simulation.
+    """A polish holds coefficients that were checked by simulation, and corrected where it takes that.
 
     Attributes
     ----------
@@ -117,8 +117,8 @@ class Polish:
     in_range: float
 
 
-def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish:
-    """One step of indirect inference (Gourieroux, Monfort & Renault 1993): learn again from scans of what was learned.
+def polish(task: Task, problem: RefinementProblem, x: Tensor, n: int, seed: int) -> Polish:
+    """Take one step of indirect inference (Gourieroux, Monfort & Renault 1993): learn again from scans of what was learned.
 
     The model at `x` is simulated `n` times as the training scans were recorded, and learned from as they were.
     The mean of the estimates less the one that the priors lead to expect is the error of theory. It is taken off where chance
@@ -127,7 +127,7 @@ def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish
     Parameters
     ----------
     task : Task
-    problem : Problem
+    problem : RefinementProblem
         Its residual with the fit held.
     x : tensor, (P,)
         The optimum on the training scan.
@@ -140,7 +140,7 @@ def polish(task: Task, problem: Problem, x: Tensor, n: int, seed: int) -> Polish
     bold, rate_E = simulate_scans(p, sc, task.train.protocol, n * task.train.n_scans, seed, *problem.power(x))
     stayed = mfm.within_range(rate_E).reshape(n, -1).all(dim=1)
     found = [
-        task.problem(problem.mechanism, problem.residual, recording).minimise(x).x[:M]
+        task.problem(problem.fitted, problem.residual, recording).minimise(x).x[:M]
         for recording, inside in zip(_like(task.train, bold), stayed.tolist(), strict=True)
         if inside
     ]

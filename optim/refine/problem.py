@@ -1,4 +1,4 @@
-"""What is minimised: a scan's misfit as a function of residual, mechanism and nuisance, with priors and guard rails."""
+"""The refinement's objective is a scan's misfit as a function of residual, fit and nuisance, with priors and guard rails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfm.linear.whittle import Quadratic, Tangents
 from mfm.models.fic_feedback import FixedPoint, designed_point
 from mfm.ude import LinearResidual
 from optim.refine.scoring import Optimum, fisher_scoring
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.tunable_fit import TunableFit
 
 # Step of the differences of the linear system along the mechanism's directions.
 _STEP = 1e-5
@@ -41,7 +41,7 @@ _LOG_NOISE_STD = 3.0
 
 
 class Likelihood(TypingProtocol):
-    """`mfm.linear.whittle.WhittleLikelihood` or `mfm.linear.fisher_z.FisherZLikelihood`."""
+    """A likelihood scores a linearised model by scans: `mfm.linear.whittle.WhittleLikelihood`, `FisherZLikelihood`."""
 
     @property
     def nuisance(self) -> tuple[str, ...]: ...
@@ -58,12 +58,12 @@ class Likelihood(TypingProtocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Negative log-posterior of ``x = (residual's coefficients, mechanism's t, nuisance)``.
+class RefinementProblem:
+    """This problem is the negative log-posterior of ``x = (residual's coefficients, fit's t, nuisance)``.
 
     Attributes
     ----------
-    mechanism : Mechanism
+    fitted : TunableFit
     residual : LinearResidual or None
     sc : Connectome
     likelihood : Likelihood
@@ -72,7 +72,7 @@ class Problem:
         Of the coefficients.
     """
 
-    mechanism: Mechanism
+    fitted: TunableFit
     residual: LinearResidual | None
     sc: Connectome
     likelihood: Likelihood
@@ -80,46 +80,47 @@ class Problem:
 
     @property
     def n_terms(self) -> int:
+        """Count the residual's coefficients."""
         return 0 if self.residual is None else self.residual.n_terms
 
     @property
     def n_model(self) -> int:
-        """Parameters without the nuisance."""
-        return self.n_terms + self.mechanism.n_directions
+        """Count the parameters without the nuisance."""
+        return self.n_terms + self.fitted.n_directions
 
     @cached_property
     def start(self) -> Tensor:
-        """The fit itself, with nuisance parameters to match."""
+        """Return the fit itself as x, with nuisance parameters to match."""
         return torch.cat([torch.zeros(self.n_model, dtype=torch.float64), self.likelihood.start(self._fixed[0])])
 
     @cached_property
     def abscissa_limit(self) -> float:
-        """Per second: beyond it stability is penalised."""
+        """Return the abscissa, per second, beyond which stability is penalised."""
         return max(LEAST_STABLE_PER_S, float(exact.abscissa(self._fixed[0])))
 
     @cached_property
     def precision(self) -> Tensor:
-        """(P,) of the Gaussian priors."""
+        """Return the precisions (P,) of the Gaussian priors."""
         noise = [_LOG_NOISE_STD**-2 if name == "log_noise" else 0.0 for name in self.likelihood.nuisance]
         terms = self.prior_std[: self.n_terms] ** -2
-        anchors = torch.ones(self.mechanism.n_directions, dtype=torch.float64)
+        anchors = torch.ones(self.fitted.n_directions, dtype=torch.float64)
         return torch.cat([terms, anchors, torch.tensor(noise, dtype=torch.float64)])
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients, mechanism's t, nuisance."""
+        """Split x into coefficients, fit's t, nuisance."""
         return x[: self.n_terms], x[self.n_terms : self.n_model], x[self.n_model :]
 
     def parameters(self, x: Tensor) -> tuple[FICParameters, Connectome]:
-        """The refined model, ready to be simulated."""
+        """Return the refined model at `x`, ready to be simulated."""
         c, t, _ = self.split(x)
-        p = self.mechanism.parameters(t[None])
+        p = self.fitted.parameters(t[None])
         assert p is not None
         return (p, self.sc) if self.residual is None else self.residual.apply(p, self.sc, c)
 
     @cached_property
     def _fixed(self) -> tuple[LinearSystem, FixedPoint]:
         """The linearised fit."""
-        p = self.mechanism.parameters(torch.zeros((1, self.mechanism.n_directions), dtype=torch.float64))
+        p = self.fitted.parameters(torch.zeros((1, self.fitted.n_directions), dtype=torch.float64))
         assert p is not None
         return self._linearised(p)
 
@@ -130,11 +131,11 @@ class Problem:
     def _mechanism_at(self, t: Tensor) -> tuple[LinearSystem, FixedPoint] | None:
         if not len(t):
             return self._fixed
-        p = self.mechanism.parameters(t[None])
+        p = self.fitted.parameters(t[None])
         return None if p is None else self._linearised(p)
 
     def system(self, x: Tensor) -> LinearSystem | None:
-        """The linearised equations at `x` without nuisance, or None where a wall stands."""
+        """Linearise the equations at `x` without nuisance; None where a wall stands."""
         c, t, _ = self.split(x)
         base = self._mechanism_at(t)
         if base is None or (self.residual is not None and self._beyond_bound(c)[0].max() > 1 - _SOFT_BOUND):
@@ -150,7 +151,7 @@ class Problem:
         return excess, torch.where(excess > 0, slopes.sign() / bound, 0.0)[:, None] * patterns
 
     def tangents(self, x: Tensor, system: LinearSystem) -> Tangents:
-        """Derivatives of the system with respect to coefficients and t."""
+        """Differentiate the system by coefficients and t."""
         c, t, _ = self.split(x)
         K = len(t)
         found = Tangents.zero(0, system)
@@ -161,7 +162,7 @@ class Problem:
         if not K:
             return found
         steps = _STEP * torch.eye(K, dtype=torch.float64)
-        p = self.mechanism.parameters(torch.cat([t + steps, t - steps]))
+        p = self.fitted.parameters(torch.cat([t + steps, t - steps]))
         if p is None:  # a wall within the step
             return found.joined(Tangents.zero(K, system))
         both, points = self._linearised(p)
@@ -207,16 +208,16 @@ class Problem:
             yield slope.new_tensor([abscissa - self.abscissa_limit]), slope[None], _ABSCISSA_WEIGHT
 
     def posterior_errors(self, x: Tensor) -> Tensor:
-        """Standard errors (P,) at an optimum by likelihood and priors; guard rails, which tell nothing, do not count."""
+        """Compute errors (P,) at an optimum by likelihood and priors; guard rails, which tell nothing, do not count."""
         return torch.linalg.inv(self._curvature(x)).diagonal().sqrt()
 
     def power(self, x: Tensor) -> tuple[float, float]:
-        """Scale of the spectral density and density of the measurement noise at `x`; 1 and 0 where data tell neither."""
+        """Return scale of the spectral density and density of measurement noise at `x`; 1 and 0 where data tell neither."""
         values = dict(zip(self.likelihood.nuisance, self.split(x)[2].exp().tolist(), strict=True))
         return values.get("log_scale", 1.0), values.get("log_noise", 0.0)
 
     def expected(self, x: Tensor) -> Tensor:
-        """Where the optima of scans of the model at `x` lie on average: priors draw them towards the fit."""
+        """Compute where optima of scans of the model at `x` lie on average: priors draw them towards the fit."""
         return x - torch.linalg.solve(self._curvature(x), self.precision * (x - self.start))
 
     def _curvature(self, x: Tensor) -> Tensor:
@@ -227,14 +228,14 @@ class Problem:
         return information + torch.diag(self.precision)
 
     def minimise(self, start: Tensor | None = None) -> Optimum:
-        """The optimum from `start`, default the fit."""
+        """Find the optimum from `start`, default the fit."""
         return fisher_scoring(self, self.start if start is None else start)
 
 
 def _nearly_abscissa(system: LinearSystem) -> float:
     """The abscissa by the slow system, ten times as fast."""
     with torch.no_grad():
-        return float(modes.abscissa(system, SlowSystem.of(system)))
+        return float(modes.slowest_abscissa(system, SlowSystem.of(system)))
 
 
 def _abscissa(system: LinearSystem, tangents: Tangents) -> tuple[float, Tensor]:
@@ -253,7 +254,7 @@ def _abscissa(system: LinearSystem, tangents: Tangents) -> tuple[float, Tensor]:
 
 
 def fit_nuisance(likelihood: Likelihood, system: LinearSystem) -> Tensor:
-    """The nuisance parameters of a scan for a model that is given."""
+    """Fit the nuisance parameters of a scan to a model that is given."""
     if not likelihood.nuisance:
         return likelihood.start(system)
     predicted = likelihood.model(system, Tangents.zero(0, system))

@@ -1,4 +1,4 @@
-"""Refine a finished fit, simulate what came out, and write it."""
+"""A finished fit is refined, what came out is simulated, and both are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mfm.errors import OutputError
 from optim.config.refine import RefineConfig
 from optim.fit.stages import Stages
 from optim.refine.files import SimulatedScore, known_terms, result_path, work_folder, write_refinement
-from optim.refine.fitted import FittedSubject, fingerprint, task_of
+from optim.refine.fitted import FittedSubject, refinement_fingerprint, task_of
 from optim.refine.learn import refine
 from optim.refine.verdict import Refinement
 from optim.search.checkpoint import Checkpoint
@@ -33,7 +33,7 @@ def refine_fit(
     """
     say = report or (lambda text: None)
     task = task_of(fit, config)
-    digest = fingerprint(fit, task)
+    digest = refinement_fingerprint(fit, task)
     path = result_path(fit)
     if path.exists() and not overwrite:
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def refine_fit(
 
 
 def simulated_scores(fit: FittedSubject, found: Refinement) -> tuple[SimulatedScore, ...]:
-    """Cost of the fit and of the refined model in validation and test, simulated with the same noise."""
+    """Simulate the fit and the refined model in validation and test with the same noise, and return their costs."""
     stages, scores = Stages(fit.subject, fit.config), []
     for stage in ("validation", "test"):
         scan = getattr(fit.subject, stage)

@@ -1,4 +1,4 @@
-"""Fisher scoring: Newton's method with the expected curvature, damped by how well it foretells the decrease (Nielsen 1999)."""
+"""Fisher scoring is Newton's method with the expected curvature, damped by how well it foretells a decrease (Nielsen 1999)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DAMPING, _MOST_DAMPING = 1e-3, 1e10
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """Where scoring ended.
+    """An optimum is where scoring ended.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""One refinement as a task: the fit, the residual that is asked for, the scan to learn from and the one to be judged on."""
+"""A task is one refinement: the fit, the residual that is asked for, the scans to learn from and the one to be judged on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mfm.linear.whittle import Tangents, WhittleLikelihood, periodogram, pooled
 from mfm.ude import LinearResidual
 from mfm.ude.fixed_point.linear_residual import named_maps, total_leak
 from optim.config.refine import RefineConfig
-from optim.refine.problem import Likelihood, Problem, fit_nuisance
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.problem import Likelihood, RefinementProblem, fit_nuisance
+from optim.refine.tunable_fit import TunableFit
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What is known of one scan, or of several of the same length and TR.
+    """A recording is what is known of one scan, or of several of the same length and TR.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Recording:
 
     @classmethod
     def of(cls, *scans: Scan) -> Recording:
-        """Those of stages of a fit."""
+        """Take what is known of the scans of a fit's stages."""
         first = scans[0]
         known = [scan.bold for scan in scans if scan.bold is not None]
         bold = torch.stack(known) if len(known) == len(scans) else None
@@ -51,7 +51,7 @@ class Recording:
 
     @classmethod
     def of_series(cls, bold: Tensor, tr_s: float) -> Recording:
-        """That of simulated or sampled series (T, N) or (R, T, N)."""
+        """Take what is known of simulated or sampled series (T, N) or (R, T, N)."""
         bold = bold.reshape(-1, *bold.shape[-2:])
         fc = functional_connectivity(bold)
         fc = fc[0] if len(bold) == 1 else fisher_mean(fc)
@@ -60,11 +60,11 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A refinement of one person's fit.
+    """A task is a refinement of one person's fit.
 
     Attributes
     ----------
-    mechanism : Mechanism
+    fitted : TunableFit
         The fit.
     sc : Connectome
     maps : RegionalMaps
@@ -73,7 +73,7 @@ class Task:
     config : RefineConfig
     """
 
-    mechanism: Mechanism
+    fitted: TunableFit
     sc: Connectome
     maps: RegionalMaps
     train: Recording
@@ -90,26 +90,26 @@ class Task:
 
     @property
     def loss(self) -> str:
-        """``whittle`` or ``fc``."""
+        """Name the loss that is used: ``whittle`` or ``fc``."""
         known = self.train.bold is not None and self.held_out.bold is not None
         return self.config.loss if self.config.loss != "auto" else "whittle" if known else "fc"
 
     def residual(self, maps: RegionalMaps | None = None) -> LinearResidual:
-        """The residual on the task's maps, or on others of the same names."""
+        """Make the residual on the task's maps, or on others of the same names."""
         c = self.config
         return LinearResidual.of(self.maps if maps is None else maps, self.sc, c.terms, c.edges, c.bound, c.network)
 
     def network_maps(self) -> RegionalMaps | None:
-        """Inputs of the network of maps, z-scored; None where none is asked for."""
+        """Return the inputs of the network of maps, z-scored; None where none is asked for."""
         return named_maps(self.maps.zscored(), self.config.network) if self.config.network else None
 
     def prior_std(self, residual: LinearResidual) -> Tensor:
-        """Of the coefficients: slopes per second, edges relative to the connectome."""
+        """Return prior standard deviations of the coefficients: slopes per second, edges relative to the connectome."""
         slopes = self.config.prior * total_leak() * residual.scales
         return torch.cat([slopes, slopes.new_full((len(residual.edges),), self.config.edge_prior)])
 
     def likelihood(self, recording: Recording, bins: int | None) -> Likelihood:
-        """How scans score models."""
+        """Make the likelihood by which a recording scores models."""
         if self.loss == "fc":
             return FisherZLikelihood(recording.fc, recording.protocol, recording.n_scans)
         assert recording.bold is not None
@@ -118,13 +118,15 @@ class Task:
         data = pooled(found, regional=self.config.amplitude == "regional")
         return WhittleLikelihood(data, self.config.amplitude, self.config.noise)
 
-    def problem(self, mechanism: Mechanism, residual: LinearResidual | None, recording: Recording | None = None) -> Problem:
-        """Learning from the training scan, or from another recording."""
+    def problem(
+        self, fitted: TunableFit, residual: LinearResidual | None, recording: Recording | None = None
+    ) -> RefinementProblem:
+        """Make the problem of learning from the training scans, or from another recording."""
         prior = torch.zeros(0, dtype=torch.float64) if residual is None else self.prior_std(residual)
-        return Problem(mechanism, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
+        return RefinementProblem(fitted, residual, self.sc, self.likelihood(recording or self.train, self.config.bins), prior)
 
     def held_out_terms(self, system: LinearSystem, likelihood: Likelihood, averaged: Likelihood) -> Tensor:
-        """Negative log-likelihood of the held-out scan by frequency (or its misfit of FC, one number), nuisance fitted to it.
+        """Score the held-out scan, nuisance fitted: negative log-likelihood by frequency, or one number, the misfit of FC.
 
         Scale and noise are the scan's, not the model's: they are fitted anew for every model alike, to the `averaged` scan.
         """
@@ -134,6 +136,6 @@ class Task:
         return torch.tensor([likelihood(system, Tangents.zero(0, system), nuisance).value], dtype=torch.float64)
 
     def fc_correlation(self, system: LinearSystem) -> float:
-        """Correlation of a model's FC with that of the held-out scan."""
+        """Correlate a model's FC with that of the held-out scan."""
         z = FisherZLikelihood(self.held_out.fc, self.held_out.protocol).predicted(system)
         return float(torch.corrcoef(torch.stack([torch.tanh(z), upper_triangle(self.held_out.fc)]))[0, 1])

@@ -1,4 +1,4 @@
-"""The fitted model as a function of a few numbers, around what the fit found."""
+"""A tunable fit is the fitted model as a function of a few numbers, around what the fit found."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from optim.search.space import SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
-class Mechanism:
-    """A fit, and the directions in which it may be tuned again: coefficients ``theta = optimum + t basis``, t = 0 at the fit.
+class TunableFit:
+    """A tunable fit may move along some directions: coefficients ``theta = optimum + t basis``, t = 0 at the fit.
 
     Attributes
     ----------
@@ -37,8 +37,8 @@ class Mechanism:
     @classmethod
     def of(
         cls, parameterisation: MapParameterisation, coefficients, parameters: FICParameters | None = None, anchor: float = 0.05
-    ) -> Mechanism:
-        """From a fit's coefficients; `anchor` is the standard deviation of the search coordinates, shares of the ranges."""
+    ) -> TunableFit:
+        """Make it from a fit's coefficients; `anchor` is the search coordinates' standard deviation as share of the ranges."""
         optimum = torch.as_tensor(coefficients, dtype=torch.float64).reshape(-1)
         regional, _ = parameterisation.regional(optimum)
         deviation = {name: torch.zeros_like(value) for name, value in regional.items()}
@@ -51,23 +51,24 @@ class Mechanism:
 
     @property
     def n_directions(self) -> int:
+        """Count the directions K."""
         return len(self.basis)
 
-    def along(self, directions: Tensor) -> Mechanism:
-        """Tuned along combinations (K, K') of the present directions only."""
+    def along(self, directions: Tensor) -> TunableFit:
+        """Keep combinations (K, K') of the present directions only."""
         return replace(self, basis=directions.T @ self.basis)
 
-    def frozen(self) -> Mechanism:
-        """The fit as it is."""
+    def frozen(self) -> TunableFit:
+        """Keep no direction: the fit as it is."""
         return replace(self, basis=self.basis[:0])
 
     def values(self, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Regional parameters (B, N) by name and G (B,) at `t` (B, K)."""
+        """Return regional parameters (B, N) by name and G (B,) at `t` (B, K)."""
         regional, G = self.parameterisation.regional(self.optimum + t @ self.basis)
         return {name: regional[name] + self.deviation[name] for name in REGIONAL_PARAMETERS}, G
 
     def parameters(self, t: Tensor) -> FICParameters | None:
-        """Candidates at `t` (B, K), or None where noise or coupling would be negative."""
+        """Return candidates at `t` (B, K), or None where noise or coupling would be negative."""
         regional, G = self.values(t)
         try:
             return FICParameters(**regional, G=G)

@@ -1,4 +1,4 @@
-"""What a refinement found, and what is said of it."""
+"""The verdict of a refinement is made of its terms, of comparisons on the held-out scan, and of what speaks against it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from optim.refine.task import Task
 
 
 @dataclass(frozen=True)
-class Term:
-    """One coefficient of the residual.
+class ResidualTerm:
+    """A residual's term is one of its coefficients, with what the scans can tell and did tell of it.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the held-out scan.
+    """A comparison sets two models against each other on the held-out scan.
 
     Attributes
     ----------
@@ -80,17 +80,17 @@ class Comparison:
 
     @property
     def is_better(self) -> bool:
-        """Whether the interval, or where there is none the gain, is above zero."""
+        """Tell whether the interval, or where there is none the gain, is above zero."""
         return (self.gain if np.isnan(self.low) else self.low) > 0
 
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """What came out.
+    """A refinement is what came out: terms, comparisons, nulls, and the refined model.
 
     Attributes
     ----------
-    terms : tuple of Term
+    terms : tuple of ResidualTerm
     comparisons : tuple of Comparison
         Empty where every term was refused.
     placebo_gains, spin_gains : array
@@ -115,7 +115,7 @@ class Refinement:
     converged : bool
     """
 
-    terms: tuple[Term, ...]
+    terms: tuple[ResidualTerm, ...]
     comparisons: tuple[Comparison, ...]
     placebo_gains: np.ndarray
     spin_gains: np.ndarray
@@ -134,17 +134,21 @@ class Refinement:
 
     @property
     def is_supported(self) -> bool:
+        """Tell whether nothing speaks against a residual."""
         return not self.reasons
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """Say the verdict in words."""
         if self.is_supported:
             return "evidence for a residual"
         return "no evidence for a residual: " + "; ".join(self.reasons)
 
 
-def _reasons(task: Task, comparisons: list[Comparison], placebo_p: float, spin_p: float, in_range: float) -> tuple[str, ...]:
+def reasons_against(
+    task: Task, comparisons: list[Comparison], placebo_p: float, spin_p: float, in_range: float
+) -> tuple[str, ...]:
+    """List what speaks against a residual; an empty list is evidence for one."""
     against = [f"held out, it does not beat the {one.against}" for one in comparisons[:3] if not one.is_better]
     for name, p in (("placebos", placebo_p), ("permuted maps", spin_p)):
         if np.isnan(p):

@@ -188,7 +188,7 @@ def _record(result: FitResult) -> dict:
         "penalty_strength": _finite(result.penalty_strength),
         "identifiability": _identifiability_record(result),
         "surrogate": _prediction_record(result),
-        "bounds": asdict(result.parameterisation.bounds),
+        "bounds": result.parameterisation.bounds.as_dict(),
         "stages": [as_record(score) for score in result.stages],
         "noise_ceiling": asdict(result.ceiling),
         "protocols": {

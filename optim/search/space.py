@@ -71,8 +71,8 @@ class SearchSpace:
             "Hardly any candidate is plausible.",
             expected=f"{n} candidates that keep bounds and plausibility rules",
             found=f"{n_found} in {_MAX_ROUNDS * _DRAWS_PER_ROUND} draws ({share:.1e})",
-            cause="a map whose sign is flipped, bounds too narrow for the maps, or w_EI_min_std too large",
-            fix="check the sign of the gradient map; relax model.w_EI_min_std, or switch the signs off: model.w_EI_signs={}",
+            cause="a map whose sign is flipped, bounds too narrow for the maps, or `min_std` too large",
+            fix="check the sign of the gradient map; relax `min_std`, or switch the signs off: `signs={}`",
         )
 
     def _propose(self, n: int, rng: np.random.Generator) -> np.ndarray:

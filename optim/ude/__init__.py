@@ -1,1 +1,1 @@
-"""Learning missing dynamics from files: settings, data and model, training with checkpoints, report."""
+"""Missing dynamics are learned from files: settings, data and model, training with checkpoints, report."""

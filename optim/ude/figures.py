@@ -1,4 +1,4 @@
-"""Figures of a fit of missing dynamics."""
+"""The figures of a fit of missing dynamics show trajectories, phase portraits, what was learned, and losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mfm.io import write_atomic
-from mfm.ude.estimates.least_squares import bases
+from mfm.ude.estimates.least_squares import basis_residuals
 from mfm.ude.formulas.symbolic import learned_samples
 from optim.ude.fit import UDEResult
 
@@ -18,8 +18,8 @@ _MOST_UNITS, _MOST_POINTS = 3, 4000
 _INK, _GREY, _BLUE, _VERMILION = "#333333", "#B0B0B0", "#0072B2", "#D55E00"
 
 
-def write_figures(result: UDEResult, folder: Path) -> list[str]:
-    """Draw into `folder`; the names of the figures that this fit has."""
+def write_ude_figures(result: UDEResult, folder: Path) -> list[str]:
+    """Draw the figures that this fit has into `folder`, and return their names."""
     draw = {"trajectories": _trajectories, "phase": _phase, "residual": _residual, "loss": _loss}
     figures = {name: make(result) for name, make in draw.items()}
     for name, figure in figures.items():
@@ -106,7 +106,7 @@ def _residual(result: UDEResult) -> Figure | None:
         return None
     values, learned = (part[result.best] for part in learned_samples(result.found))
     names = result.found.model.residuals[0].variables
-    formula = bases(result.formula_model)[0]
+    formula = basis_residuals(result.formula_model)[0]
     with torch.no_grad():
         explained = (formula.library.evaluate(values) * formula.coefficients[0]).sum(dim=-1).numpy()
     every = slice(None, None, max(1, len(learned) // _MOST_POINTS))

@@ -1,4 +1,4 @@
-"""Train from several starts, choose by validation, report on the test, extract and refit: the whole analysis of a series."""
+"""The analysis of a series trains from several starts, chooses by validation, reports on the test, extracts and refits."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mfm.ude import (
     FitStatus,
     FreeRun,
     Hybrid,
-    Progress,
     ResidualBasis,
     SparseRule,
-    TimeSeries,
     TimeSplit,
+    TrainingProgress,
+    Trajectories,
     UDEFit,
     carried_through,
     ensemble_agreement,
@@ -36,20 +36,20 @@ from mfm.ude import (
     refit,
     split_by_time,
 )
-from mfm.ude.estimates.least_squares import bases, least_squares
+from mfm.ude.estimates.least_squares import basis_residuals, least_squares
 from mfm.ude.estimates.path_fit import path_fit
 from mfm.ude.formulas.symbolic import learned_samples, single_member
 from mfm.ude.training.losses import PredictionErrorProblem
 from optim.config.ude import UDEConfig
 from optim.search.checkpoint import Checkpoint
-from optim.ude.inputs import Problem, extraction_library, extracts, files_of, prepare
+from optim.ude.inputs import UDEInputs, asks_for_formula, files_of, formula_library, read_ude_inputs
 
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
 @dataclass(frozen=True)
-class Score:
-    """A model on held-out data, no observer: lower is better.
+class UDEScore:
+    """A score says how well a model does on held-out data without an observer: lower is better.
 
     Attributes
     ----------
@@ -76,8 +76,8 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Term:
-    """A term of the extracted formula; errors and coefficients of the refit where there is one."""
+class FormulaTerm:
+    """A formula's term was extracted from a network; errors and coefficients are the refit's where there is one."""
 
     target: str
     term: str
@@ -89,7 +89,7 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class UDEResult:
-    """What `mfmfit ude` found.
+    """A result is what `mfmfit ude` found.
 
     Attributes
     ----------
@@ -98,8 +98,8 @@ class UDEResult:
     found : UDEFit
     best : int
         The start that was chosen by validation.
-    scores : tuple of Score
-    terms : tuple of Term
+    scores : tuple of UDEScore
+    terms : tuple of FormulaTerm
     formula : str
         Or why there is none.
     formula_model : Hybrid or None
@@ -117,8 +117,8 @@ class UDEResult:
     split: TimeSplit
     found: UDEFit
     best: int
-    scores: tuple[Score, ...]
-    terms: tuple[Term, ...]
+    scores: tuple[UDEScore, ...]
+    terms: tuple[FormulaTerm, ...]
     formula: str
     formula_model: Hybrid | None
     extraction: Extraction | None
@@ -128,21 +128,21 @@ class UDEResult:
     seconds: float
 
 
-def fingerprint(config: UDEConfig) -> str:
-    """sha256 of the files, the settings that decide the numbers, and the versions of what computes them."""
+def ude_fingerprint(config: UDEConfig) -> str:
+    """Digest (sha256) the files, the settings that decide the numbers, and the versions of what computes them."""
     versions = [mfm.__version__, *(version(name) for name in ("numpy", "scipy", "torch"))]
     files = [file_digest(existing_file(file, "input")) for file in files_of(config)]
     return hashlib.sha256(json.dumps([versions, config.deciding(), files], sort_keys=True).encode()).hexdigest()
 
 
 def fit_ude(
-    config: UDEConfig, work: Path | None = None, on_progress: Callable[[int, int, Progress], None] | None = None
+    config: UDEConfig, work: Path | None = None, on_progress: Callable[[int, int, TrainingProgress], None] | None = None
 ) -> UDEResult:
-    """The whole analysis; checkpoints are kept in the folder `work`, from which the same call goes on.
+    """Run the whole analysis; checkpoints are kept in the folder `work`, from which the same call goes on.
 
-    `on_progress` is called with the stage's number, the number of stages, and its `Progress`.
+    `on_progress` is called with the stage's number, the number of stages, and its `TrainingProgress`.
     """
-    problem = prepare(config)
+    problem = read_ude_inputs(config)
     split = split_by_time(problem.series, config.split.train, config.split.validation)
     found = _trained(problem, split, config, work, on_progress)
     forecasts = _forecasts(found.model, _ends(found), split, config.split.horizon)
@@ -158,7 +158,7 @@ def fit_ude(
     best = int(usable.argmin())
     bounded = _bounded(forecasts, len(validation))
     scores = [
-        Score(f"start {k + 1}", FitStatus(int(found.status[k])).name, float(found.loss[k]), float(validation[k]),
+        UDEScore(f"start {k + 1}", FitStatus(int(found.status[k])).name, float(found.loss[k]), float(validation[k]),
               float(test[k]), bool(bounded[k]), k == best)
         for k in range(len(validation))
     ]  # fmt: skip
@@ -168,22 +168,22 @@ def fit_ude(
     end = _ends(found)
     scores.append(_other("mechanism", _alone(found.model), None if end is None else end[best : best + 1], split, config))
     if forecasts[0] is not None and forecasts[1] is not None:
-        scores.append(Score("mean", "OK", np.nan, forecasts[0].baseline, forecasts[1].baseline, True))
+        scores.append(UDEScore("mean", "OK", np.nan, forecasts[0].baseline, forecasts[1].baseline, True))
     agreement = ensemble_agreement(found).relative if sum(np.isfinite(usable)) >= 5 else float("nan")
     shown = tuple(run for run in forecasts if run is not None)
     return UDEResult(
         config, split, found, best, tuple(scores), terms, formula, model, extraction, shown, agreement,
-        fingerprint(config), found.seconds,
+        ude_fingerprint(config), found.seconds,
     )  # fmt: skip
 
 
-def _trained(problem: Problem, split: TimeSplit, config: UDEConfig, work: Path | None, on_progress) -> UDEFit:
+def _trained(problem: UDEInputs, split: TimeSplit, config: UDEConfig, work: Path | None, on_progress) -> UDEFit:
     """Trained in stages, from the last checkpoint on."""
-    checkpoint = Checkpoint.within(work, "training", fingerprint(config))
+    checkpoint = Checkpoint.within(work, "training", ude_fingerprint(config))
     kept = time.monotonic()
     latest: Callable[[], list[dict]] | None = None
 
-    def progress(number: int, state: Progress, states: Callable[[], list[dict]]) -> None:
+    def progress(number: int, state: TrainingProgress, states: Callable[[], list[dict]]) -> None:
         nonlocal kept, latest
         latest = states
         if checkpoint is not None and time.monotonic() - kept > _SECONDS_BETWEEN_CHECKPOINTS:
@@ -230,14 +230,14 @@ def _bounded(forecasts, n: int) -> np.ndarray:
     return np.ones(n, dtype=bool) if forecasts[0] is None else forecasts[0].bounded & forecasts[1].bounded
 
 
-def _other(name: str, model: Hybrid, end, split: TimeSplit, config: UDEConfig) -> Score:
+def _other(name: str, model: Hybrid, end, split: TimeSplit, config: UDEConfig) -> UDEScore:
     """Score of a model with one member, from its own last state."""
     runs = _forecasts(model, end, split, config.split.horizon)
     validation, test = (float(_values(model, part, run)[0]) for part, run in zip(_held_out(split), runs, strict=True))
-    return Score(name, "OK", float("nan"), validation, test, bool(_bounded(runs, 1)[0]))
+    return UDEScore(name, "OK", float("nan"), validation, test, bool(_bounded(runs, 1)[0]))
 
 
-def _held_out(split: TimeSplit) -> tuple[TimeSeries, TimeSeries]:
+def _held_out(split: TimeSplit) -> tuple[Trajectories, Trajectories]:
     return split.validation, split.test
 
 
@@ -248,9 +248,9 @@ def _formula(found: UDEFit, best: int, config: UDEConfig):
         return _of_bases(found, best, config)
     choice = config.extraction
     learned = model.residuals[0]
-    if not extracts(config):
+    if not asks_for_formula(config):
         return None, (), "none asked for, or more than one network: their parts cannot be told apart one by one", None, None
-    library = extraction_library(config, learned.variables)
+    library = formula_library(config, learned.variables)
     rule = SparseRule(choice.share, choice.t, choice.inclusion)
     # The members that `extract` gives a formula for, in its order.
     values = learned_samples(found)[1]
@@ -260,7 +260,9 @@ def _formula(found: UDEFit, best: int, config: UDEConfig):
     if not one.identifiable or not len(kept):
         return one, (), one.formula if not one.identifiable else "no term is selected", None, None
     if not choice.refit:
-        terms = [Term(one.target, one.library.names[k], np.nan, np.nan, one.coefficients[k], one.inclusion[k]) for k in kept]
+        terms = [
+            FormulaTerm(one.target, one.library.names[k], np.nan, np.nan, one.coefficients[k], one.inclusion[k]) for k in kept
+        ]
         return one, tuple(terms), f"{one.target}: {one.formula} (not refitted: no result yet)", None, None
     if config.loss.name == "prediction_error":
         final = refit(found, one, member=best)
@@ -279,7 +281,7 @@ def _formula(found: UDEFit, best: int, config: UDEConfig):
         return one, (), f"{one.target}: {one.formula} (not refitted: a latent SDE has no refit)", None, None
     position = one.library.names.index
     rows = tuple(
-        Term(
+        FormulaTerm(
             one.target, name, float(c), float(e), float(one.coefficients[position(name)]), float(one.inclusion[position(name)])
         )
         for name, c, e in zip(names, coefficients, errors, strict=True)
@@ -294,7 +296,7 @@ def _of_bases(found: UDEFit, best: int, config: UDEConfig):
         m.mechanism, [single_member(r, best) for r in m.residuals], m.mode, scheme=m.scheme, substeps=m.substeps,
         in_solver=m.in_solver,
     )  # fmt: skip
-    extracted = torch.cat([r.coefficients.detach()[0] for r in bases(single)]).tolist()
+    extracted = torch.cat([r.coefficients.detach()[0] for r in basis_residuals(single)]).tolist()
     state, errors, coefficients = None, np.full(len(extracted), np.nan), np.array(extracted)
     if isinstance(found.problem, PredictionErrorProblem):
         fitted = least_squares(single, found.series, found.problem.choice, path=found.problem.path(m)[best])
@@ -302,9 +304,9 @@ def _of_bases(found: UDEFit, best: int, config: UDEConfig):
     elif config.loss.name == "path":
         path_found = path_fit(single, found.series)
         single, coefficients, errors = path_found.model, path_found.coefficients, path_found.errors
-    names = [(r.target, name) for r in bases(single) for name in r.library.names]
+    names = [(r.target, name) for r in basis_residuals(single) for name in r.library.names]
     rows = tuple(
-        Term(target, name, float(c), float(e), x, 1.0)
+        FormulaTerm(target, name, float(c), float(e), x, 1.0)
         for (target, name), c, e, x in zip(names, coefficients, errors, extracted, strict=True)
     )
     if config.loss.name == "latent_sde":
@@ -312,7 +314,7 @@ def _of_bases(found: UDEFit, best: int, config: UDEConfig):
     return None, rows, _text(rows), single, state
 
 
-def _text(rows: tuple[Term, ...]) -> str:
+def _text(rows: tuple[FormulaTerm, ...]) -> str:
     parts = []
     for target in dict.fromkeys(row.target for row in rows):
         own = [row for row in rows if row.target == target]

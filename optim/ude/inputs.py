@@ -1,4 +1,4 @@
-"""From files and settings to a series, a hybrid and the stages of its training."""
+"""Files and settings become a series, a hybrid and the stages of its training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from mfm.ude import (
     Roessler,
     SparseRule,
     Stage,
-    TimeSeries,
+    Trajectories,
     curriculum,
 )
 from optim.config.ude import LossConfig, MechanismConfig, ResidualConfig, SeriesConfig, TrainingConfig, UDEConfig
@@ -48,15 +48,15 @@ _TIME = "time"
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """What a fit is made of: the whole series, the hybrid, and the stages."""
+class UDEInputs:
+    """The inputs of a fit are the whole series, the hybrid, and the stages."""
 
-    series: TimeSeries
+    series: Trajectories
     model: Hybrid
     stages: tuple[Stage, ...]
 
 
-def prepare(config: UDEConfig) -> Problem:
+def read_ude_inputs(config: UDEConfig) -> UDEInputs:
     """Read and check everything that `config` names."""
     mechanism, regions = _mechanism(config.model)
     series = read_series(config.data, mechanism, regions)
@@ -66,18 +66,18 @@ def prepare(config: UDEConfig) -> Problem:
     residuals = [_residual(one, config.training, train, maps) for one in chosen]
     m = config.model
     model = Hybrid(mechanism, residuals, m.mode, scheme=m.scheme, substeps=m.substeps, in_solver=m.in_solver)
-    if extracts(config):
-        extraction_library(config, residuals[0].variables)
-    return Problem(series, model, _stages(config.loss, config.training))
+    if asks_for_formula(config):
+        formula_library(config, residuals[0].variables)
+    return UDEInputs(series, model, _stages(config.loss, config.training))
 
 
-def extracts(config: UDEConfig) -> bool:
-    """Whether a formula is drawn from a network."""
+def asks_for_formula(config: UDEConfig) -> bool:
+    """Tell whether a formula is to be drawn from a network."""
     return config.extraction.method != "none" and config.residual.kind == "mlp" and config.second is None
 
 
-def extraction_library(config: UDEConfig, variables: Sequence[str]) -> Library:
-    """The candidate terms of the formula."""
+def formula_library(config: UDEConfig, variables: Sequence[str]) -> Library:
+    """Make the library of the formula's candidate terms."""
     choice = config.extraction
     library = Library.polynomial(variables, choice.degree) if choice.terms is None else Library.of(variables, choice.terms)
     if len(library) >= SparseRule().blocks:
@@ -91,15 +91,15 @@ def extraction_library(config: UDEConfig, variables: Sequence[str]) -> Library:
 
 
 def files_of(config: UDEConfig) -> list[str]:
-    """The files that decide the fit."""
+    """List the files that decide the fit."""
     data, model = config.data, config.model
     channels = (data.channels or {}).values()
     named = [*data.files, *(file for files in channels for file in files), *(model.maps or {}).values()]
     return [str(file) for file in [*named, model.parameters, model.sc] if file is not None]
 
 
-def read_series(data: SeriesConfig, mechanism: Mechanism, regions: Sequence[str] | None = None) -> TimeSeries:
-    """The trajectories that `data` names, as one series; shorter ones end in missing samples."""
+def read_series(data: SeriesConfig, mechanism: Mechanism, regions: Sequence[str] | None = None) -> Trajectories:
+    """Read the trajectories that `data` names, as one series; shorter ones end in missing samples."""
     if bool(data.files) == bool(data.channels):
         raise ConfigError(
             "The time series are given as files or as channels.",
@@ -122,7 +122,7 @@ def read_series(data: SeriesConfig, mechanism: Mechanism, regions: Sequence[str]
     longest = max(len(a) for a in arrays)
     padded = [np.pad(a, ((0, longest - len(a)), (0, 0), (0, 0)), constant_values=np.nan) for a in arrays]
     noise = None if data.noise_std is None else torch.tensor(data.noise_std, dtype=torch.float64)
-    return TimeSeries(torch.from_numpy(np.stack(padded)), dt, names, unit, noise)  # type: ignore[arg-type]
+    return Trajectories(torch.from_numpy(np.stack(padded)), dt, names, unit, noise)  # type: ignore[arg-type]
 
 
 def _same(a: float | None, b: float | None) -> bool:
@@ -140,7 +140,7 @@ def _trajectory(file: str, dt: float | None) -> tuple[tuple[str, ...], np.ndarra
     if len(keep) == len(table.column_names):
         return names, values, dt
     times = table.values[:, [name.lower() for name in table.column_names].index(_TIME)]
-    gridded = TimeSeries.from_times(times, values, names, dt=dt, noise_std=[1.0] * len(names))
+    gridded = Trajectories.from_times(times, values, names, dt=dt, noise_std=[1.0] * len(names))
     return names, gridded.values[0, 0, :, 0].numpy(), gridded.dt
 
 
@@ -206,7 +206,7 @@ def _mechanism(config: MechanismConfig) -> tuple[Mechanism, tuple[str, ...] | No
     return mechanism, None
 
 
-def _residual(config: ResidualConfig, training: TrainingConfig, train: TimeSeries, maps) -> Residual:
+def _residual(config: ResidualConfig, training: TrainingConfig, train: Trajectories, maps) -> Residual:
     unknown = [name for name in config.maps if maps is None or name not in maps.names]
     if unknown:
         raise ConfigError(f"The residual uses maps that are not given: {', '.join(unknown)}.", fix="model.maps={NAME: FILE}")
@@ -240,7 +240,7 @@ def _residual(config: ResidualConfig, training: TrainingConfig, train: TimeSerie
     )
 
 
-def _spread(inputs: Sequence[str], train: TimeSeries) -> tuple[list[float], list[float]]:
+def _spread(inputs: Sequence[str], train: Trajectories) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each input in the training data; 0 and 1 for what is not observed."""
     mean, std = [], []
     for name in inputs:

@@ -1,4 +1,4 @@
-"""What a fit of missing dynamics leaves on disk: tables, JSON, weights, figures and a page that shows them all."""
+"""A fit of missing dynamics leaves tables, JSON, weights, figures and a page that shows them all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mfm.io import write_atomic, write_json, write_tsv
 from optim.config.ude import UDEConfig
 from optim.report.folder import FitFolder
 from optim.report.page import page, table
-from optim.ude.fit import Score, Term, UDEResult
+from optim.ude.fit import FormulaTerm, UDEResult, UDEScore
 
 _CAPTIONS = {
     "trajectories": "Observed states: data, fit of the training data, free runs (no observer) over validation and test.",
@@ -29,7 +29,7 @@ _CAPTIONS = {
 
 
 class UDEFolder(FitFolder):
-    """The folder of one fit: ``<output.folder>/ude-<data.name>/``."""
+    """This is the folder of one fit: ``<output.folder>/ude-<data.name>/``."""
 
     def __init__(self, config: UDEConfig):
         self.path = Path(config.output.folder) / f"ude-{config.data.name}"
@@ -43,11 +43,11 @@ class UDEFolder(FitFolder):
             file.unlink(missing_ok=True)
 
 
-def write_report(result: UDEResult, folder: UDEFolder) -> None:
+def write_ude_report(result: UDEResult, folder: UDEFolder) -> None:
     """Write everything; the folder is marked done last."""
     folder.clear()
-    write_tsv(folder.file("scores.tsv"), [f.name for f in fields(Score)], [astuple(score) for score in result.scores])
-    write_tsv(folder.file("terms.tsv"), [f.name for f in fields(Term)], [astuple(term) for term in result.terms])
+    write_tsv(folder.file("scores.tsv"), [f.name for f in fields(UDEScore)], [astuple(score) for score in result.scores])
+    write_tsv(folder.file("terms.tsv"), [f.name for f in fields(FormulaTerm)], [astuple(term) for term in result.terms])
     trace = result.found.trace
     rows = [(k + 1, *row) for k, row in enumerate(trace.tolist())]
     write_tsv(folder.file("loss.tsv"), ["iteration", *(f"start_{k + 1}" for k in range(trace.shape[1]))], rows)
@@ -56,9 +56,9 @@ def write_report(result: UDEResult, folder: UDEFolder) -> None:
     write_json(folder.file("fit.json"), _record(result))
     names = []
     if result.config.output.figures:
-        from optim.ude.figures import write_figures
+        from optim.ude.figures import write_ude_figures
 
-        names = write_figures(result, folder.path / "figures")
+        names = write_ude_figures(result, folder.path / "figures")
     page = _page(result, names)
     write_atomic(folder.path / "report.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))
     folder.set_state("done", result.fingerprint)
@@ -70,8 +70,8 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(handle, **arrays)  # type: ignore[arg-type]
 
 
-def measure(result: UDEResult) -> str:
-    """What the scores are."""
+def score_meaning(result: UDEResult) -> str:
+    """Say in words what the scores measure."""
     if not result.forecasts:
         return "minus the mean log-likelihood of an increment, up to a constant (lower is better)"
     horizon = result.config.split.horizon
@@ -83,7 +83,7 @@ def _record(result: UDEResult) -> dict:
     return {
         "schema": 1,
         "formula": result.formula,
-        "measure": measure(result),
+        "measure": score_meaning(result),
         "chosen_start": result.best + 1,
         "agreement_of_starts": None if math.isnan(result.agreement) else result.agreement,
         "library_condition": None if result.extraction is None else _finite(result.extraction.condition),
@@ -122,13 +122,13 @@ def _page(result: UDEResult, figures: list[str]) -> str:
         f"<p><code>{html.escape(result.formula)}</code></p>",
     ]
     if result.terms:
-        parts.append(table([f.name for f in fields(Term)], [astuple(term) for term in result.terms]))
+        parts.append(table([f.name for f in fields(FormulaTerm)], [astuple(term) for term in result.terms]))
     rows = [astuple(score)[:-1] for score in result.scores]
     chosen = [score.chosen for score in result.scores]
     parts += [
         "<h2>Held-out data</h2>",
-        f"<p>{html.escape(measure(result))}. Starts are chosen by validation; no observer is used in any score.</p>",
-        table([f.name for f in fields(Score)][:-1], rows, chosen),
+        f"<p>{html.escape(score_meaning(result))}. Starts are chosen by validation; no observer is used in any score.</p>",
+        table([f.name for f in fields(UDEScore)][:-1], rows, chosen),
     ]
     for name in figures:
         parts.append(f'<h2>{name.capitalize()}</h2><img src="figures/{name}.png" alt="{name}"><p>{_CAPTIONS[name]}</p>')

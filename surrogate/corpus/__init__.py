@@ -1,1 +1,1 @@
-"""The training corpus: parameter sets on many connectomes, and what simulation shows of them."""
+"""The training corpus holds parameter sets on many connectomes, and what simulation shows of them."""

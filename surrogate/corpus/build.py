@@ -1,4 +1,4 @@
-"""Making a corpus: one shard after the other, each reproducible by itself."""
+"""A corpus is made one shard after the other, each reproducible by itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from surrogate.corpus.store import (
     ShardRow,
     file_digest,
     grid_digest,
-    read_manifest,
+    read_corpus_manifest,
     read_rows,
     shard_dtype,
     write_rows,
@@ -107,7 +107,7 @@ def _begin(folder: Path, config: CorpusConfig, connectomes: list[CorpusConnectom
         "fcd_grid_sha256": grid_digest(),
     }
     if (folder / "manifest.json").is_file():
-        there = read_manifest(folder)
+        there = read_corpus_manifest(folder)
         differing = [key for key in ("settings", "inputs_sha256") if there.get(key) != manifest[key]]
         if differing:
             raise OutputError(
@@ -175,7 +175,7 @@ def _make_shard(
 
 
 def draw_protocol(config: CorpusConfig, rng: np.random.Generator) -> Protocol:
-    """A random timing (see `CorpusConfig`)."""
+    """Draw a random timing (see `CorpusConfig`)."""
     tr_s = float(rng.choice(config.tr_s))
     low, usual, high = config.scan_s
     ends = (usual, high) if rng.uniform() < _LONG_SCANS else (low, usual)
@@ -210,6 +210,6 @@ def _simulate_into(records, p, connectome: CorpusConnectome, protocol: Protocol,
 
 
 def fcd_step(protocol: Protocol) -> int:
-    """Frames from one FCD window to the next: as many windows as tell the distribution to 0.005."""
+    """Count frames from one FCD window to the next: as many windows as tell the distribution to 0.005."""
     n_windows = protocol.n_frames - protocol.window_frames + 1
     return int(np.clip(n_windows // _WINDOWS, 1, protocol.window_frames))

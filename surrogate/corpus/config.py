@@ -1,4 +1,4 @@
-"""Every setting of a corpus; what they are set to stands in ``conf/corpus.yaml``."""
+"""The settings of a corpus stand here; what they are set to stands in ``conf/corpus.yaml``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SOURCES = ("prior", "search", "surrogate")
 
 @dataclass(frozen=True)
 class ConnectomesConfig:
-    """Which connectomes a corpus is simulated on.
+    """A connectomes config says which connectomes a corpus is simulated on.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class ConnectomesConfig:
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """Everything that decides a corpus.
+    """A corpus config holds everything that decides a corpus.
 
     Parameters
     ----------
@@ -145,15 +145,15 @@ class CorpusConfig:
             )
 
     def repeats(self, split: str) -> int:
-        """Realisations of each parameter set."""
+        """Return the realisations of each parameter set."""
         return getattr(self, f"{split}_repeats")
 
     def rows(self, split: str) -> int:
-        """Parameter sets in a shard."""
+        """Return the parameter sets in a shard."""
         return self.simulations_per_shard // self.repeats(split)
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide what a shard holds."""
+        """Return the settings that decide what a shard holds."""
         settings = asdict(self)
         # Files count by their digests.
         for name in ("folder", "n_shards", "n_threads", "surrogate"):

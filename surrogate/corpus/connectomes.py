@@ -1,4 +1,4 @@
-"""The connectomes of a corpus: real ones from a table, variants of them, and generated ones."""
+"""The connectomes of a corpus are real ones from a table, variants of them, and generated ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCALE_MAX = 0.02
 
 @dataclass(frozen=True, eq=False)
 class CorpusConnectome:
-    """A connectome of the corpus.
+    """A corpus connectome is a connectome with its name, kind and split.
 
     Attributes
     ----------
@@ -51,21 +51,23 @@ class CorpusConnectome:
 
     @property
     def n_regions(self) -> int:
+        """Count the regions."""
         return len(self.weights)
 
     @property
     def connectome(self) -> mfm.Connectome:
+        """Return it as an `mfm.Connectome`."""
         return mfm.Connectome(self.weights)
 
     @property
     def digest(self) -> str:
-        """sha256 of all its numbers."""
+        """Digest (sha256) all its numbers."""
         parts = [self.weights, self.maps, *(part for part in (self.fc, self.fcd_cdf) if part is not None)]
         return hashlib.sha256(b"".join(np.ascontiguousarray(part, "<f8").tobytes() for part in parts)).hexdigest()
 
 
 def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
-    """All connectomes of a corpus, in a random order that the seed decides: any first few are of all kinds.
+    """List all connectomes of a corpus, in a random order that the seed decides: any first few are of all kinds.
 
     Raises
     ------
@@ -73,16 +75,16 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
         If the table or a file that it names cannot be used.
     """
     c = config.connectomes
-    real = read_table(Path(c.table)) if c.table is not None else []
+    real = real_connectomes(Path(c.table)) if c.table is not None else []
     parents = [connectome for connectome in real if connectome.split == "train"]
     if c.n_perturbed and not parents:
         raise InputError(f"{c.table} names no connectome for training, of which variants could be made.")
     found = list(real)
     for k in range(c.n_perturbed):
         rng = _stream(config.seed, 1, k)
-        found.append(perturbed(parents[k % len(parents)], f"perturbed-{k:04d}", rng))
+        found.append(perturb_connectome(parents[k % len(parents)], f"perturbed-{k:04d}", rng))
     found += [
-        generated(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k)) for k in range(c.n_generated)
+        draw_connectome(f"generated-{k:04d}", _split(k, c), c.regions, _stream(config.seed, 2, k)) for k in range(c.n_generated)
     ]
     order = _stream(config.seed, 3).permutation(len(found))
     recorded = [connectome.fcd_cdf for connectome in parents if connectome.fcd_cdf is not None]
@@ -91,8 +93,8 @@ def corpus_connectomes(config: CorpusConfig) -> list[CorpusConnectome]:
     return [found[k] for k in order]
 
 
-def read_table(path: Path) -> list[CorpusConnectome]:
-    """The real connectomes that a table names (see `ConnectomesConfig`)."""
+def real_connectomes(path: Path) -> list[CorpusConnectome]:
+    """Read the real connectomes that a table names (see `ConnectomesConfig`)."""
     if not path.is_file():
         raise MissingInputError(f"There is no table of connectomes {path}.", fix="check connectomes.table")
     with path.open(encoding="utf-8", newline="") as file:
@@ -140,8 +142,8 @@ def _given(cell: str | None) -> str:
     return "" if cell in (None, "n/a") else cell or ""
 
 
-def generated(name: str, split: str, regions: list[int], rng: np.random.Generator) -> CorpusConnectome:
-    """A random connectome: two hemispheres of a shell, modules, logarithms of counts that fall with distance.
+def draw_connectome(name: str, split: str, regions: list[int], rng: np.random.Generator) -> CorpusConnectome:
+    """Draw a random connectome: two hemispheres of a shell, modules, logarithms of counts that fall with distance.
 
     Weights are what a logarithm leaves of lognormal streamline counts above a threshold, as in `mfm.load_connectome`.
     """
@@ -174,8 +176,8 @@ def generated(name: str, split: str, regions: list[int], rng: np.random.Generato
     return CorpusConnectome(name, "generated", split, _scaled(weights), np.empty((0, n)))
 
 
-def perturbed(parent: CorpusConnectome, name: str, rng: np.random.Generator) -> CorpusConnectome:
-    """A variant of `parent`: regions left out, merged or split; edges rescaled, and the weakest removed."""
+def perturb_connectome(parent: CorpusConnectome, name: str, rng: np.random.Generator) -> CorpusConnectome:
+    """Make a variant of `parent`: regions left out, merged or split; edges rescaled, and the weakest removed."""
     weights, maps = parent.weights.astype(np.float64), parent.maps
     if rng.uniform() < 0.6:
         weights, maps = _resampled(weights, maps, rng)
@@ -211,7 +213,7 @@ def _resampled(weights: np.ndarray, maps: np.ndarray, rng: np.random.Generator) 
 
 
 def smooth_maps(weights: np.ndarray, n_maps: int, rng: np.random.Generator) -> np.ndarray:
-    """Random maps (n_maps, N), standardised, alike in connected regions; the second may oppose the first, as in cortex.
+    """Draw random maps (n_maps, N), standardised, alike in connected regions; the second may oppose the first, as in cortex.
 
     Random mixtures of the connectome's harmonics (eigenvectors of its normalised Laplacian), the smooth ones first.
     """

@@ -1,4 +1,4 @@
-"""Parameter sets for the corpus: where searches go, and both sides of the boundary that they must not cross."""
+"""Parameter sets of the corpus lie where searches go, and on both sides of the boundary that they must not cross."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SMALLEST_ABSCISSA = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class MapSpace:
-    """Parameter sets in units of their bounds: a mean, slopes along standardised maps, and a deviation of every region.
+    """A map space holds parameter sets in units of their bounds: a mean, slopes along maps, and a deviation of every region.
 
     What would leave the bounds is reflected at them.
 
@@ -59,10 +59,11 @@ class MapSpace:
 
     @property
     def n_dimensions(self) -> int:
+        """Count the numbers D of a set, deviations left out."""
         return 3 * (1 + len(self.maps)) + 1
 
     def parameters(self, u: np.ndarray, deviation: np.ndarray | float = 0.0) -> FICParameters:
-        """Sets (B, D) in the order w_EE, its slopes, w_EI, its slopes, sigma, its slopes, G; `deviation` (B, 3, N)."""
+        """Make sets (B, D): w_EE, its slopes, w_EI, its slopes, sigma, its slopes, G; `deviation` (B, 3, N)."""
         m = 1 + len(self.maps)
         basis = np.vstack([np.ones((1, self.maps.shape[1])), self.maps])
         shares = u[:, : 3 * m].reshape(len(u), 3, m) @ basis + deviation
@@ -72,8 +73,11 @@ class MapSpace:
         return FICParameters(*regional, G=low + (high - low) * _reflected(u[:, -1]))
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Uniform means, G towards its upper bound (weak coupling has little FC), slopes up to a quarter of the range per
-        standard deviation."""
+        """Draw `n` sets (n, D) at random.
+
+        Means are uniform, G lies towards its upper bound (weak coupling has little FC), slopes go up to a quarter of the range
+        per standard deviation.
+        """
         u = rng.uniform(size=(n, self.n_dimensions))
         u[:, -1] **= 0.6
         m = 1 + len(self.maps)
@@ -83,7 +87,7 @@ class MapSpace:
         return u
 
     def deviation(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """What regions deviate from their maps: nothing in half of the sets, else up to a sixth of the range."""
+        """Draw how regions deviate from their maps: not at all in half of the sets, else up to a sixth of the range."""
         scale = rng.uniform(0, 0.17, size=(n, 3, 1)) * (rng.uniform(size=(n, 1, 1)) < 0.5)
         return scale * rng.normal(size=(n, 3, self.maps.shape[1]))
 
@@ -103,7 +107,7 @@ def draw_sets(
     surrogate: Surrogate | None = None,
     fcd_cdf: np.ndarray | None = None,
 ) -> FICParameters:
-    """`n` parameter sets from a source (see `CorpusConfig`), those of the first two spread over the stability margin.
+    """Draw `n` parameter sets from a source (see `CorpusConfig`), those of the first two spread over the stability margin.
 
     Parameters
     ----------
@@ -140,19 +144,19 @@ def draw_sets(
     p = space.parameters(u, space.deviation(len(u), rng))
     with torch.no_grad():
         lin = mfm.linear_response(p, sc, protocol)
-    chosen = spread(lin.abscissa.numpy(), mfm.upper_triangle(lin.fc).mean(dim=1).numpy(), n, rng)
+    chosen = choose_spread(lin.abscissa.numpy(), mfm.upper_triangle(lin.fc).mean(dim=1).numpy(), n, rng)
     return p[torch.from_numpy(chosen)]
 
 
-def spread(abscissa: np.ndarray, mean_fc: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of `n` sets that are spread over stability margin and mean FC, as far as there are any.
+def choose_spread(abscissa: np.ndarray, mean_fc: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose indices of `n` sets that are spread over stability margin and mean FC, as far as there are any.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from surrogate.corpus.sampling import spread
+    >>> from surrogate.corpus.sampling import choose_spread
     >>> abscissa, mean_fc = np.array([-9.0] * 90 + [0.1] * 10), np.array([0.0] * 90 + [np.nan] * 10)
-    >>> chosen = spread(abscissa, mean_fc, 20, np.random.default_rng(0))
+    >>> chosen = choose_spread(abscissa, mean_fc, 20, np.random.default_rng(0))
     >>> len(set(chosen.tolist())), int((chosen >= 90).sum()) >= 9
     (20, True)
     """

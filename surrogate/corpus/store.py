@@ -1,4 +1,4 @@
-"""A corpus on disk: a manifest, connectomes, memory-mapped shards, and an index with their digests.
+"""A corpus on disk is a manifest, connectomes, memory-mapped shards, and an index with their digests.
 
 Layout, readable with numpy alone::
 
@@ -25,6 +25,7 @@ import numpy as np
 import mfm
 from mfm.errors import InputError, MissingInputError
 from mfm.io import write_tsv
+from mfm.io.formats.tables import file_digest
 from mfm.protocol import Protocol
 from surrogate.fcd_grid import grid_points
 
@@ -33,7 +34,7 @@ SCHEMA = "mfmfit-corpus/1"
 
 @dataclass(frozen=True)
 class ConnectomeRow:
-    """A row of ``connectomes.tsv``."""
+    """A connectome row is a row of ``connectomes.tsv``."""
 
     connectome: str
     kind: str
@@ -45,7 +46,7 @@ class ConnectomeRow:
 
 @dataclass(frozen=True)
 class ShardRow:
-    """A row of ``index.tsv``: a finished shard."""
+    """A shard row is a row of ``index.tsv``: a finished shard."""
 
     shard: int
     file: str
@@ -69,18 +70,19 @@ class ShardRow:
 
     @property
     def protocol(self) -> Protocol:
-        """Timing of the shard's simulations."""
+        """Return the timing of the shard's simulations."""
         return Protocol(
             self.tr_s, self.n_frames, self.dt_s, self.burn_in_s, self.warm_up_s, hemo_dt_s=self.hemo_dt_s, scheme=self.scheme
         )
 
     @property
     def simulations(self) -> int:
+        """Count the simulations in the shard."""
         return self.rows * self.repeats
 
 
 def shard_dtype(n_regions: int, repeats: int) -> np.dtype:
-    """The record of one parameter set.
+    """Return the dtype of a shard's records, one per parameter set.
 
     ``w_EE, w_EI, sigma`` (N,), ``G`` and ``seed`` are the input; ``rate_E`` (R, N) is every realisation's mean rate in Hz;
     ``fc`` (H, N (N - 1) / 2) and ``fcd_cdf`` (H, P), on `surrogate.fcd_grid`, are means over the first and the second half of
@@ -101,19 +103,13 @@ def shard_dtype(n_regions: int, repeats: int) -> np.dtype:
     )
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def grid_digest() -> str:
-    """sha256 of the points at which FCD distributions are held."""
+    """Digest (sha256) the points at which FCD distributions are held."""
     return hashlib.sha256(grid_points().astype("<f8").tobytes()).hexdigest()
 
 
 class Corpus:
-    """A corpus that is read.
+    """A corpus is read from its folder.
 
     Parameters
     ----------
@@ -129,7 +125,7 @@ class Corpus:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+        self.manifest = read_corpus_manifest(self.folder)
         self.connectomes = {row.connectome: row for row in read_rows(self.folder / "connectomes.tsv", ConnectomeRow)}
         self.shards = read_rows(self.folder / "index.tsv", ShardRow)
         unknown = sorted({shard.connectome for shard in self.shards} - set(self.connectomes))
@@ -139,7 +135,7 @@ class Corpus:
             )
 
     def split(self, name: str) -> list[ShardRow]:
-        """The finished shards of a split."""
+        """List the finished shards of a split."""
         return [shard for shard in self.shards if shard.split == name]
 
     @cached_property
@@ -147,7 +143,7 @@ class Corpus:
         return {}
 
     def connectome(self, name: str) -> mfm.Connectome:
-        """A connectome, as it was simulated."""
+        """Return a connectome, as it was simulated."""
         if name not in self._weights:
             row = self.connectomes[name]
             path = self.folder / row.file
@@ -160,7 +156,7 @@ class Corpus:
         return self._weights[name]
 
     def records(self, shard: ShardRow) -> np.ndarray:
-        """The records of a shard (see `shard_dtype`), memory-mapped and read-only."""
+        """Open the records of a shard (see `shard_dtype`), memory-mapped and read-only."""
         path = self.folder / shard.file
         if not path.is_file():
             raise _missing(path)
@@ -181,11 +177,12 @@ class Corpus:
 
     @property
     def simulations(self) -> int:
+        """Count the simulations in all shards."""
         return sum(shard.simulations for shard in self.shards)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the corpus in `folder`, of this schema."""
+def read_corpus_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of the corpus in `folder`, of this schema."""
     path = folder / "manifest.json"
     if not path.is_file():
         raise MissingInputError(
@@ -210,12 +207,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def write_rows(path: Path, rows: list, kind: type) -> None:
-    """A table of dataclasses."""
+    """Write a table of dataclasses."""
     write_tsv(path, [f.name for f in fields(kind)], [list(asdict(row).values()) for row in rows])
 
 
 def read_rows(path: Path, kind: type) -> list:
-    """`write_rows`, read back; an InputError that names the line where a cell does not fit."""
+    """Read what `write_rows` wrote; an InputError names the line where a cell does not fit."""
     if not path.is_file():
         raise _missing(path)
     types = get_type_hints(kind)

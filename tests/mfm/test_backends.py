@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from fic_equations import neural_drift
 from scipy.linalg import solve_continuous_lyapunov
 
 import mfm
-from mfm.dynamics import neural_drift
 
 N = 9
 

@@ -23,7 +23,7 @@ def candidates(w_EE):
 def test_states_return_below_the_margin_and_escape_above():
     p, sc = candidates(np.linspace(4.84, 4.98, 15)), network()
     margin = mfm.basin_margin(p, sc)
-    std = mfm.linear_response(p, sc, mfm.Protocol(0.06, 1)).std_S_E
+    std = mfm.linear_response(p, sc, mfm.Protocol(0.06, 1)).activity_std
     inside = (margin > 0.5) & (margin < 100)
     assert inside.sum() > 3
     assert torch.isfinite(margin).all()

@@ -27,7 +27,7 @@ from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, S
 
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import cifti_space, load_timeseries, write_scalars
-from mfm.io.formats.cifti import read_parcellation
+from mfm.io.formats.parcellation import read_parcellation
 
 N = 5
 NAMES = ("L_a", "L_b", "L_c", "R_d", "R_e")
@@ -167,7 +167,7 @@ def test_vertices_without_data_are_left_out_and_few_are_told(tmp_path):
     assert "few grayordinates" in read.notes[0]
     with (
         pytest.warns(InputNote, match="few grayordinates"),
-        pytest.raises(InputError, match=r"(?s)not finite.*found: 1 of 3: L_c\n.*data\.exclude_regions=\[L_c\]"),
+        pytest.raises(InputError, match=r"(?s)not finite.*found: 1 of 3: L_c\n.*`exclude_regions=\[\"L_c\"\]`"),
     ):
         load_timeseries(series, parcellation=dlabel)
 
@@ -200,7 +200,7 @@ def refused(pattern, path, error=InputError, **how):
 
 
 def test_dense_series_need_a_parcellation(small):
-    refused(r"(?s)holds grayordinates, not regions.*fix: data\.parcellation=ATLAS\.dlabel\.nii", small[0], ConfigError)
+    refused(r"(?s)holds grayordinates, not regions.*fix: `parcellation=\"ATLAS\.dlabel\.nii\"`", small[0], ConfigError)
 
 
 def test_a_parcellation_of_another_surface_is_refused(hcp, tmp_path):
@@ -303,7 +303,7 @@ def test_content_that_was_not_fetched_is_told(tmp_path, pointer):
 def test_joined_runs_are_refused_unless_their_lengths_are_told(tmp_path):
     values = RNG.normal(size=(48, N))
     path = write_ptseries(tmp_path / "rfMRI_REST_Atlas_MSMAll_hp2000_clean_rclean_tclean.ptseries.nii", values, NAMES)
-    refused(r"(?s)joins all runs.*must not cross.*found: 48 frames.*data\.run_frames=\[1200,1200,1200,1200\]", path)
+    refused(r"(?s)joins all runs.*must not cross.*found: 48 frames.*`run_frames=\[1200,1200,1200,1200\]`", path)
     refused(r"(?s)lengths of runs do not fit.*add up to 48.*found: 12 \+ 12 = 24", path, run_frames=(12, 12))
     read = load_timeseries(path, run_frames=(12, 20, 16))
     assert [len(run) for run in read.runs] == [12, 20, 16]

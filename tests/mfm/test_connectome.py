@@ -236,7 +236,7 @@ def test_refuses_the_logarithm_of_weights_below_one():
     counts = streamline_counts()
     counts[0, 2] = counts[2, 0] = 0.25
     with pytest.raises(
-        InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: transform=\"log1p\""
+        InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: `transform=\"log1p\"`"
     ):
         transform_connectome(counts)
     assert transform_connectome(counts, "log1p").weights[0, 2] > 0
@@ -245,7 +245,7 @@ def test_refuses_the_logarithm_of_weights_below_one():
 def test_connections_of_one_vanish_with_a_note():
     counts = streamline_counts()
     counts[0, 2] = counts[2, 0] = 1
-    with pytest.warns(InputNote, match=r'The connectome: 2 entries of 1 vanish under transform="log"; .*"log1p" keeps them'):
+    with pytest.warns(InputNote, match=r'The connectome: 2 entries of 1 vanish under `transform="log"`; .*"log1p"` keeps them'):
         weights = transform_connectome(counts).weights
     assert weights[0, 2] == 0
     np.testing.assert_array_equal(weights > 0, (counts > 1) & ~np.eye(4, dtype=bool))

@@ -91,7 +91,7 @@ def test_the_row_of_unassigned_streamlines_is_told(tmp_path, how):
     with pytest.raises(
         InputError,
         match=r"(?s)sc\.csv has one row more than there are regions.*expected: 12 rows.*found: 13.*-keep_unassigned.*"
-        r"fix: drop_unassigned=True \(data\.sc_file\.drop_unassigned=true\)",
+        r"fix: `drop_unassigned=True`",
     ):
         load_connectome(tmp_path / "sc.csv", **{how: NAMES})
 
@@ -135,10 +135,10 @@ def test_labels_of_qsirecon_may_be_cells(tmp_path):
 
 
 @pytest.mark.parametrize(("chosen", "message"), [
-    ({}, r"connectomes of 2 atlases.*expected: 4S156Parcels \| Glasser.*fix: atlas=4S156Parcels \(data\.sc_file\.atlas\)"),
+    ({}, r"connectomes of 2 atlases.*expected: 4S156Parcels \| Glasser.*fix: `atlas=\"4S156Parcels\"`"),
     ({"atlas": "AAL"}, r"no connectome of atlas 'AAL'.*expected: 4S156Parcels \| Glasser"),
     ({"atlas": "4S156Parcels"}, r"3 measures for atlas 4S156Parcels; which.*expected: " + r" \| ".join(MEASURES)
-     + r".*fix: measure=sift_invnodevol_radius2_count"),
+     + r".*fix: `measure=\"sift_invnodevol_radius2_count\"`"),
     ({"atlas": "Glasser", "measure": "fa"}, r"no measure 'fa' for atlas Glasser.*expected: sift_radius2_count"),
 ])  # fmt: skip
 def test_choices_of_qsirecon_are_listed(qsirecon, chosen, message):
@@ -174,7 +174,7 @@ def test_a_gifti_of_several_arrays_asks_which(tmp_path):
 
     arrays = [nibabel.gifti.GiftiDataArray(streamline_counts().astype(np.float32)) for _ in range(2)]
     nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), tmp_path / "sc.shape.gii")
-    with pytest.raises(InputError, match=r"(?s)several matrices.*found: darrays\[0\] \(12, 12\), darr.*key=darrays\[0\]"):
+    with pytest.raises(InputError, match=r"(?s)several matrices.*found: darrays\[0\] \(12, 12\), darr.*`key=\"darrays\[0\]\"`"):
         load_connectome(tmp_path / "sc.shape.gii")
 
 
@@ -190,7 +190,7 @@ def test_enigma_is_logged_already(tmp_path):
     names = [f"{'L' if name.startswith('lh') else 'R'}_{name[3:]}" for name in DK68]
     (tmp_path / "strucLabels_ctx.csv").write_text(",".join(names) + "\n")
     kwargs = {"labels": tmp_path / "strucLabels_ctx.csv", "regions": DK68}
-    with pytest.raises(InputError, match=r"(?s)looks as if it was logged already.*ENIGMA.*fix: transform=\"none\""):
+    with pytest.raises(InputError, match=r"(?s)looks as if it was logged already.*ENIGMA.*fix: `transform=\"none\"`"):
         load_connectome(tmp_path / "strucMatrix_ctx.csv", **kwargs)
     sc = load_connectome(tmp_path / "strucMatrix_ctx.csv", "none", **kwargs)
     np.testing.assert_allclose(sc.weights, transform_connectome(streamline_counts(68)).weights, rtol=1e-4)
@@ -231,11 +231,11 @@ def test_variants_of_desikan_are_brought_to_68_regions(tmp_path, variant):
 
 
 @pytest.mark.parametrize(("n_rows", "message"), [
-    (70, r"rows 4, 39.*rows 1, 36.*labels=DK70 or DK70-unknown"),
-    (71, r"ENIGMA.*rows 1, 5, 40.*labels=DK71"),
-    (72, r"'unknown' and the corpus callosum.*rows 1, 5, 37, 41.*labels=DK72 \(data\.sc_file\.labels\)"),
-    (82, r"14 subcortical rows between the hemispheres.*rows 35 to 48.*labels=DK82"),
-    (90, r"another parcellation, or subcortical rows.*labels=FILE"),
+    (70, r"rows 4, 39.*rows 1, 36.*`labels=\"DK70\"` or `labels=\"DK70-unknown\"`"),
+    (71, r"ENIGMA.*rows 1, 5, 40.*`labels=\"DK71\"`"),
+    (72, r"'unknown' and the corpus callosum.*rows 1, 5, 37, 41.*`labels=\"DK72\"`"),
+    (82, r"14 subcortical rows between the hemispheres.*rows 35 to 48.*`labels=\"DK82\"`"),
+    (90, r"another parcellation, or subcortical rows.*`labels=\"FILE\"`"),
 ])  # fmt: skip
 def test_rows_without_names_are_explained(tmp_path, n_rows, message):
     write(tmp_path / "sc.csv", streamline_counts(n_rows), "csv")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mfm
-from mfm.backends.gpu import interpreting
+from mfm.compute.machine import interpreting
 
 STEPS = (1, 10, 100, 1000)
 TOLERANCE = {"reference": 1e-10, "numba": 1e-4, "triton": 1e-4}

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mfm
-from mfm.backends import gpu, gpu_arrays
+from mfm.compute import machine as home
 from mfm.errors import BackendError
-from mfm.simulation import compute_device
+from mfm.simulation import gpu, gpu_arrays
+from mfm.simulation.backends import compute_device
 
 PROTOCOL = mfm.Protocol(tr_s=0.012, n_frames=2, burn_in_s=0.0, warm_up_s=0.0)
 
@@ -32,20 +33,20 @@ def network(n_regions=4):
 def machine(monkeypatch):
     """A machine with a GPU and Triton, as far as `why_not` asks."""
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    monkeypatch.setattr(gpu, "find_spec", lambda name: object())
+    monkeypatch.setattr(home, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
     driver = SimpleNamespace(active=SimpleNamespace(get_current_device=lambda: 0))
     triton = SimpleNamespace(__version__="3.7.1", runtime=SimpleNamespace(driver=driver))
     monkeypatch.setitem(sys.modules, "triton", triton)
-    gpu._triton_obstacle.cache_clear()
+    home._triton_obstacle.cache_clear()
     yield triton
-    gpu._triton_obstacle.cache_clear()
+    home._triton_obstacle.cache_clear()
 
 
 def test_the_gpu_is_taken_where_it_is_named(machine, monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    assert gpu.why_not() is None
+    assert home.why_not() is None
     assert compute_device(candidates(), "triton") == torch.device("cuda", 0)
     assert compute_device(candidates(), "auto") == torch.device("cpu")
     assert mfm.simulate(candidates(), network(), PROTOCOL).backend == "numba"
@@ -57,7 +58,7 @@ def test_neither_import_nor_simulation_on_a_processor_imports_triton():
         "p = mfm.FICParameters(np.full(3, 3.0), np.full(3, 2.5), np.full(3, 0.0), [1.0])\n"
         "sc = mfm.Connectome(1 - np.eye(3))\n"
         "mfm.simulate(p, sc, mfm.Protocol(0.012, 1, burn_in_s=0, warm_up_s=0), backend='reference')\n"
-        "from mfm.simulation import compute_device; compute_device(p)\n"
+        "from mfm.simulation.backends import compute_device; compute_device(p)\n"
         "print('triton' in sys.modules)"
     )
     environment = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ":".join(filter(None, sys.path))}
@@ -67,7 +68,7 @@ def test_neither_import_nor_simulation_on_a_processor_imports_triton():
 
 def test_errors_say_what_is_missing(machine, monkeypatch):
     def message(n_regions=4):
-        gpu._triton_obstacle.cache_clear()
+        home._triton_obstacle.cache_clear()
         with pytest.raises(BackendError) as caught:
             mfm.simulate(candidates(n_regions), network(n_regions), PROTOCOL, backend="triton")
         text = str(caught.value)
@@ -88,7 +89,7 @@ def test_errors_say_what_is_missing(machine, monkeypatch):
     assert "compute capability 7.5; 8.0" in message()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "torch sees no CUDA GPU (torch " in message()
-    monkeypatch.setattr(gpu, "find_spec", lambda name: None)
+    monkeypatch.setattr(home, "find_spec", lambda name: None)
     assert "the package triton is not installed" in message()
 
 
@@ -103,6 +104,7 @@ def test_too_little_memory_is_chunked_then_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(gpu, "free_memory", lambda device: 2**30)
     cuda, tile = torch.device("cuda"), gpu.Tile(8, 4)
+    shape = gpu_arrays.Shape(4, 2, 1, (0,), 0, (1,), True, True)
 
     def chunks(*sizes, stays):
         works = [
@@ -111,7 +113,7 @@ def test_too_little_memory_is_chunked_then_an_error(monkeypatch):
             )
             for n, frames in sizes
         ]
-        found = gpu._chunks(works, tile, cuda, stays)
+        found = gpu._chunks(works, shape, tile, cuda, stays)
         # Every simulation once, in order, with BOLD where those before it end.
         parts = [part for chunk in found for part in chunk]
         assert all(parts)

@@ -2,7 +2,7 @@
 
 import os
 
-from mfm.backends import kernel as home
+from mfm.compute import compile as home
 
 
 def test_what_is_older_than_any_kernels_code_is_dropped(tmp_path):

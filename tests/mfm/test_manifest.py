@@ -172,12 +172,12 @@ def test_the_rows_of_a_subject():
     assert rows_of([ROW], None) == (ROW,)
     assert rows_of([ROW, two], "02") == (two,)
     assert rows_of([ROW, two], "sub-02") == (two,)
-    with pytest.raises(ConfigError, match=r"data\.subject=sub-01"):
+    with pytest.raises(ConfigError, match=r"`subject=\"sub-01\"`"):
         rows_of([ROW, two], None)
     with pytest.raises(ConfigError, match="no subject 3"):
         rows_of([ROW, two], "3")
     sessions = [replace(ROW, session=name) for name in ("a", "b")]
-    with pytest.raises(ConfigError, match=r"data\.session=a, or data\.session=all"):
+    with pytest.raises(ConfigError, match=r"`session=\"a\"`, or `session=\"all\"`"):
         rows_of(sessions, None)
     assert rows_of(sessions, None, "ses-b") == (sessions[1],)
     assert rows_of(sessions, None, "all") == tuple(sessions)

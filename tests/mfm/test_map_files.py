@@ -169,7 +169,7 @@ def test_one_of_several_dense_maps_is_chosen_by_name(tmp_path, dlabel):
 
 def test_dense_maps_need_a_parcellation(tmp_path):
     path = write_dscalar(tmp_path / "map.dscalar.nii", np.zeros(2 * VERTICES), all_vertices())
-    with pytest.raises(ConfigError, match=r"(?s)holds grayordinates, not regions.*fix: data\.parcellation=ATLAS\.dlabel\.nii"):
+    with pytest.raises(ConfigError, match=r"(?s)holds grayordinates, not regions.*fix: `parcellation=\"ATLAS\.dlabel\.nii\"`"):
         load_maps({"myelin": path})
 
 

@@ -43,12 +43,14 @@ def slow_violation(candidate, maps, bounds, plausibility):
     for name, value in regional.items():
         low, high = getattr(bounds, name)
         total += max(0.0, max(max(low - x, x - high) for x in value)) / (high - low)
-    for name, sign in plausibility.w_EI_signs:
+    signs = {"myelin": -1, "gradient": 1} if plausibility.signs is None else plausibility.signs.get("w_EI", {})
+    for name, sign in signs.items():
         if name in maps.names:
             r = sign * np.corrcoef(regional["w_EI"], maps.values[maps.names.index(name)])[0, 1]
             total += 0.0 if r > 0 else 1e-6 - r
-    if plausibility.w_EI_min_std > 0 and maps.names:
-        total += max(0.0, 1 - np.std(regional["w_EI"], ddof=1) / plausibility.w_EI_min_std)
+    least = plausibility.min_std.get("w_EI", 0.0)
+    if least > 0 and maps.names:
+        total += max(0.0, 1 - np.std(regional["w_EI"], ddof=1) / least)
     return total
 
 
@@ -138,14 +140,14 @@ def test_bounds_become_plain_numbers(value):
 @pytest.mark.parametrize("sign", [0, 2, -0.5, float("nan"), "+1", None])
 def test_refuses_a_sign_that_is_none(sign):
     with pytest.raises(InputError, match=r"(?s)w_EI's correlation with 'gradient' is none.*expected: \+1 or -1") as error:
-        Plausibility((("myelin", -1), ("gradient", sign)))
+        Plausibility({"w_EI": {"myelin": -1, "gradient": sign}})
     assert str(error.value).endswith(f"found: {sign!r}")
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_refuses_a_least_variation_that_is_none(value):
-    with pytest.raises(InputError, match=rf"(?s)w_EI_min_std must not be negative.*found: {value}"):
-        Plausibility(w_EI_min_std=value)
+    with pytest.raises(InputError, match=rf"(?s)standard deviation of w_EI must not be negative.*found: {value}"):
+        Plausibility(min_std={"w_EI": value})
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,8 @@ def test_coefficients_in_order():
 def test_regional_parameters_are_linear_in_the_maps():
     maps = two_maps()
     coefficients = random_candidates(3, seed=1)
-    regional, G = MapParameterisation(maps).regional(coefficients)
+    regional = MapParameterisation(maps).values(coefficients)
+    G = regional["G"]
     for name, first in (("w_EE", 0), ("w_EI", 3), ("sigma", 7)):
         a, b, c = coefficients[:, first : first + 3].T[:, :, None]
         np.testing.assert_allclose(regional[name].numpy(), a + b * maps.values[0] + c * maps.values[1], rtol=1e-12)
@@ -185,7 +188,8 @@ def test_parameters_of_coefficients():
     coefficients = random_candidates(3, seed=1, spread=0.1)
     parameterisation = MapParameterisation(two_maps())
     p = parameterisation.to_parameters(coefficients)
-    regional, G = parameterisation.regional(coefficients)
+    regional = parameterisation.values(coefficients)
+    G = regional["G"]
     assert (p.n_candidates, p.n_regions, p.w_IE) == (3, N_REGIONS, None)
     assert all(torch.equal(getattr(p, name), value) for name, value in {**regional, "G": G}.items())
 
@@ -212,13 +216,13 @@ def test_gradients_reach_the_coefficients():
 @pytest.mark.parametrize("shape", [(9,), (3, 11), (2, 5, 10), ()])
 def test_refuses_another_number_of_coefficients(shape):
     parameterisation = MapParameterisation(two_maps())
-    for call in (parameterisation.regional, parameterisation.to_parameters, parameterisation.violation):
+    for call in (parameterisation.values, parameterisation.to_parameters, parameterisation.violation):
         with pytest.raises(InputError, match=r"(?s)Wrong number.*expected: \(B, 10\): w_EE, w_EE:myelin, .*sigma:gradient"):
             call(np.ones(shape))
 
 
 def test_no_maps_make_homogeneous_parameters():
-    parameterisation = MapParameterisation(RegionalMaps.none(5), plausibility=Plausibility(w_EI_min_std=0.3))
+    parameterisation = MapParameterisation(RegionalMaps.none(5), plausibility=Plausibility(min_std={"w_EI": 0.3}))
     assert parameterisation.names == ("w_EE", "w_EI", "G", "sigma")
     p = parameterisation.to_parameters([3, 2, 1.5, 0.005])
     for name, value in (("w_EE", 3), ("w_EI", 2), ("sigma", 0.005)):
@@ -240,18 +244,18 @@ def test_a_flipped_gradient_is_refused():
         f"found: r = +{r:.2f}",
         "the sign of a gradient is arbitrary, and that of 'gradient' is flipped",
         "fix: multiply the map 'gradient' by -1",
-        "model.w_EI_signs={}",
+        "`signs={}`",
     ):
         assert part in str(error.value)
     MapParameterisation(RegionalMaps(flipped.values * [[1], [-1]], maps.names))
-    MapParameterisation(flipped, plausibility=Plausibility(w_EI_signs=()))
+    MapParameterisation(flipped, plausibility=Plausibility(signs={}))
 
 
 def test_maps_of_one_sign_must_correlate_positively():
     with pytest.raises(
         InputError, match=r"(?s)a correlation of \+ sign.*positively with myelin and positively with gradient.*r = -"
     ):
-        MapParameterisation(two_maps(), plausibility=Plausibility((("myelin", +1), ("gradient", +1))))
+        MapParameterisation(two_maps(), plausibility=Plausibility({"w_EI": {"myelin": +1, "gradient": +1}}))
 
 
 def test_one_map_follows_no_other():
@@ -263,11 +267,11 @@ def test_one_map_follows_no_other():
 @given(
     seed=st.integers(0, 10**6),
     mean_fc=st.sampled_from([None, 0.2, 0.4]),
-    signs=st.sampled_from([Plausibility().w_EI_signs, (), (("myelin", -1),), (("thickness", 1),)]),
+    signs=st.sampled_from([None, {}, {"w_EI": {"myelin": -1}}, {"w_EI": {"thickness": 1}}]),
     min_std=st.sampled_from([0.0, 0.1, 0.3]),
 )
 def test_violation_equals_the_rules_one_by_one(seed, mean_fc, signs, min_std):
-    maps, plausibility = two_maps(seed), Plausibility(signs, min_std)
+    maps, plausibility = two_maps(seed), Plausibility(signs, {"w_EI": min_std})
     bounds = Bounds() if mean_fc is None else Bounds.for_subject(mean_fc)
     candidates = np.vstack([random_candidates(10, seed), random_candidates(10, seed, spread=0.1)])
     violation = MapParameterisation(maps, bounds, plausibility).violation(candidates).numpy()
@@ -301,17 +305,17 @@ def test_a_wrong_sign_is_a_violation_and_can_be_allowed():
     r = np.corrcoef(maps.values)[0, 1]
     violation = MapParameterisation(maps).violation(rising_with_myelin).item()
     assert violation == pytest.approx(1 + 1e-6 - r + 1e-6)
-    assert MapParameterisation(maps, plausibility=Plausibility(())).violation(rising_with_myelin).item() == 0
+    assert MapParameterisation(maps, plausibility=Plausibility({})).violation(rising_with_myelin).item() == 0
 
 
-@pytest.mark.parametrize("signs", [Plausibility().w_EI_signs, (("myelin", -1),), (("gradient", 1),)])
+@pytest.mark.parametrize("signs", [{"myelin": -1, "gradient": 1}, {"myelin": -1}, {"gradient": 1}])
 @pytest.mark.parametrize("slope", [0.0, 1e-16, -1e-12])
 def test_the_same_w_EI_everywhere_is_never_feasible(signs, slope):
     candidates = np.tile([5, 0, 0, 0, slope, 0, 1.5, 0.005, 0, 0], (200, 1))
     candidates[:, 3] = np.random.default_rng(0).uniform(0.1, 4.9, 200)
-    violation = MapParameterisation(two_maps(), plausibility=Plausibility(signs)).violation(candidates)
+    violation = MapParameterisation(two_maps(), plausibility=Plausibility({"w_EI": signs})).violation(candidates)
     np.testing.assert_allclose(violation.numpy(), 1e-6 * len(signs), rtol=1e-9)
-    assert (MapParameterisation(two_maps(), plausibility=Plausibility(())).violation(candidates) == 0).all()
+    assert (MapParameterisation(two_maps(), plausibility=Plausibility({})).violation(candidates) == 0).all()
 
 
 @pytest.mark.parametrize("slope", [1e-6, 1e-3, 1])
@@ -343,14 +347,14 @@ def test_too_little_variation_is_a_violation():
     candidate = [5, 0, 0, 4.2, -1, 0, 1.5, 0.005, 0, 0]
     std = maps.values[0].std(ddof=1)
     assert MapParameterisation(maps).violation(candidate).item() == 0
-    strict = MapParameterisation(maps, plausibility=Plausibility(w_EI_min_std=4 * std))
+    strict = MapParameterisation(maps, plausibility=Plausibility(min_std={"w_EI": 4 * std}))
     assert strict.violation(candidate).item() == pytest.approx(0.75)
 
 
 def test_what_is_not_a_number_is_not_feasible():
     candidates = np.repeat(random_candidates(1, 0, spread=0.1), 11, axis=0)
     candidates[range(10), range(10)] = np.nan
-    violation = MapParameterisation(two_maps(), plausibility=Plausibility(w_EI_min_std=0.01)).violation(candidates)
+    violation = MapParameterisation(two_maps(), plausibility=Plausibility(min_std={"w_EI": 0.01})).violation(candidates)
     assert violation[:10].isnan().all()
     assert violation[10] == 0
 

@@ -119,7 +119,8 @@ def test_a_built_in_list_names_the_rows_of_a_connectome(tmp_path):
 
 
 @pytest.mark.parametrize(("sc", "runs", "message"), [
-    (range(82), CORTEX, r"connectome is of the Desikan.*14 subcortical rows.*rows 35 to 48.*fix: data\.sc_file\.labels=DK82"),
+    (range(82), CORTEX, r"connectome is of the Desikan.*14 subcortical rows.*rows 35 to 48.*"
+     r"fix: `sc_file=MatrixOptions\(labels=\"DK82\"\)`"),
     (CORTEX, range(82), r"time series are of the Desikan.*rows 35 to 48.*fix: leave those regions out"),
     (range(70), range(60), r"another parcellation, or an index column"),
 ])  # fmt: skip
@@ -127,7 +128,8 @@ def test_a_built_in_list_names_the_rows_of_a_connectome(tmp_path):
 def test_rows_without_names_are_explained(tmp_path, sc, runs, message, named):
     data = files(tmp_path, (sc, None), (runs, spelled(DK82[k] for k in runs) if named else None))
     if named and len(runs) == 82:  # their names tell which columns may go, but not which rows the connectome has
-        message = r"expected: 82 rows.*other inputs are of the Desikan.*fix: name its rows.*labels=DK68 "
+        message = r"expected: 82 rows.*other inputs are of the Desikan.*fix: name its rows.*"
+        message += r"`sc_file=MatrixOptions\(labels=\"DK68\"\)`"
     else:
         message = rf"do not have the connectome's regions.*{message}"
     with pytest.raises(InputError, match=rf"(?s){message}"):
@@ -146,7 +148,7 @@ def test_columns_below_the_cortex_drop_out_where_the_connectome_has_none(tmp_pat
 
 def test_the_row_of_unassigned_streamlines(tmp_path):
     data = files(tmp_path, ([81, *CORTEX], None), (CORTEX, spelled(DK68)), (CORTEX, DK68))
-    with pytest.raises(InputError, match=r"(?s)-keep_unassigned.*data\.sc_file\.drop_unassigned=true"):
+    with pytest.raises(InputError, match=r"(?s)-keep_unassigned.*`sc_file=MatrixOptions\(drop_unassigned=True\)`"):
         load_subject(data, TR_S)
     subject = load_subject(replace(data, sc_file=MatrixOptions(drop_unassigned=True)), TR_S)
     np.testing.assert_array_equal(subject.search.sc.weights, expected(CORTEX, None).search.sc.weights)
@@ -244,7 +246,7 @@ def test_maps_are_zscored_on_request(tmp_path):
 def test_a_gradient_is_given_or_computed(tmp_path):
     path, _ = fc_file(tmp_path, CORTEX, None)
     data = DataFiles(sc="sc.csv", timeseries=["run.csv"], maps={"gradient": path}, gradient_fc=path)
-    with pytest.raises(ConfigError, match=r"(?s)'gradient' is given, and asked to be computed.*data\.gradient_fc"):
+    with pytest.raises(ConfigError, match=r"(?s)'gradient' is given, and asked to be computed.*`gradient_fc`"):
         load_subject(data, TR_S)
 
 

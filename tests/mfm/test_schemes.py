@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from fic_equations import inhibitory_step_share, transfer_function, transfer_slope
 
 import mfm
-from mfm.dynamics import inhibitory_step_share, transfer_function, transfer_slope
 
 N = 6
 

@@ -1,11 +1,14 @@
 """Where noise-free dynamics come to rest, and linear response around it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import mfm
-from mfm.basin.settling import _drift, _point_at
+from mfm.basin.settling import _drift
+from mfm.models.fic_feedback import point_at
 
 N = 6
 PROTOCOL = mfm.Protocol(tr_s=0.72, n_frames=300, burn_in_s=30, warm_up_s=10)
@@ -33,10 +36,10 @@ def test_beyond_the_instability_two_states_are_told_and_the_upper_one_given():
 def test_states_are_at_rest_and_stable():
     p, sc = candidates(np.linspace(2, 9, 8)), network()
     found = mfm.fixed_point(p, sc)
-    w_IE = mfm.feedback_weights(p, sc)
-    assert _drift(p, w_IE, sc, found.point.S_E, found.point.S_I).abs().max() < 1e-8
+    complete = replace(p, w_IE=mfm.feedback_weights(p, sc))
+    assert _drift(complete, sc, found.point.S_E, found.point.S_I).abs().max() < 1e-8
     assert mfm.linear_response(p, sc, PROTOCOL, at=found.point).stable.all()
-    current = _point_at(p, w_IE, sc, found.point.S_E, found.point.S_I)
+    current = point_at(complete, sc, found.point.S_E, found.point.S_I)
     assert torch.allclose(current.rate_E, found.point.rate_E)
 
 

@@ -448,7 +448,7 @@ def test_regions_by_frames(folder):
         write(folder / f"run-{k + 1}.tsv", recorded(k).T)
     data = load_subject(series(folder, orientation="regions_by_frames"), TR_S)
     assert_same_target(data.test.target, target_of(recorded(1)))
-    with pytest.raises(InputError, match=r"fix: data\.orientation=regions_by_frames"):
+    with pytest.raises(InputError, match=r"fix: `orientation=\"regions_by_frames\"`"):
         load_subject(series(folder, orientation="frames_by_regions"), TR_S)
     with pytest.warns(InputNote, match=r"run-[12]\.tsv was read as regions x frames, because it has 5 rows"):
         told = load_subject(series(folder), TR_S)
@@ -462,7 +462,7 @@ def test_named_regions_by_frames(folder, frames_are_named):
     for k in range(2):
         write(folder / f"run-{k + 1}.tsv", recorded(k).T, columns, NAMES)
     assert load_subject(series(folder, orientation="regions_by_frames"), TR_S).labels == NAMES
-    with pytest.raises(InputError, match=r"(?s)run-1\.tsv do not have.*fix: data\.orientation=regions_by_frames"):
+    with pytest.raises(InputError, match=r"(?s)run-1\.tsv do not have.*fix: `orientation=\"regions_by_frames\"`"):
         load_subject(series(folder, orientation="frames_by_regions"), TR_S)
     if frames_are_named:
         with pytest.warns(InputNote, match="was read as regions x frames"):
@@ -660,7 +660,7 @@ def test_notes_of_time_series_are_kept(folder):
 
 
 def test_a_connectome_is_required(folder):
-    with pytest.raises(ConfigError, match=r"(?s)No structural connectome was given.*fix: data.sc=PATH"):
+    with pytest.raises(ConfigError, match=r"(?s)No structural connectome was given.*fix: `sc=\"PATH\"`"):
         load_subject(replace(series(folder), sc=None), TR_S)
 
 
@@ -673,13 +673,13 @@ def test_time_series_or_statistics_are_required(folder):
         (DataFiles(sc=str(folder / "sc.tsv")), "neither"),
     ):
         with pytest.raises(
-            ConfigError, match=rf"(?s)either time series or FC.*found: {found}.*fix: data.timeseries=\[RUN1,RUN2\] or"
+            ConfigError, match=rf"(?s)either time series or FC.*found: {found}.*fix: `timeseries=\[\"RUN1\",\"RUN2\"\]` or"
         ):
             load_subject(files, TR_S, 100)
 
 
 def test_statistics_need_the_number_of_frames(folder):
-    with pytest.raises(ConfigError, match=r"(?s)do not tell how long the scan was.*fix: acquisition.n_frames=1200"):
+    with pytest.raises(ConfigError, match=r"(?s)do not tell how long the scan was.*fix: `n_frames=1200`"):
         load_subject(statistics(folder), TR_S)
 
 
@@ -689,7 +689,7 @@ def test_fc_needs_an_fcd(folder, name, given):
     whole = {"fc": "fc-1.tsv", "fcd_cdf": "cdf-1.tsv", "sc": "sc.tsv"}
     files = statistics(folder, **{name: StageFiles(**{kind: str(folder / whole[kind]) for kind in given})})
     with pytest.raises(
-        ConfigError, match=rf"(?s)The {name} data need both FC and FCD.*data.{name}.fc=FILE data.{name}.fcd_cdf=FILE"
+        ConfigError, match=rf"(?s)The {name} data need both FC and FCD.*`{name}=StageFiles\(fc=\"FILE\", fcd_cdf=\"FILE\"\)`"
     ):
         load_subject(files, TR_S, 100)
 
@@ -697,7 +697,9 @@ def test_fc_needs_an_fcd(folder, name, given):
 @pytest.mark.parametrize("names", [["validation"], ["test"], ["validation", "test"]])
 def test_there_must_be_data_to_search_on(folder, names):
     files = DataFiles(sc=str(folder / "sc.tsv"), **{name: stage(folder, 2) for name in names})
-    with pytest.raises(ConfigError, match=r"(?s)There are no data to search on.*data.search.fc=FILE data.search.fcd_cdf=FILE"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)There are no data to search on.*`search=StageFiles\(fc=\"FILE\", fcd_cdf=\"FILE\"\)`"
+    ):
         load_subject(files, TR_S, 100)
 
 
@@ -727,9 +729,7 @@ def test_the_tr_has_no_default(folder, files):
 
 def test_another_length_of_a_run_is_refused(folder):
     assert load_subject(series(folder), TR_S, n_frames=100).search.n_frames == 100
-    with pytest.raises(
-        InputError, match=r"(?s)run-1\.tsv have another length.*1200 frames \(acquisition.n_frames\).*found: 100 frames"
-    ):
+    with pytest.raises(InputError, match=r"(?s)run-1\.tsv have another length.*1200 frames \(`n_frames`\).*found: 100 frames"):
         load_subject(series(folder), TR_S, n_frames=1200)
 
 
@@ -852,9 +852,8 @@ def test_an_fc_in_another_order_than_the_connectome_is_told(tmp_path):
         for name in ("right", "wrong")
     )
     assert not [note for note in right.notes if "hardly" in note]
-    assert [
-        note for note in wrong.notes if re.search(r"FC hardly follows the connectome.*one order\?.*sc_file\.labels=FILE", note)
-    ]
+    message = r"FC hardly follows the connectome.*one order\?.*`sc_file=MatrixOptions\(labels=\"FILE\"\)`, `labels=\"FILE\"`"
+    assert [note for note in wrong.notes if re.search(message, note)]
 
 
 @pytest.mark.parametrize("connectome_of", ["schaefer100-7n/sub-100206", "schaefer100-17n/group-train"])

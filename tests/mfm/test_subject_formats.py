@@ -217,7 +217,7 @@ def test_runs_joined_in_one_file_are_taken_apart(sc, tmp_path):
 
 def test_a_file_as_long_as_several_runs_is_told(sc, tmp_path):
     with pytest.raises(
-        InputError, match=r"(?s)have another length.*found: 180 frames.*3 runs joined in one.*data\.run_frames=\[60,60,60\]"
+        InputError, match=r"(?s)have another length.*found: 180 frames.*3 runs joined in one.*`run_frames=\[60,60,60\]`"
     ):
         load_subject(DataFiles("s1", sc, timeseries=[joined(tmp_path)]), TR_S, 60)
 
@@ -229,7 +229,7 @@ def test_regions_may_be_left_out_of_every_input(sc, tmp_path):
     write_table(tmp_path / "run-0_timeseries.tsv", values, NAMES)
     myelin = write_table(tmp_path / "myelin.tsv", np.array([[1.0], [2], [3], [4]]), ["myelin"], NAMES)
     files = {"timeseries": [path, tsv(tmp_path, 1)["timeseries"]], "maps": {"myelin": myelin}}
-    with pytest.raises(InputError, match=r"(?s)run-0_timeseries\.tsv are not finite.*fix: .*data\.exclude_regions=\[lh-b\]"):
+    with pytest.raises(InputError, match=r"(?s)run-0_timeseries\.tsv are not finite.*fix: .*`exclude_regions=\[\"lh-b\"\]`"):
         load_subject(DataFiles("s1", sc, **files))
     data = load_subject(DataFiles("s1", sc, **files, exclude_regions=["lh-b"]))
     kept = [0, 2, 3]
@@ -237,7 +237,7 @@ def test_regions_may_be_left_out_of_every_input(sc, tmp_path):
     np.testing.assert_array_equal(data.maps.values, [[1, 3, 4]])
     np.testing.assert_allclose(data.search.sc.weights, transform_connectome(counts()[np.ix_(kept, kept)]).weights, rtol=1e-12)
     np.testing.assert_allclose(data.search.target.fc.numpy(), np.corrcoef(recorded(0)[:, kept].T), atol=1e-9)
-    with pytest.raises(ConfigError, match=r"(?s)exclude_regions names regions that are not there.*found: lh-x"):
+    with pytest.raises(ConfigError, match=r"(?s)exclude_regions` names regions that are not there.*found: lh-x"):
         load_subject(DataFiles("s1", sc, **files, exclude_regions=["lh-x"]))
 
 
@@ -249,7 +249,7 @@ def test_cleaning_and_censoring_are_settings(sc, tmp_path):
     filtered = load_subject(DataFiles("s1", sc, timeseries=paths, cleaning=Cleaning(high_pass_hz=0.02)))
     assert (plain.search.target.fc - filtered.search.target.fc).abs().max() > 1e-3
     (tmp_path / "run-1_outliers.tsv").write_text("framewise_displacement\n" + "0\n" * 60 + "1\n" * 3)
-    with pytest.raises(InputError, match=r"(?s)run-1_timeseries\.tsv were deleted for motion.*allow_censored=true"):
+    with pytest.raises(InputError, match=r"(?s)run-1_timeseries\.tsv were deleted for motion.*allow_censored=True"):
         load_subject(DataFiles("s1", sc, timeseries=paths))
     with pytest.warns(InputNote, match="FCD is affected"):
         data = load_subject(DataFiles("s1", sc, timeseries=paths, allow_censored=True))

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("triton", reason="triton is not installed")
 
 import mfm
-from mfm.backends import gpu
+from mfm.simulation import gpu
 from mfm.statistics import device as device_statistics
 from mfm.statistics.fc import _correlation_of
 
@@ -41,10 +41,11 @@ def displaced(B=3, n_regions=N):
 
 def run(p, protocol, tile=None, n_repeats=1, seed=5, initial=None):
     """The kernel itself: BOLD and averages, on the CPU."""
-    from mfm.simulation import SimulationRequest, _work
+    from mfm.simulation.work import SimulationRequest, checked_work
 
-    work = _work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial))
-    return [x.cpu() for x in gpu.simulate_on_gpu([work], tile)[0]]
+    work = checked_work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial))
+    bold, averages = gpu.simulate_on_gpu([work], tile)[0]
+    return [x.cpu() for x in (bold, *averages)]
 
 
 BRIEF = mfm.Protocol(tr_s=0.012, n_frames=1, burn_in_s=0.012, warm_up_s=0.006)
@@ -119,7 +120,7 @@ def test_launches_and_chunks_change_nothing(monkeypatch):
 
 def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
     """Connectomes, numbers of regions, timing, lengths, realisations and seeds of their own, over several launches."""
-    from mfm.simulation import SimulationRequest, _work
+    from mfm.simulation.work import SimulationRequest, checked_work
 
     monkeypatch.setattr(gpu, "_STEPS_PER_LAUNCH", 3)
     timings = [
@@ -141,7 +142,7 @@ def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
         assert (one.bold - alone.bold).abs().max() < 3e-6
         assert torch.allclose(one.rate_E, alone.rate_E, rtol=5e-6)
         assert torch.allclose(one.S_I, alone.S_I, rtol=5e-6)
-    works = [_work(request) for request in requests]
+    works = [checked_work(request) for request in requests]
     tile = gpu.Tile(4, 4)
     for work, found in zip(works, gpu.simulate_on_gpu(works, tile), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(found, gpu.simulate_on_gpu([work], tile)[0], strict=True))

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from fic_equations import transfer_slope
 from numba import njit
 
-from mfm.backends import vector_math
-from mfm.backends.compiled import standard_normals
-from mfm.backends.simd import LANES, load, store
-from mfm.dynamics import transfer_slope
+from mfm.compute import vector_math
+from mfm.compute.vectors import LANES, load, square_root, store
+from mfm.simulation.cpu import standard_normals
 
 
 def apply(function, *arrays):
@@ -38,6 +38,27 @@ def test_log():
     assert np.abs(apply(vector_math.log, x) - np.log(x.astype(np.float64))).max() < 1e-5
     near_one = grid(0.7, 1.4)
     assert np.abs(apply(vector_math.log, near_one) - np.log(near_one.astype(np.float64))).max() < 2e-7
+
+
+def test_tanh():
+    for x in (grid(-20, 20), grid(-0.7, 0.7), grid(-1e-4, 1e-4)):
+        x = x[x != 0][: len(x) // LANES // 2 * LANES]
+        assert np.abs(apply(vector_math.tanh, x) / np.tanh(x.astype(np.float64)) - 1).max() < 2e-7
+    far = np.full(LANES, 1e30, np.float32)
+    assert (apply(vector_math.tanh, far) == 1).all()
+    assert (apply(vector_math.tanh, -far) == -1).all()
+    assert np.isnan(apply(vector_math.tanh, far * np.float32(np.nan))).all()
+
+
+def test_square_root_and_negation():
+    x = grid(1e-6, 50)
+    assert np.abs(apply(square_root, x) / np.sqrt(x.astype(np.float64)) - 1).max() < 6e-8
+
+    @njit
+    def negated(x):
+        return -x
+
+    assert np.array_equal(apply(negated, x), -x)
 
 
 def test_nan_and_the_forbidden_stay_nan():
@@ -114,7 +135,7 @@ def test_philox_known_answers(counter, key, expected):
 def test_normals_follow_their_definition():
     key, realisation, first_step, n_regions = 0x1234567890ABCDEF, 3, 70, 5
     found = standard_normals(
-        np.array([key], np.uint64), np.array([realisation], np.uint32), first_step, n_steps=4, n_regions=n_regions
+        np.array([key], np.uint64), np.array([realisation], np.uint32), first_step, n_steps=4, n_regions=n_regions, n_states=2
     )
     for step in range(4):
         for pair in range(3):
@@ -130,7 +151,7 @@ def test_normals_follow_their_definition():
 
 
 def test_normals_are_normal():
-    z = standard_normals(np.arange(64, dtype=np.uint64), np.zeros(64, np.uint32), 0, 200, 40).astype(np.float64).ravel()
+    z = standard_normals(np.arange(64, dtype=np.uint64), np.zeros(64, np.uint32), 0, 200, 40, 2).astype(np.float64).ravel()
     n = len(z)
     # Standard errors of the first four moments of n normals: 1, sqrt(2), sqrt(6), sqrt(24) over sqrt(n).
     for value, expected, error in (
@@ -143,6 +164,6 @@ def test_normals_are_normal():
 
 
 def test_normals_are_uncorrelated_over_steps_regions_lanes_and_kind():
-    z = standard_normals(np.arange(64, dtype=np.uint64), np.arange(64, dtype=np.uint32), 0, 128, 20).astype(np.float64)
+    z = standard_normals(np.arange(64, dtype=np.uint64), np.arange(64, dtype=np.uint32), 0, 128, 20, 2).astype(np.float64)
     for a, b in ((z[1:], z[:-1]), (z[:, 1:], z[:, :-1]), (z[:, :, 1:], z[:, :, :-1]), (z[..., 0], z[..., 1])):
         assert abs((a * b).mean()) < 4.5 / a.size**0.5

@@ -115,12 +115,12 @@ def test_voxels_without_data_are_left_out(tmp_path, labels):
         series = load_timeseries(scan, parcellation=labels, allow_missing_regions=True)
     np.testing.assert_allclose(series.values[:, 1], DATA[0, 2:].mean(axis=(0, 1)), rtol=1e-5)
     assert np.isnan(series.values[:, 2]).all()
-    with pytest.warns(InputNote), pytest.raises(InputError, match=r"(?s)not finite.*R_c\n.*exclude_regions=\[R_c\]"):
+    with pytest.warns(InputNote), pytest.raises(InputError, match=r"(?s)not finite.*R_c\n.*`exclude_regions=\[\"R_c\"\]`"):
         load_timeseries(scan, parcellation=labels)
 
 
 def test_volumes_need_labels(scan):
-    with pytest.raises(ConfigError, match=r"(?s)holds voxels, not regions.*data\.parcellation=LABELS\.nii\.gz"):
+    with pytest.raises(ConfigError, match=r"(?s)holds voxels, not regions.*`parcellation=\"LABELS\.nii\.gz\"`"):
         load_timeseries(scan)
 
 

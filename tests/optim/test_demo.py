@@ -6,7 +6,7 @@ import torch
 
 import mfm
 from mfm.demo import demo_subject
-from optim.cli.demo import compare_with_truth, demo_config
+from optim.cli.recovery import compare_with_truth, demo_config
 from optim.fit.protocol import fit_subject
 from optim.fit.stages import Stages
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from config_choices import chosen
+from fic_equations import neural_drift
 
 import mfm
-from mfm.dynamics import neural_drift
 from mfm.errors import ConfigError
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
 from optim.config import FitConfig, GradientConfig, LinearObjectiveConfig
@@ -96,7 +96,7 @@ def test_return_rate_and_its_gradient_are_those_of_the_equations(subject, space,
         return mfm.FICParameters(leaves[0], leaves[1], p.sigma, leaves[2])
 
     rest, w_IE = mfm.resting_state(leaves[1]), mfm.feedback_weights(candidates(), sc)
-    first = (rest.S_E + margin * mfm.linear_response(p, sc, PROTOCOL).std_S_E).clamp(max=0.8)
+    first = (rest.S_E + margin * mfm.linear_response(p, sc, PROTOCOL).activity_std).clamp(max=0.8)
     assert (first == 0.8).any() == (margin == 1000.0)
     S_E, S_I = first, rest.S_I
     for _ in range(n_steps):
@@ -153,7 +153,7 @@ def test_room_agrees_with_violation(space):
 
 
 def test_smallest_standard_deviation_is_a_wall(subject):
-    rules = mfm.Plausibility(w_EI_min_std=0.3)
+    rules = mfm.Plausibility(min_std={"w_EI": 0.3})
     space = SearchSpace(mfm.MapParameterisation(subject.maps, plausibility=rules))
     u = np.random.default_rng(1).normal(0.5, 0.3, size=(200, 10)) * [1, 0.2, 0.2, 1, 0.2, 0.2, 1, 1, 0.1, 0.1]
     regional, G = space.parameterisation.regional(space.to_coefficients(u))

@@ -44,8 +44,8 @@ def test_draws_are_plausible_and_cover_the_range(space):
 
 
 def test_impossible_rules_are_an_error(subject):
-    rules = mfm.Plausibility(w_EI_min_std=50.0)
-    with pytest.raises(InputError, match=r"Hardly any candidate(.|\n)*w_EI_min_std"):
+    rules = mfm.Plausibility(min_std={"w_EI": 50.0})
+    with pytest.raises(InputError, match=r"Hardly any candidate(.|\n)*min_std"):
         SearchSpace(mfm.MapParameterisation(subject.maps, plausibility=rules)).draw(1, np.random.default_rng(0))
 
 

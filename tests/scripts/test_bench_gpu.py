@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import mfm
-from mfm.backends import gpu
+from mfm.compute import machine
+from mfm.simulation import gpu
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -21,7 +22,7 @@ def script(monkeypatch):
 
 
 def test_without_a_gpu_it_says_what_is_missing(script, monkeypatch, tmp_path):
-    monkeypatch.setattr(gpu, "find_spec", lambda name: object())
+    monkeypatch.setattr(machine, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     with pytest.raises(SystemExit) as stopped:

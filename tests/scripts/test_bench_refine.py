@@ -9,7 +9,7 @@ import torch
 
 from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.protocol import Protocol
-from optim.refine.problem import Problem
+from optim.refine.problem import RefinementProblem
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -23,7 +23,7 @@ def script(monkeypatch):
 def test_fit_and_truth_correlate_as_it_says(script):
     fit, sc, maps = script.mechanism()
     none = torch.zeros(0)
-    base = Problem(fit.frozen(), None, sc, None, none).system(none)
+    base = RefinementProblem(fit.frozen(), None, sc, None, none).system(none)
     z = FisherZLikelihood(torch.eye(sc.n_regions, dtype=torch.float64), Protocol(0.72, 1200))
     for amplitude, r in ((3.0, 0.981), (1.2, 0.997)):
         truth, slope = script.truth_of(fit, sc, maps.values[0], amplitude)

@@ -17,7 +17,7 @@ def alike(w_EE, n_regions=12, sigma=0.005, w_EI=1.0, G=1.0):
 
 def barriers(p, sc):
     lin = mfm.linear_response(p, sc, PROTOCOL)
-    return escape_barriers(p, sc, lin, lin.std_S_E), lin
+    return escape_barriers(p, sc, lin, lin.activity_std), lin
 
 
 def test_the_common_margin_is_that_of_integrated_dynamics_where_all_regions_are_alike():

@@ -14,8 +14,8 @@ from mfm.io.folders.findings import BROKEN, CHOOSE, MISSING, NOTE, SUSPICIOUS, F
 from mfm.io.folders.manifest import FileStamp, ManifestRow
 from mfm.io.folders.peek import peek
 from mfm.io.folders.recognise import CONNECTOME, FC, FCD_CDF, PARCELLATION, TIMESERIES, Candidate, folder_subject, recognise
-from mfm.io.folders.runs import Run, compare, look_at
-from mfm.io.folders.select import Choices, choose_runs, of_atlas, where
+from mfm.io.folders.runs import Run, compare_runs, inspect_run
+from mfm.io.folders.select import Choices, choose_runs, of_atlas, path_below_root
 from mfm.io.folders.tree import time_text, walk
 from mfm.subject import STAGES
 
@@ -120,7 +120,7 @@ def inspect_folder(folder: str | Path, choices: Choices | None = None) -> Invent
             f"Nothing in {root} looks like data of a fit.",
             expected="HCP, XCP-D, fMRIPrep, micapipe or QSIRecon folders, or tables named like SC.csv and run-1_timeseries.tsv",
             found=f"{len(files)} files of readable types",
-            fix="inspect the folder above or below, or name the files at the fit: data.sc=FILE 'data.timeseries=[FILE]'",
+            fix='inspect the folder above or below, or name the files at the fit: `sc="FILE"` `timeseries=["FILE"]`',
         )
     return _Inspection(root, candidates, choices).inventory()
 
@@ -155,10 +155,10 @@ class _Inspection:
         said += chosen_said
         runs = []
         for candidate in chosen:
-            run, run_said = look_at(candidate, series, self._choices)
+            run, run_said = inspect_run(candidate, series, self._choices)
             said += run_said
             runs += [run] if run is not None else []
-        said += compare(runs)
+        said += compare_runs(runs)
         pairs, pairs_said = ([], []) if series else _pairs(candidates)
         said += pairs_said
         sc, sc_said = self._connectome(candidates, runs, pairs)
@@ -226,7 +226,7 @@ class _Inspection:
         found: Sequence[Candidate] = own or self._group_sc
         if wanted is not None:
             own, group = (
-                [c for c in some if fnmatch(where(c), wanted) or fnmatch(c.file.parts[-1], wanted)]
+                [c for c in some if fnmatch(path_below_root(c), wanted) or fnmatch(c.file.parts[-1], wanted)]
                 for some in (own, self._group_sc)
             )
             found = own or group
@@ -238,16 +238,16 @@ class _Inspection:
         if not found:
             return None, [Finding(MISSING, "no connectome", "--sc FILE")]
         if len(found) > 1:
-            names = ", ".join(sorted({c.file.parts[-1] if own else where(c) for c in found})[:4])
+            names = ", ".join(sorted({c.file.parts[-1] if own else path_below_root(c) for c in found})[:4])
             text = f"several {'connectomes' if own else 'group connectomes'}: {names}"
             return None, [Finding(CHOOSE, text, "--sc FILE, or --sc PATTERN such as '*SIFT2*'")]
         sc, said = self._checked_connectome(found[0], runs, pairs)
         if not own:
-            said.append(Finding(NOTE, f"no connectome of its own: the group's serves, {where(found[0])}"))
+            said.append(Finding(NOTE, f"no connectome of its own: the group's serves, {path_below_root(found[0])}"))
         return sc, said
 
     def _checked_connectome(self, candidate: Candidate, runs: Sequence[Run], pairs) -> tuple[FileStamp | None, list[Finding]]:
-        looked, at, said = peek(candidate.file), where(candidate), []
+        looked, at, said = peek(candidate.file), path_below_root(candidate), []
         if looked.flaw is not None:
             fix = looked.flaw.fix.replace("PATH", str(candidate.file.path))
             return None, [Finding(BROKEN, f"connectome: {looked.flaw.problem}", fix, where=at, absent=looked.flaw.absent)]
@@ -265,14 +265,14 @@ class _Inspection:
         if not any(run.candidate.file.name.extension == ".dtseries.nii" for run in runs):
             return None, []
         found = [c for c in candidates if c.kind == PARCELLATION] + self._group_parcellations
-        fix = "data.parcellation=FILE at the fit"
+        fix = '`parcellation="FILE"` at the fit'
         wanted = (self._choices.atlas or "").lower()
         matching = [c for c in found if len(found) == 1 or (c.atlas or "").lower() == wanted]
         if len(matching) != 1:
             names = ", ".join(sorted({str(c.atlas) for c in found}))
             text = f"dense series, several parcellations: {names}" if found else "dense series without a parcellation"
             return None, [Finding(SUSPICIOUS, text, f"--atlas NAME, or {fix}" if found else fix)]
-        looked, at = peek(matching[0].file), where(matching[0])
+        looked, at = peek(matching[0].file), path_below_root(matching[0])
         if looked.flaw is not None:
             flaw = looked.flaw
             return None, [Finding(BROKEN, f"parcellation: {flaw.problem}", fix, where=at, absent=flaw.absent)]
@@ -340,14 +340,20 @@ def _pairs(candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Candi
         if not fc and not cdf:
             continue
         if len(fc) > 1 or len(cdf) > 1:
-            said.append(Finding(CHOOSE, f"several FC or FCD CDF files for {stage}", "data.search.fc=FILE at the fit"))
+            said.append(
+                Finding(
+                    CHOOSE,
+                    f"several FC or FCD CDF files for {stage}",
+                    '`search=StageFiles(fc="FILE", fcd_cdf="FILE")` at the fit',
+                )
+            )
         elif not fc or not cdf:
             said.append(Finding(MISSING, f"{stage}: {'FCD CDF without FC' if cdf else 'FC without FCD CDF'}"))
         else:
             looked = [peek(fc[0].file), peek(cdf[0].file)]
             flaws = [(c, p.flaw) for c, p in zip((fc[0], cdf[0]), looked, strict=True) if p.flaw is not None]
             for candidate, flaw in flaws:
-                said.append(Finding(BROKEN, flaw.problem, flaw.fix, where=where(candidate), absent=flaw.absent))
+                said.append(Finding(BROKEN, flaw.problem, flaw.fix, where=path_below_root(candidate), absent=flaw.absent))
             if not flaws:
                 shape = looked[0].shape
                 pairs.append((fc[0], cdf[0], shape[1] if shape else None))

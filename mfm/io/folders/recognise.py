@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mfm.io.folders.tree import TreeFile
+from mfm.io.formats.registry import regional_suffixes
 
 TIMESERIES, FC, FCD_CDF, CONNECTOME, PARCELLATION = "timeseries", "fc", "fcd_cdf", "sc", "parcellation"
 
@@ -15,7 +16,6 @@ _OTHER_TABLES = frozenset(
     "length lengths meanlength edgelengths distance distances len fa gfa labels confounds motion outliers relmat reho alff "
     "coverage qc events design physio xfm".split()
 )
-_TABLES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".mat")
 _STAGES = {"train": "search", "search": "search", "val": "validation", "validation": "validation", "test": "test"}
 _SUBJECT_WORD = re.compile(r"\d{5,}|HC[ADP]\d{7}(?:_V\d+_[A-Z]+)?")
 #: Folders that say what is in them, not whose it is.
@@ -220,7 +220,7 @@ def _derivative(file: TreeFile) -> Candidate | None:
 def _own(file: TreeFile) -> Candidate | None:
     """Tables as labs name them: SC.csv, run-1_timeseries.tsv, train_FC.csv with train_FCD_CDF.csv."""
     name = file.name
-    if name.extension not in _TABLES and name.extension != ".ptseries.nii":
+    if name.extension not in regional_suffixes():
         return None
     kind = _kind_of_words(file)
     if kind is None:

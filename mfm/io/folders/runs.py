@@ -9,7 +9,7 @@ from mfm.errors import InputError
 from mfm.io.folders.findings import BROKEN, SUSPICIOUS, Finding
 from mfm.io.folders.peek import Peek, peek
 from mfm.io.folders.recognise import Candidate
-from mfm.io.folders.select import Choices, where
+from mfm.io.folders.select import Choices, path_below_root
 from mfm.io.formats.bids import Sidecar, read_sidecar
 from mfm.io.readers.censoring import find_censoring, removes_global_signal
 from mfm.io.readers.timing import same_tr
@@ -28,10 +28,10 @@ class Run:
     shape: tuple[int, int] | None
 
 
-def look_at(candidate: Candidate, versions: Sequence[Candidate], choices: Choices) -> tuple[Run | None, list[Finding]]:
+def inspect_run(candidate: Candidate, versions: Sequence[Candidate], choices: Choices) -> tuple[Run | None, list[Finding]]:
     """Peek at a run; None where it is broken. `versions` are the subject's other files, whose headers may know the TR."""
     looked = peek(candidate.file)
-    at = where(candidate)
+    at = path_below_root(candidate)
     if looked.flaw is not None:
         fix = looked.flaw.fix.replace("PATH", str(candidate.file.path))
         return None, [Finding(BROKEN, looked.flaw.problem, fix, where=at, absent=looked.flaw.absent)]
@@ -57,7 +57,7 @@ def look_at(candidate: Candidate, versions: Sequence[Candidate], choices: Choice
     said = [*(replace(finding, about="reading") for finding in said), *_length(run)]
     if candidate.layout == "fMRIPrep":
         text = "not denoised: fMRIPrep's series hold motion and drift"
-        said.append(Finding(SUSPICIOUS, text, "data.cleaning.strategy=[motion,wm_csf,high_pass] at the fit"))
+        said.append(Finding(SUSPICIOUS, text, '`cleaning=Cleaning(strategy=["motion","wm_csf","high_pass"])` at the fit'))
     elif "not cleaned" in candidate.version:
         said.append(Finding(SUSPICIOUS, "not denoised: HCP's series without ICA-FIX", "fetch the hp2000_clean files"))
     return run, [replace(finding, where=finding.where or at) for finding in said]
@@ -110,8 +110,8 @@ def _frames_left_out(run: Run, sidecar: Sidecar) -> list[Finding]:
     if not censoring:
         return []
     done = "cut out" if censoring.kind == "deleted" else "interpolated"
-    at = f"{where(run.candidate)}: {censoring}"
-    fix = "run XCP-D with --output-type interpolated, or data.allow_censored=true at the fit"
+    at = f"{path_below_root(run.candidate)}: {censoring}"
+    fix = "run XCP-D with --output-type interpolated, or `allow_censored=True` at the fit"
     return [
         Finding(SUSPICIOUS, f"censored: frames were {done}, so that FCD windows are not of 60 measured seconds", fix, where=at)
     ]
@@ -128,7 +128,7 @@ def _length(run: Run) -> list[Finding]:
     return []
 
 
-def compare(runs: Sequence[Run]) -> list[Finding]:
+def compare_runs(runs: Sequence[Run]) -> list[Finding]:
     """What differs between the runs of one subject and should not."""
     said = []
     for text, values in (

@@ -11,6 +11,7 @@ from mfm.io.folders.recognise import Candidate
 from mfm.io.formats.entities import RUN_ENTITIES
 from mfm.protocol import check_timing
 
+# Of the same series in several formats the first is taken; a format that is not listed comes last.
 _BY_EXTENSION = (".tsv", ".ptseries.nii", ".csv", ".npy", ".txt", ".npz", ".mat", ".dtseries.nii", ".nii.gz", ".shape.gii")
 
 
@@ -117,13 +118,13 @@ def _without_joins(candidates: Sequence[Candidate], choices: Choices) -> Step:
         return marked, []
     singles = [c for c in marked if not c.joined]
     if singles:
-        return singles, [Finding(NOTE, "single runs taken rather than their concatenation", where=where(joined[0]))]
+        return singles, [Finding(NOTE, "single runs taken rather than their concatenation", where=path_below_root(joined[0]))]
     return marked, [
         Finding(
             SUSPICIOUS,
             "concatenated: FCD windows would cross from run to run",
-            "fetch the single runs, or data.run_frames=[1200,1200,1200,1200] at the fit",
-            where=where(joined[0]),
+            "fetch the single runs, or `run_frames=[1200,1200,1200,1200]` at the fit",
+            where=path_below_root(joined[0]),
         )
     ]
 
@@ -177,14 +178,18 @@ def _best_version(versions: Sequence[Candidate]) -> Step:
             said.append(Finding(NOTE, f"{best[0].version or 'the best'} taken rather than {', '.join(others)}"))
     places = {c.file.path.parent / c.file.stem for c in best}
     if len(places) > 1:
-        places_text = ", ".join(sorted(where(c) for c in best)[:3])
+        places_text = ", ".join(sorted(path_below_root(c) for c in best)[:3])
         fix = "keep one, or inspect its folder alone"
         return [], [*said, Finding(CHOOSE, "the same run in several files", fix, where=places_text)]
     # The same content in several formats: what is readable without tools first, and what is there before what is not.
-    best.sort(key=lambda c: (bool(c.file.problem), _BY_EXTENSION.index(c.file.name.extension)))
+    best.sort(key=lambda c: (bool(c.file.problem), _preference(c.file.name.extension)))
     return best[:1], said
 
 
-def where(candidate: Candidate) -> str:
-    """Path below the inspected folder."""
+def _preference(extension: str) -> int:
+    return _BY_EXTENSION.index(extension) if extension in _BY_EXTENSION else len(_BY_EXTENSION)
+
+
+def path_below_root(candidate: Candidate) -> str:
+    """Return the path of a file below the inspected folder."""
     return "/".join(candidate.file.parts[1:]) or candidate.file.parts[0]

@@ -50,11 +50,11 @@ def rows_of(rows: Iterable[ManifestRow], subject: str | None, session: str | Non
     listed = ", ".join(ids[:6]) + (f", ... ({len(ids)} in all)" if len(ids) > 6 else "")
     if subject is None:
         if len(ids) != 1:
-            raise ConfigError("The subject is not said.", found=listed or "none", fix=f"data.subject={ids[0] if ids else 'ID'}")
+            raise ConfigError("The subject is not said.", found=listed or "none", fix=f'`subject="{ids[0] if ids else "ID"}"`')
         subject = ids[0]
     own = tuple(row for row in rows if row.participant_id == f"sub-{subject.removeprefix('sub-')}")
     if not own:
-        raise ConfigError(f"There is no subject {subject}.", expected=f"one of {listed or 'none'}", fix="data.subject=ID")
+        raise ConfigError(f"There is no subject {subject}.", expected=f"one of {listed or 'none'}", fix='`subject="ID"`')
     if session == "all":
         return own
     sessions = list(dict.fromkeys(row.session for row in own if row.session))
@@ -62,14 +62,14 @@ def rows_of(rows: Iterable[ManifestRow], subject: str | None, session: str | Non
         kept = tuple(row for row in own if row.session == session.removeprefix("ses-"))
         if not kept:
             raise ConfigError(
-                f"{subject} has no session {session}.", expected=", ".join(sessions) or "none", fix="leave data.session out"
+                f"{subject} has no session {session}.", expected=", ".join(sessions) or "none", fix="leave `session` out"
             )
         return kept
     if len(sessions) > 1:
         raise ConfigError(
             f"{subject} has several sessions.",
             found=", ".join(sessions),
-            fix=f"data.session={sessions[0]}, or data.session=all to take them as runs of one subject",
+            fix=f'`session="{sessions[0]}"`, or `session="all"` to take them as runs of one subject',
         )
     return own
 
@@ -90,7 +90,7 @@ def subject_files(rows: Sequence[ManifestRow]) -> SubjectFiles:
                 f"The runs of {subject} differ in their {what}.",
                 expected="runs that one fit can take together",
                 found=" and ".join(map(str, values)),
-                fix="take those that agree: remove rows of the manifest, or data.timeseries=[RUN1,RUN2]",
+                fix='take those that agree: remove rows of the manifest, or `timeseries=["RUN1","RUN2"]`',
             )
     series = [row.timeseries for row in rows if row.timeseries is not None]
     if series and len(series) < len(rows):

@@ -10,7 +10,7 @@ from typing import Any
 
 from mfm.errors import InputError
 from mfm.io.formats.entities import parse_name
-from mfm.io.formats.tables import existing_file
+from mfm.io.formats.input_file import existing_file
 
 # Entities that tell how a file was made, not which scan it is of.
 _PROCESSING = {"atlas", "seg", "den", "desc", "hemi", "res", "space", "stat"}

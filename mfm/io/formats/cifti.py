@@ -1,308 +1,189 @@
-"""CIFTI-2 files: opening them, and averaging grayordinates over the regions of a dense label file.
-
-Grayordinates are matched by brain structure and by vertex or voxel, never by row: files of one space differ in which of
-them they hold (91 282 in dense series, 59 412 in maps, 64 984 in parcellations).
-"""
+"""CIFTI-2 files: series, maps and matrices of regions, and series and maps of grayordinates, averaged over regions."""
 
 from __future__ import annotations
 
 import re
-import warnings
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mfm.brain.connectome import check_labels
-from mfm.errors import InputError, InputNote
-from mfm.io.formats.tables import existing_file
+from mfm.errors import ConfigError, InputError
+from mfm.io.formats.format import Content, Flaw, Format, Peek, RegionFile, Request
+from mfm.io.formats.images import NIFTI_2_BYTES, READ_ERRORS, is_cifti, open_cifti, parse_nifti_header, truncation, unreadable
+from mfm.io.formats.input_file import InputFile
+from mfm.io.formats.parcellation import parcellate, parcellation_of
 
-# Grayordinates read at a time: 80 MB at 1200 frames.
-_CHUNK = 8192
-# A region that has data in less than this part of its grayordinates has none; as XCP-D does by default.
-LEAST_COVERAGE = 0.5
-NOTED_COVERAGE = 0.8
-# Labels that are no region: what is left of the cortex after hemisphere prefixes are taken off.
-_BACKGROUND = re.compile(
-    r"(\?+|background|unknown|medial[ _.-]?wall|freesurfer_defined_medial_wall|corpus[ _.-]?callosum)", re.IGNORECASE
-)
-_HEMISPHERE = re.compile(r"^(ctx[-_])?((lh|rh|l|r|left|right)[-_. ])?", re.IGNORECASE)
-READ_ERRORS = (ValueError, OSError, EOFError, zlib.error, KeyError, IndexError, OverflowError)
+# Of the XML that is read at a time while peeking.
+_CHUNK = 1 << 16
 
 
-def open_image(path: str | Path, what: str) -> Any:
-    """A nibabel image whose data are not read yet; an InputError that says what is wrong with the file otherwise."""
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
+class CiftiFormat(Format):
+    """CIFTI-2, as Workbench and HCP write it."""
 
-    path = existing_file(path, what)
+    title = "CIFTI"
+    suffixes = (".dtseries.nii", ".ptseries.nii", ".dlabel.nii", ".dscalar.nii", ".pscalar.nii", ".pconn.nii")
+    roles = frozenset(("timeseries", "matrix", "map"))
+
+    @property
+    def regional_suffixes(self) -> tuple[str, ...]:
+        return (".ptseries.nii",)
+
+    def sniff(self, head: bytes) -> bool:
+        return is_cifti(head)
+
+    def peek(self, path: Path) -> Peek:
+        """Take dimensions from the NIfTI-2 header, the step of the series from the first bytes of the XML.
+
+        nibabel would parse the whole XML, which lists every vertex: a second per file.
+        """
+        with open(path, "rb") as handle:
+            header = parse_nifti_header(handle.read(NIFTI_2_BYTES))
+            if isinstance(header, Flaw):
+                return Peek(flaw=header)
+            if int(header["sizeof_hdr"]) != NIFTI_2_BYTES:
+                return Peek(flaw=Flaw("not a CIFTI file: a NIfTI-1 header", "give the file that Workbench or HCP wrote"))
+            data_at = int(header["vox_offset"])
+            xml = _xml_until_series(handle, data_at)
+        if (version := _cifti_version(xml)) is None:
+            return Peek(
+                flaw=Flaw("not a CIFTI file: its header does not describe one", "give the file that Workbench or HCP wrote")
+            )
+        if version == b"1":
+            convert = "wb_command -file-convert -cifti-version-convert PATH 2 NEW"
+            return Peek(flaw=Flaw("CIFTI-1, which current software does not read", convert))
+        n_rows, n_columns = int(header["dim"][5]), int(header["dim"][6])
+        flaw = truncation(path, data_at + n_rows * n_columns * int(header["bitpix"]) // 8)
+        return Peek((n_rows, n_columns), "frames_by_regions", _series_step(xml), flaw)
+
+    def read(self, file: InputFile, request: Request) -> Content:
+        read = {"timeseries": _read_series, "matrix": _read_matrix, "map": _read_maps}[request.role]
+        image = open_cifti(file.path, file.what)
+        return read(image, [image.header.get_axis(k) for k in range(image.ndim)], file, request)
+
+
+def _xml_until_series(handle, end: int) -> bytes:
+    xml = b""
+    while handle.tell() < end and (chunk := handle.read(min(_CHUNK, end - handle.tell()))):
+        xml += chunk
+        if _series_step(xml) is not None or _cifti_version(xml) == b"1":
+            break
+    return xml
+
+
+def _cifti_version(xml: bytes) -> bytes | None:
+    found = re.search(rb"<CIFTI[^>]*Version=\"(\d+)", xml)
+    return None if found is None else found[1]
+
+
+def _series_step(xml: bytes) -> float | None:
+    for tag in re.findall(rb"<MatrixIndicesMap[^>]*>", xml):
+        if b"CIFTI_INDEX_TYPE_SERIES" in tag:
+            values = dict(re.findall(rb'(SeriesStep|SeriesExponent|SeriesUnit)="([^"]*)"', tag))
+            if values.get(b"SeriesUnit") == b"SECOND" and b"SeriesStep" in values:
+                return float(values[b"SeriesStep"]) * 10.0 ** int(values.get(b"SeriesExponent", b"0"))
+    return None
+
+
+def _kinds(axes) -> list[str]:
+    return [type(axis).__name__.removesuffix("Axis") for axis in axes]
+
+
+def _values(data: Any, path: Path) -> np.ndarray:
     try:
-        image = nibabel.load(path)
-    except (ImageFileError, HeaderDataError, *READ_ERRORS) as error:
-        if "CIFTI-2" in str(error):
-            raise InputError(
-                f"{path} is a CIFTI-1 file.",
-                expected="CIFTI-2",
-                cause="a file of the first HCP releases (before 2014), or of old software",
-                fix=f"wb_command -file-convert -cifti-version-convert {path} 2 {_beside(path, 'cifti2')}",
-            ) from error
-        raise unreadable(path, error) from error
-    _check_size(image, path)
-    return image
-
-
-def open_cifti(path: str | Path, what: str) -> Any:
-    """`open_image` for a file that must be CIFTI-2."""
-    image = open_image(path, what)
-    if not hasattr(image.header, "get_axis"):
-        raise InputError(
-            f"The {what} file {path} is not CIFTI.",
-            expected="a CIFTI-2 file",
-            found=f"{type(image).__name__}, shape {image.shape}",
-            cause="a volume or surface file under another name, or a compressed file: CIFTI is never gzipped",
-            fix=f"gunzip {path}" if Path(path).suffix == ".gz" else None,
-        )
-    return image
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"Cannot read {path}.",
-        found=str(error) or type(error).__name__,
-        cause="a truncated or damaged file, such as an interrupted download",
-        fix="compare its size and checksum with the original, and fetch it again",
-    )
-
-
-def _beside(path: Path, insert: str) -> str:
-    stem, dot, suffix = path.name.partition(".")
-    return str(path.with_name(f"{stem}_{insert}{dot}{suffix}"))
-
-
-def _check_size(image, path: Path) -> None:
-    """Raise an InputError if the file ends before its data do: reading parts of it would not tell."""
-    proxy: Any = getattr(image, "dataobj", None)
-    if path.suffix == ".gz" or not hasattr(proxy, "offset"):
-        return
-    expected = proxy.offset + int(np.prod(proxy.shape, dtype=np.int64)) * proxy.dtype.itemsize
-    if path.stat().st_size < expected:
-        raise InputError(
-            f"{path} ends too early.",
-            expected=f"{expected} bytes for {' x '.join(map(str, proxy.shape))} values",
-            found=f"{path.stat().st_size} bytes",
-            cause="an interrupted copy or download",
-            fix="fetch the file again",
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Parcellation:
-    """The regions of a dense label file.
-
-    Attributes
-    ----------
-    path : path
-    names : tuple of str
-        Of the N regions, in the order of their keys; ``???``, unknown, medial wall and
-        corpus callosum are none.
-    axis : nibabel.cifti2.BrainModelAxis
-        Its V grayordinates.
-    region : int array, (V,)
-        Position of each grayordinate's region in `names`; -1 for the background.
-    """
-
-    path: Path
-    names: tuple[str, ...]
-    axis: Any
-    region: np.ndarray
-
-
-def read_parcellation(path: str | Path) -> Parcellation:
-    """The regions of a ``.dlabel.nii`` file.
-
-    Raises
-    ------
-    InputError
-        If the file is no dense label file, its values have no label, two labels share a name, or no region is left.
-
-    Warns
-    -----
-    InputNote
-        If the file holds several maps, of which the first is taken; or labels that are no region were left out.
-    """
-    from nibabel.cifti2 import BrainModelAxis, LabelAxis
-
-    path = Path(path).expanduser()
-    image = open_cifti(path, "parcellation")
-    axes = [image.header.get_axis(k) for k in range(image.ndim)]
-    if len(axes) != 2 or not isinstance(axes[0], LabelAxis) or not isinstance(axes[1], BrainModelAxis):
-        raise InputError(
-            f"{path} is not a parcellation.",
-            expected="a dense label file (.dlabel.nii)",
-            found=" x ".join(type(axis).__name__ for axis in axes),
-            fix="wb_command -cifti-label-import turns a .dscalar.nii of keys into one",
-        )
-    labels, axis = axes
-    if len(labels) > 1:
-        chosen = f"The first, {str(labels.name[0])!r}, is used."
-        warnings.warn(InputNote(f"{path} holds {len(labels)} parcellations. {chosen}"), stacklevel=2)
-    table = {key: name for key, (name, _) in labels.label[0].items()}
-    try:
-        keys = np.asarray(image.dataobj[0, :])
+        return np.asarray(data, dtype=np.float64)
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
-    used = np.unique(keys[np.isfinite(keys)])
-    unknown = [key for key in used if key != int(key) or (int(key) not in table and key != 0)]
-    if unknown or not np.isfinite(keys).all():
+
+
+def _read_series(image, axes, file: InputFile, request: Request) -> Content:
+    from nibabel.cifti2 import BrainModelAxis, ParcelsAxis, SeriesAxis
+
+    path = file.path
+    if len(axes) != 2 or not isinstance(axes[0], SeriesAxis) or not isinstance(axes[1], (BrainModelAxis, ParcelsAxis)):
         raise InputError(
-            f"The values of {path} have no label.",
-            expected=f"the {len(table)} keys of its label table",
-            found=f"{', '.join(f'{key:g}' for key in unknown[:6]) or 'NaN'}",
-            cause="a label table of another parcellation",
+            f"{path} is no time series.",
+            expected="a .dtseries.nii or .ptseries.nii: series by grayordinates or parcels",
+            found=" x ".join(_kinds(axes)),
+            cause="a map (dscalar), a parcellation (dlabel) or a matrix (dconn, pconn)",
         )
-    regions = [key for key in sorted(table) if key in used and not _is_background(key, table[key])]
-    named = [table[key] for key in used.astype(int) if key in table and key not in regions and key != 0]
-    if named:
-        warnings.warn(InputNote(f"{path}: {', '.join(named)} left out, being no regions."), stacklevel=2)
-    if not regions:
-        raise InputError(f"{path} has no region.", found=f"labels {', '.join(list(table.values())[:6]) or 'none'}")
-    position = np.full(int(used.max()) + 1, -1)
-    position[regions] = np.arange(len(regions))
-    names = check_labels([table[key] for key in regions], len(regions), f"the parcellation {path}")
-    return Parcellation(path, names or (), axis, position[keys.astype(int)])
-
-
-def _is_background(key: int, name: str) -> bool:
-    return key == 0 or name.strip() == "" or bool(_BACKGROUND.fullmatch(_HEMISPHERE.sub("", name.strip())))
-
-
-def parcellate(data, axis, parcellation: Parcellation, what: str) -> np.ndarray:
-    """Mean of dense data over the grayordinates of each region.
-
-    Parameters
-    ----------
-    data : array or array proxy, (T, V)
-        Series or maps; read in pieces.
-    axis : nibabel.cifti2.BrainModelAxis
-        Its V grayordinates.
-    parcellation : Parcellation
-    what : str
-        The file, for messages.
-
-    Returns
-    -------
-    array of float64, (T, N)
-        NaN for a region with data in less than half of its grayordinates. A grayordinate has none where it is missing, not
-        finite, or (in a series) the same in every frame.
-
-    Raises
-    ------
-    InputError
-        If the two are in different spaces, or the file cannot be read.
-
-    Warns
-    -----
-    InputNote
-        If regions lack more than a fifth of their grayordinates.
-    """
-    from scipy.sparse import csr_array
-
-    region = align(parcellation, axis, what)
-    n_frames, n_regions = data.shape[0], len(parcellation.names)
-    total, count = np.zeros((n_regions, n_frames)), np.zeros(n_regions)
-    for first in range(0, len(axis), _CHUNK):
-        block_region = region[first : first + _CHUNK]
-        if (block_region < 0).all():
-            continue
-        try:
-            # A grayordinate's frames lie together on disk: columns are read in one piece.
-            block = np.asarray(data[:, first : first + len(block_region)], dtype=np.float64).T
-        except READ_ERRORS as error:
-            raise unreadable(Path(what), error) from error
-        has_data = np.isfinite(block).all(axis=1)
-        if n_frames > 1:
-            has_data &= block.max(axis=1) > block.min(axis=1)
-        rows = np.flatnonzero(has_data & (block_region >= 0))
-        belongs = csr_array((np.ones(len(rows)), (block_region[rows], np.arange(len(rows)))), shape=(n_regions, len(rows)))
-        total += belongs @ (block if len(rows) == len(block) else block[rows])
-        count += np.bincount(block_region[rows], minlength=n_regions)
-    size = np.bincount(parcellation.region[parcellation.region >= 0], minlength=n_regions)
-    coverage = count / size
-    _note_coverage(coverage, parcellation, what)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / count[:, None]
-    mean[coverage < LEAST_COVERAGE] = np.nan
-    return np.ascontiguousarray(mean.T)
-
-
-def _note_coverage(coverage: np.ndarray, parcellation: Parcellation, what: str) -> None:
-    low = np.flatnonzero(coverage < NOTED_COVERAGE)
-    if len(low):
-        regions = ", ".join(f"{parcellation.names[k]} {coverage[k]:.0%}" for k in low[:6])
-        more = f" and {len(low) - 6} more" if len(low) > 6 else ""
-        warnings.warn(
-            InputNote(f"{what} covers few grayordinates of {regions}{more}; below {LEAST_COVERAGE:.0%} a region has no data."),
-            stacklevel=3,
-        )
-
-
-def align(parcellation: Parcellation, axis, what: str) -> np.ndarray:
-    """Region of each grayordinate of `axis`, (V,): -1 where the parcellation does not have it."""
-    region = np.full(len(axis), -1)
-    parcels = {name: (where, part) for name, where, part in _structures(parcellation.axis)}
-    for name, where, part in _structures(axis):
-        if name not in parcels:
-            continue
-        own_where, own = parcels[name]
-        places = _places(part, own, name, parcellation.path, what)
-        own_places = _places(own, part, name, parcellation.path, what)
-        table = np.full(max(places.max(), own_places.max()) + 1, -1)
-        table[own_places] = parcellation.region[own_where]
-        region[where] = table[places]
-    if (region < 0).all():
+    series, space = axes
+    if series.unit != "SECOND":
         raise InputError(
-            f"{what} and the parcellation {parcellation.path} have no grayordinate in common.",
-            expected=f"structures {', '.join(_short(name) for name in parcels)}",
-            found=f"structures {', '.join(_short(name) for name, _, _ in _structures(axis))}",
-            cause="one of the two holds another part of the brain",
+            f"The series of {path} is not one of time.", expected="unit SECOND", found=f"unit {series.unit}", cause="a spectrum"
         )
-    return region
+    tr_s = float(series.step) if np.isfinite(series.step) and series.step > 0 else None
+    if isinstance(space, ParcelsAxis):
+        values = _values(image.dataobj, path)
+        names = check_labels(list(space.name), len(space), f"the time series {path}")
+    else:
+        regions = required_regions(request.regions, path).read_once(parcellation_of)
+        values, names = parcellate(image.dataobj, space, regions, str(path)), regions.names
+    return Content(path, {"": values}, None, names, "frames_by_regions", tr_s)
 
 
-def _structures(axis) -> Iterator[tuple[str, np.ndarray, Any]]:
-    """Name, positions and part of each brain structure of an axis; one that stands in several pieces is put together."""
-    for name in dict.fromkeys(axis.name):
-        where = np.flatnonzero(axis.name == name)
-        yield str(name), where, axis[where]
+def required_regions(regions: RegionFile | None, path: Path) -> RegionFile:
+    """Return `regions`; a ConfigError says that a file of grayordinates needs them."""
+    if regions is None:
+        raise ConfigError(
+            f"{path} holds grayordinates, not regions.",
+            expected="a parcellation to average them over",
+            fix='`parcellation="ATLAS.dlabel.nii"` (HCP: MNINonLinear/fsaverage_LR32k/SUBJECT.aparc.32k_fs_LR.dlabel.nii)',
+        )
+    return regions
 
 
-def _places(part, other, name: str, path: Path, what: str) -> np.ndarray:
-    """One number per grayordinate of a structure: its vertex, or its voxel's position in the volume."""
-    if part.volume_mask.all() != other.volume_mask.all():
-        raise _another_space(name, path, what, "both as surface or both as volume", "one of each")
-    if part.volume_mask.all():
-        if part.volume_shape != other.volume_shape or not np.allclose(part.affine, other.affine, atol=1e-3):
-            raise _another_space(name, path, what, f"voxel grid {part.volume_shape}", f"voxel grid {other.volume_shape}")
-        return np.ravel_multi_index(tuple(part.voxel.T), part.volume_shape)
-    mine, theirs = part.nvertices[name], other.nvertices[name]
-    if mine != theirs:
-        raise _another_space(name, path, what, f"a surface of {mine} vertices", f"one of {theirs}")
-    return part.vertex
+def _read_matrix(image, axes, file: InputFile, request: Request) -> Content:
+    """Read a ``.pconn.nii``, as XCP-D writes FC: the same parcels twice."""
+    from nibabel.cifti2 import ParcelsAxis
+
+    if len(axes) != 2 or not all(isinstance(axis, ParcelsAxis) for axis in axes) or list(axes[0].name) != list(axes[1].name):
+        raise InputError(
+            f"The {file.what} {file.path} is no matrix of regions by regions.",
+            expected="a .pconn.nii: the same parcels twice",
+            found=" x ".join(f"{kind} ({len(axis)})" for kind, axis in zip(_kinds(axes), axes, strict=True)),
+            cause="a dense matrix (dconn), a time series (dtseries, ptseries) or a map (dscalar, pscalar)",
+            fix="give time series as `timeseries`; average a dense matrix over regions with wb_command -cifti-parcellate",
+        )
+    names = check_labels(list(axes[0].name), len(axes[0]), f"the {file.what} {file.path}")
+    return Content(file.path, {"": _values(image.dataobj, file.path)}, names, names)
 
 
-def _another_space(name: str, path: Path, what: str, expected: str, found: str) -> InputError:
-    return InputError(
-        f"{what} and the parcellation {path} are in different spaces.",
-        expected=f"{_short(name)}: {expected}",
-        found=found,
-        cause="fs_LR surfaces come with 32k, 59k and 164k vertices, fsaverage with others; HCP files here are 32k",
-        fix="use the parcellation of the series' space (HCP: MNINonLinear/fsaverage_LR32k), or wb_command -label-resample",
-    )
+def _read_maps(image, axes, file: InputFile, request: Request) -> Content:
+    """Read the maps that are asked for by name; of a file with one map, that one, whatever its name."""
+    from nibabel.cifti2 import BrainModelAxis, ParcelsAxis, ScalarAxis
 
-
-def _short(structure: str) -> str:
-    return structure.removeprefix("CIFTI_STRUCTURE_")
+    path = file.path
+    if len(axes) != 2 or not isinstance(axes[0], ScalarAxis) or not isinstance(axes[1], (BrainModelAxis, ParcelsAxis)):
+        raise InputError(
+            f"{path} is not a map.",
+            expected="a .dscalar.nii or .pscalar.nii: scalars by grayordinates or parcels",
+            found=" x ".join(_kinds(axes)),
+            cause="a time series (dtseries), a parcellation (dlabel) or a matrix",
+        )
+    own = [str(one) for one in axes[0].name]
+    regions = None
+    if isinstance(axes[1], BrainModelAxis):
+        if request.regions is None:
+            raise ConfigError(
+                f"{path} holds grayordinates, not regions.",
+                expected="the parcellation that the time series were averaged over",
+                fix='`parcellation="ATLAS.dlabel.nii"`',
+            )
+        regions = request.regions
+    arrays, names = {}, tuple(str(one) for one in axes[1].name)
+    for name in request.names or ("",):
+        if len(own) > 1 and name not in own:
+            raise InputError(
+                f"{path} holds {len(own)} maps, none of which is called {name!r}.",
+                expected="a file of one map, or a map called as in it",
+                found=", ".join(own[:8]),
+            )
+        row = slice(own.index(name), own.index(name) + 1) if name in own else slice(0, 1)
+        if regions is None:
+            arrays[name] = _values(image.dataobj[row], path)[0]
+        else:
+            parcellation = regions.read_once(parcellation_of)
+            arrays[name], names = parcellate(image.dataobj[row], axes[1], parcellation, str(path))[0], parcellation.names
+    return Content(path, arrays, None, names)

@@ -11,7 +11,8 @@ import numpy as np
 
 from mfm.brain.atlas import Atlas, order_by_name
 from mfm.errors import InputError
-from mfm.io.formats.cifti import open_cifti, read_parcellation
+from mfm.io.formats.images import open_cifti
+from mfm.io.formats.parcellation import read_parcellation
 from mfm.io.formats.write import write_atomic
 
 _INTENT = {".pscalar.nii": (3008, "ConnParcelScalr"), ".dscalar.nii": (3006, "ConnDenseScalar")}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mfm.io.formats.registry import suffixes
+
 #: Entities that BIDS, its derivatives and the tools that write them put into names. Other words with a hyphen are words.
 ENTITIES = frozenset(
     "sub ses task acq ce rec dir run echo part recording space cohort res den atlas seg label hemi surf stat desc hash tpl "
@@ -11,11 +13,6 @@ ENTITIES = frozenset(
 )
 #: What tells two runs of one session apart, in the order in which a run is named.
 RUN_ENTITIES = ("task", "acq", "rec", "dir", "run", "echo", "part")
-
-_EXTENSIONS = (
-    *(".dtseries.nii", ".ptseries.nii", ".dlabel.nii", ".dscalar.nii", ".pscalar.nii", ".pconn.nii", ".shape.gii", ".func.gii"),
-    *(".nii.gz", ".nii", ".tsv", ".csv", ".txt", ".npy", ".npz", ".mat", ".json"),
-)
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,9 @@ class FileName:
 
 
 def split_extension(name: str) -> tuple[str, str]:
-    """Stem and extension; a double extension is one."""
+    """Split a name into stem and extension; a double extension is one, and one of no input format is none."""
     lower = name.lower()
-    for extension in _EXTENSIONS:
+    for extension in (*suffixes(), ".json"):
         if lower.endswith(extension) and len(name) > len(extension):
             return name[: -len(extension)], extension
     return name, ""

@@ -1,15 +1,19 @@
-"""Arrays from text and npy files, as labs keep them: csv, tsv, txt or npy, with or without names."""
+"""Tables of numbers in text files, as labs keep them: csv, tsv or txt, with or without names."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mfm.errors import InputError, MissingInputError
+from mfm.errors import InputError
+from mfm.io.formats.format import Content, Flaw, Format, Peek, Request, as_table
+from mfm.io.formats.input_file import InputFile, existing_file, file_digest
+from mfm.io.formats.npy import array_of_npy
+
+__all__ = ["Table", "TextTable", "existing_file", "file_digest", "is_number", "names_of", "read_table", "table_of", "text_of"]
 
 _MISSING = {"", "n/a", "na", "nan"}
 
@@ -22,49 +26,73 @@ class Table(NamedTuple):
     column_names: tuple[str, ...] | None
 
 
-def existing_file(path: str | Path, what: str) -> Path:
-    """`path` if it is a readable file; a MissingInputError otherwise."""
-    path = Path(path).expanduser()
-    if path.is_symlink() and not path.exists():
-        raise MissingInputError(
-            f"The {what} file is a link to a file that is not there: {path}",
-            cause="a git-annex or DataLad dataset whose content was not fetched",
-            fix=f"datalad get {path}",
-        )
-    if not path.is_file():
-        raise MissingInputError(
-            f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder"
-        )
-    with open(path, "rb") as handle:
-        start = handle.read(200)
-    if start.startswith((b"/annex/objects/", b"version https://git-lfs")):
-        annex = start.startswith(b"/annex")
-        raise MissingInputError(
-            f"The content of the {what} file was not fetched: {path}",
-            found=f"a pointer of {'git-annex' if annex else 'Git LFS'}",
-            fix=f"datalad get {path}" if annex else f"git lfs pull --include={path.name}",
-        )
-    return path
+class TextTable(Format):
+    """Comma-, semicolon-, tab- or space-separated numbers, with or without names."""
+
+    title = "text"
+    suffixes = (".csv", ".tsv", ".txt")
+    has_signature = False
+
+    def sniff(self, head: bytes) -> bool:
+        return b"\0" not in head
+
+    def peek(self, path: Path) -> Peek:
+        """Count lines without parsing them; the first two tell names from numbers."""
+        head: list[str] = []
+        with open(path, "rb") as handle:
+            for line in handle:
+                if line.strip() and not line.startswith(b"#"):
+                    head.append(line.decode("utf-8-sig"))
+                if len(head) == 2:
+                    break
+            n_lines, end = len(head), b"\n"
+            while chunk := handle.read(1 << 20):
+                n_lines += chunk.count(b"\n")
+                end = chunk
+        blank = end[len(end.rstrip()) :].count(b"\n")  # no newline at the end, or more than one
+        n_lines += 1 - blank
+        if not head:
+            return Peek(flaw=Flaw("the table has no rows", "copy or compute it again"))
+        first, second = _cells(head[0]), _cells(head[-1])
+        has_header = not any(is_number(cell) for cell in (first[1:] or first))
+        has_row_names = len(second) > 1 and not is_number(second[0])
+        shape = (n_lines - has_header, len(second) - has_row_names)
+        if has_header == has_row_names:  # names on both sides are those of a matrix
+            return Peek(shape, None)
+        return Peek(shape, "frames_by_regions" if has_header else "regions_by_frames")
+
+    def read(self, file: InputFile, request: Request) -> Content:
+        table = table_of(text_of(file.content(), file.path), file.path)
+        return Content(file.path, {"": table.values}, table.row_names, table.column_names)
 
 
-def file_digest(path: str | Path) -> str:
-    """sha256 of a file's content."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _cells(line: str) -> list[str]:
+    delimiter = next((d for d in "\t,;" if d in line), None)
+    if delimiter is None:
+        return [cell.strip('"') for cell in line.split()]
+    return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter))]
 
 
 def read_table(path: str | Path, what: str = "input") -> Table:
     """Read a csv, tsv, txt (space-separated) or npy file; names are recognised by not being numbers."""
     path = existing_file(path, what)
     if path.suffix == ".npy":
-        return Table(_read_npy(path), None, None)
-    if path.suffix not in (".csv", ".tsv", ".txt"):
+        return Table(as_table(array_of_npy(path.read_bytes(), path), path), None, None)
+    if path.suffix not in TextTable.suffixes:
         raise InputError(f"The {what} file has an unknown type: {path.name}", expected=".csv, .tsv, .txt or .npy")
-    return table_of(_read_text(path), path)
+    return table_of(text_of(path.read_bytes(), path), path)
+
+
+def text_of(content: bytes, path: Path) -> str:
+    """Return the text of UTF-8 bytes, without a byte order mark."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
 
 
 def table_of(text: str, path: Path) -> Table:
-    """The table that the text of a file holds."""
+    """Parse the table that the text of a file holds."""
     rows = _split(text)
     if not rows:
         raise InputError(f"{path} is empty.")
@@ -78,27 +106,6 @@ def table_of(text: str, path: Path) -> Table:
             cause="a truncated file, or a separator that is neither comma, tab nor space",
         )
     return _numbers_and_names(rows, path)
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"Cannot read {path}.", found=str(error), cause="a truncated file, or one of objects") from error
-    if not isinstance(values, np.ndarray):
-        raise InputError(f"{path} is an archive of several arrays.", fix="save the array itself with numpy.save")
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise InputError(f"{path} does not hold a matrix of real numbers.", found=f"shape {values.shape}, type {values.dtype}")
-    return values.astype(np.float64)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
 
 
 def _split(text: str) -> list[list[str]]:
@@ -156,8 +163,8 @@ def is_number(cell: str) -> bool:
     return True
 
 
-def names_of(table: Table, path: str | Path) -> tuple[str, ...] | None:
-    """Names of the regions of a square matrix, if rows or columns have any."""
+def names_of(table: Table | Content, path: str | Path) -> tuple[str, ...] | None:
+    """Return the names of the regions of a square matrix, if rows or columns have any."""
     rows, columns = table.row_names, table.column_names
     if rows and columns and rows != columns:
         raise InputError(f"Rows and columns of {path} have different names.", fix="save the matrix with one order of regions")

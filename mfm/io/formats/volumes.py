@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mfm.errors import InputError, InputNote
-from mfm.io.formats.cifti import LEAST_COVERAGE, NOTED_COVERAGE, READ_ERRORS, open_image, unreadable
-from mfm.io.formats.tables import existing_file
+from mfm.errors import ConfigError, InputError, InputNote
+from mfm.io.formats.format import Content, Flaw, Format, Peek, RegionFile, Request
+from mfm.io.formats.images import (
+    NIFTI_2_BYTES,
+    READ_ERRORS,
+    is_cifti,
+    nifti_version,
+    open_image,
+    parse_nifti_header,
+    truncation,
+    unreadable,
+)
+from mfm.io.formats.input_file import InputFile, existing_file
+from mfm.io.formats.parcellation import LEAST_COVERAGE, NOTED_COVERAGE
 
 
 def read_label_table(path: str | Path) -> dict[int, str]:
-    """Names of label values: a tsv or csv with the columns index and name (or label), or lines of ``index name ...``.
+    """Read names of label values: a tsv or csv with the columns index and name (or label), or lines of ``index name ...``.
 
     Raises
     ------
@@ -49,85 +62,150 @@ def read_label_table(path: str | Path) -> dict[int, str]:
     return table
 
 
-def read_volume_series(
-    path: Path, labels_path: str | Path, table_path: str | Path | None
-) -> tuple[np.ndarray, tuple[str, ...] | None, float | None]:
-    """Mean of a 4-D image over the voxels of each label, through nilearn's NiftiLabelsMasker.
+class VolumeFormat(Format):
+    """NIfTI: a 4-D image, averaged over the voxels of each label of another image."""
 
-    Returns
-    -------
-    values : array, (T, N)
-        Regions in the order of their labels; NaN for one with data (finite, not constant) in less than half of its voxels.
-    names : tuple of str, or None without a label table
-    tr_s : float or None
-        From the header.
+    title = "NIfTI"
+    suffixes = (".nii.gz", ".nii")
+    roles = frozenset(("timeseries",))
 
-    Raises
-    ------
-    InputError
-        If an image cannot be read, is not of the right dimensions, or the label table lacks a label of the image.
+    @property
+    def regional_suffixes(self) -> tuple[str, ...]:
+        return ()
 
-    Warns
-    -----
-    InputNote
-        If the labels had to be resampled, or regions lost voxels.
-    """
-    import nibabel
-    from nilearn.image import resample_to_img
-    from nilearn.maskers import NiftiLabelsMasker
+    def sniff(self, head: bytes) -> bool:
+        return nifti_version(head) is not None and not is_cifti(head)
 
-    image, labels = open_image(path, "time series"), open_image(labels_path, "parcellation")
-    if image.ndim != 4 or image.shape[3] < 2:
-        raise InputError(f"{path} is not a time series.", expected="a 4-D image", found=f"shape {image.shape}")
-    tr_s = _header_tr(image)
+    def peek(self, path: Path) -> Peek:
+        opener = gzip.open if path.name.endswith(".gz") else open
+        with opener(path, "rb") as handle:
+            header = parse_nifti_header(handle.read(NIFTI_2_BYTES))
+        if isinstance(header, Flaw):
+            return Peek(flaw=header)
+        shape = header.get_data_shape()
+        if len(shape) != 4 or shape[3] < 2:
+            return Peek(flaw=Flaw(f"not a series of volumes, but of shape {shape}", "give the 4-D image"))
+        unit = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(header.get_xyzt_units()[1])
+        step = float(header.get_zooms()[3])
+        n_bytes = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * int(header["bitpix"]) // 8
+        tr_s = step * unit if unit and step > 0 else None
+        return Peek((shape[3], 0), "frames_by_regions", tr_s, truncation(path, n_bytes))
+
+    def read(self, file: InputFile, request: Request) -> Content:
+        if request.regions is None:
+            raise ConfigError(
+                f"{file.path} holds voxels, not regions.",
+                expected="an image of labels to average them over",
+                fix='`parcellation="LABELS.nii.gz"`',
+            )
+        return _read_series(file, request.regions)
+
+    def refusal(self, file: InputFile, request: Request, readable: tuple[str, ...]) -> InputError:
+        if request.role != "matrix":
+            return super().refusal(file, request, readable)
+        return InputError(
+            f"{file.path} is a NIfTI or CIFTI image.",
+            expected="a matrix: csv, tsv, txt, npy, npz, mat, GIFTI or .pconn.nii",
+            fix="wb_command -cifti-convert -to-text FILE.nii FILE.txt",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _LabelImage:
+    """An image of labels: the label of every voxel, the labels of the regions in order, and their names."""
+
+    keys: np.ndarray
+    affine: np.ndarray
+    regions: list[int]
+    names: tuple[str, ...] | None
+
+    def name(self, k: int) -> str:
+        return self.names[k] if self.names else str(self.regions[k])
+
+
+def _label_image(regions: RegionFile) -> _LabelImage:
+    labels = open_image(regions.path, "parcellation")
     try:
         keys = np.asarray(labels.dataobj)
-        data = image.get_fdata(dtype=np.float32)
     except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+        raise unreadable(Path(regions.path), error) from error
     keys = keys[..., 0] if keys.ndim == 4 and keys.shape[3] == 1 else keys
     if keys.ndim != 3 or not np.isfinite(keys).all() or (keys != np.round(keys)).any() or keys.min() < 0:
         raise InputError(
-            f"{labels_path} is not an image of labels.",
+            f"{regions.path} is not an image of labels.",
             expected="a 3-D image of whole numbers, 0 for the background",
             found=f"shape {keys.shape}, values from {np.nanmin(keys):g} to {np.nanmax(keys):g}",
             cause="a probabilistic atlas, or one that was interpolated linearly",
         )
-    regions = [int(key) for key in np.unique(keys) if key != 0]
-    names = _names(regions, table_path, labels_path)
-    atlas = nibabel.Nifti1Image(keys.astype(np.int32), labels.affine)
-    if keys.shape != data.shape[:3] or not np.allclose(labels.affine, image.affine, atol=1e-3):
-        warnings.warn(InputNote(f"{labels_path} has another voxel grid than {path} and was resampled to it."), stacklevel=2)
-        atlas = resample_to_img(atlas, image, interpolation="nearest", force_resample=True, copy_header=True)
-    resampled = np.asarray(atlas.dataobj).astype(np.int64)
+    found = [int(key) for key in np.unique(keys) if key != 0]
+    return _LabelImage(keys, labels.affine, found, _names(found, regions.table, regions.path))
+
+
+def _read_series(file: InputFile, regions: RegionFile) -> Content:
+    """Average a 4-D image over the voxels of each label, through nilearn's NiftiLabelsMasker.
+
+    Regions come in the order of their labels; one with data (finite, not constant) in less than half of its voxels is NaN.
+    """
+    path = file.path
+    image, labels = open_image(path, file.what), regions.read_once(_label_image)
+    if image.ndim != 4 or image.shape[3] < 2:
+        raise InputError(f"{path} is not a time series.", expected="a 4-D image", found=f"shape {image.shape}")
+    try:
+        data = image.get_fdata(dtype=np.float32)
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+    atlas = _on_the_grid_of(image, labels, path, regions.path)
+    region = np.asarray(atlas.dataobj).astype(np.int64)
     has_data = np.isfinite(data).all(axis=3) & (data.max(axis=3) > data.min(axis=3))
-    if not ((resampled > 0) & has_data).any():
+    if not ((region > 0) & has_data).any():
         raise InputError(
-            f"{path} has no data where {labels_path} has regions.",
+            f"{path} has no data where {regions.path} has regions.",
             cause="the two are in different spaces (native and MNI)",
             fix="give the scan and the labels in one space",
         )
-    masker = NiftiLabelsMasker(
-        atlas, mask_img=nibabel.Nifti1Image(has_data.astype(np.int8), image.affine), strategy="mean", reports=False
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of labels without voxels, which are told below
-        signals = masker.fit_transform(image)
-    found = [int(float(masker.region_ids_[k])) for k in range(signals.shape[1])]
-    values = np.full((data.shape[3], len(regions)), np.nan)
-    values[:, [regions.index(key) for key in found]] = signals
-    size, count = (np.bincount(part.ravel(), minlength=max(regions) + 1)[regions] for part in (resampled, resampled * has_data))
-    coverage = np.divide(count, size, out=np.zeros(len(regions)), where=size > 0)
-    low = [f"{names[k] if names else regions[k]} {coverage[k]:.0%}" for k in np.flatnonzero(coverage < NOTED_COVERAGE)]
+    values = _means(image, atlas, has_data, labels.regions)
+    every = labels.regions
+    size, count = (np.bincount(part.ravel(), minlength=max(every) + 1)[every] for part in (region, region * has_data))
+    coverage = np.divide(count, size, out=np.zeros(len(every)), where=size > 0)
+    low = [f"{labels.name(k)} {coverage[k]:.0%}" for k in np.flatnonzero(coverage < NOTED_COVERAGE).tolist()]
     if low:
         note = f"{path} covers few voxels of {', '.join(low[:6])}; below {LEAST_COVERAGE:.0%} a region has no data."
         warnings.warn(InputNote(note), stacklevel=2)
     values[:, coverage < LEAST_COVERAGE] = np.nan
-    return values, names, tr_s
+    return Content(path, {"": values}, None, labels.names, "frames_by_regions", _header_tr(image))
+
+
+def _on_the_grid_of(image, labels: _LabelImage, path: Path, labels_path: str | Path):
+    """Return the labels as an image on the voxel grid of `image`, with a note where they had to be resampled."""
+    import nibabel
+    from nilearn.image import resample_to_img
+
+    atlas = nibabel.Nifti1Image(labels.keys.astype(np.int32), labels.affine)
+    if labels.keys.shape == image.shape[:3] and np.allclose(labels.affine, image.affine, atol=1e-3):
+        return atlas
+    warnings.warn(InputNote(f"{labels_path} has another voxel grid than {path} and was resampled to it."), stacklevel=3)
+    return resample_to_img(atlas, image, interpolation="nearest", force_resample=True, copy_header=True)
+
+
+def _means(image, atlas, has_data: np.ndarray, regions: list[int]) -> np.ndarray:
+    """Mean of (T, N) over the voxels with data of each region; NaN where a region has no voxel."""
+    import nibabel
+    from nilearn.maskers import NiftiLabelsMasker
+
+    masker = NiftiLabelsMasker(
+        atlas, mask_img=nibabel.Nifti1Image(has_data.astype(np.int8), image.affine), strategy="mean", reports=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of labels without voxels, which the caller tells
+        signals = masker.fit_transform(image)
+    found = [int(float(masker.region_ids_[k])) for k in range(signals.shape[1])]
+    values = np.full((image.shape[3], len(regions)), np.nan)
+    values[:, [regions.index(key) for key in found]] = signals
+    return values
 
 
 def table_beside(labels_path: str | Path) -> Path | None:
-    """The tsv of the same name as an image of labels, as BIDS has it; None where there is none."""
+    """Return the tsv of the same name as an image of labels, as BIDS has it; None where there is none."""
     path = Path(labels_path).expanduser()
     table = path.with_name(path.name.partition(".")[0] + ".tsv")
     return table if table.exists() else None

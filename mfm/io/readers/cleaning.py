@@ -12,7 +12,8 @@ import numpy as np
 
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.formats.bids import file_of_same_scan
-from mfm.io.formats.tables import existing_file, read_table
+from mfm.io.formats.input_file import existing_file
+from mfm.io.formats.tables import read_table
 
 STRATEGIES = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma")
 _MODELS = ("basic", "power2", "derivatives", "full")
@@ -71,7 +72,7 @@ class Cleaning:
         for name in self.strategy:
             if name not in STRATEGIES:
                 raise ConfigError(
-                    "data.cleaning.strategy has an unknown entry.",
+                    "`strategy` has an unknown entry.",
                     expected=" | ".join(STRATEGIES),
                     found=repr(name),
                     cause="scrubbing deletes frames, over which sliding windows cannot run" if name == "scrub" else None,
@@ -79,16 +80,16 @@ class Cleaning:
         for name in ("motion", "wm_csf", "global_signal"):
             if getattr(self, name) not in _MODELS:
                 raise ConfigError(
-                    f"data.cleaning.{name} has an unknown value.", expected=" | ".join(_MODELS), found=repr(getattr(self, name))
+                    f"`{name}` has an unknown value.", expected=" | ".join(_MODELS), found=repr(getattr(self, name))
                 )
         if self.strategy and self.confounds:
-            raise ConfigError("data.cleaning has both a strategy and tables of confounds.", fix="give one of the two")
+            raise ConfigError("`cleaning` has both a strategy and tables of confounds.", fix="give one of the two")
         if self.columns and not self.confounds:
-            raise ConfigError("data.cleaning.columns are of no table.", fix="data.cleaning.confounds=[CONFOUNDS.tsv]")
+            raise ConfigError("`columns` are of no table.", fix='`confounds=["CONFOUNDS.tsv"]`')
         low, high = self.high_pass_hz, self.low_pass_hz
         for name, value in (("low_pass_hz", high), ("high_pass_hz", low)):
             if value is not None and not value > 0:
-                raise ConfigError(f"data.cleaning.{name} must be positive.", found=repr(value))
+                raise ConfigError(f"`{name}` must be positive.", found=repr(value))
         if low is not None and high is not None and low >= high:
             raise ConfigError(
                 "The band that cleaning leaves is empty.", found=f"high_pass_hz = {low:g} is not below low_pass_hz = {high:g}"
@@ -110,7 +111,7 @@ class Cleaning:
         return replace(self, confounds=self.confounds[k : k + 1])
 
 
-def clean(
+def clean_timeseries(
     values: np.ndarray, path: Path, tr_s: float | None, cleaning: Cleaning, run_frames: Sequence[int]
 ) -> tuple[np.ndarray, tuple[Path, ...]]:
     """Clean (T, N) run by run; regions without data stay as they are.
@@ -165,7 +166,7 @@ def _check_filter(cleaning: Cleaning, tr_s: float | None) -> None:
     if not cut_offs:
         return
     if tr_s is None:
-        raise ConfigError("A filter needs the repetition time.", fix="acquisition.tr_s=0.72, or whatever it is, in seconds")
+        raise ConfigError("A filter needs the repetition time.", fix="`tr_s=0.72`, or whatever it is, in seconds")
     if max(cut_offs) >= 0.5 / tr_s:
         raise InputError(
             "A filter's cut-off is above what the scan can hold.",
@@ -225,7 +226,7 @@ def _from_fmriprep(path: Path, cleaning: Cleaning, n_frames: int) -> tuple[np.nd
         raise InputError(
             f"There are no confounds of fMRIPrep beside {path}.",
             expected="a file *_desc-confounds_timeseries.tsv of the same subject, session, task and run",
-            fix="data.cleaning.confounds=[CONFOUNDS.tsv], one per time series",
+            fix='`cleaning=Cleaning(confounds=["CONFOUNDS.tsv"])`, one per time series',
         )
     try:
         table, mask = load_confounds(

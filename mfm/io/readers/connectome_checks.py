@@ -22,7 +22,7 @@ def check_before_transform(weights: np.ndarray, transform: str, what: str) -> li
     if difference > _ASYMMETRY * size:
         notes.append(
             f"{what} is not symmetric (differences up to {difference / size:.0%} of the maximum): rows are taken as targets, "
-            "columns as sources. symmetrise=True (data.sc_file.symmetrise=true) averages both directions."
+            "columns as sources. `symmetrise=True` averages both directions."
         )
     if len(positive) < _LEAST_ENTRIES or positive.max() > _HEAVY_TAIL * np.median(positive):
         return notes
@@ -35,16 +35,16 @@ def check_before_transform(weights: np.ndarray, transform: str, what: str) -> li
                 expected="streamline counts or weights, which span orders of magnitude",
                 found=found,
                 cause="the matrix of lengths (tract_length, edgeLengths, len, meanlength) in place of that of counts",
-                fix='give the matrix of counts; if these are strengths after all: transform="none" (data.sc_transform=none)',
+                fix='give the matrix of counts; if these are strengths after all: `transform="none"`',
             )
         notes.append(f"{what} looks like tract lengths in mm: {found}.")
     elif transform != "none" and largest < 20 and (positive != np.round(positive)).any():
         raise InputError(
             f"{what} looks as if it was logged already.",
-            expected=f'raw counts for transform="{transform}", which span orders of magnitude',
+            expected=f'raw counts for `transform="{transform}"`, which span orders of magnitude',
             found=found,
             cause="a group template (ENIGMA) or a matrix that was prepared for modelling before",
-            fix='transform="none" (data.sc_transform=none)',
+            fix='`transform="none"`',
         )
     return notes
 
@@ -56,13 +56,14 @@ def check_after_transform(weights: np.ndarray, transform: str, labels: tuple[str
     notes = []
     positive = weights[weights > 0]
     if len(positive) >= _LEAST_ENTRIES and positive.max() > _HEAVY_TAIL * np.median(positive):
+        quoted = f'"{transform}"'
         asked = (
-            'without a logarithm no parameters give a realistic FC; transform="log1p" (data.sc_transform=log1p) takes it'
+            'without a logarithm no parameters give a realistic FC; `transform="log1p"` takes it'
             if transform == "none"
             else f"{transform} changes weights far below 1 little; multiply them to the size of streamline counts first"
         )
         notes.append(
-            f"{what}: after transform={transform!r} the largest weight is {positive.max() / np.median(positive):.0f} times the "
+            f"{what}: after `transform={quoted}` the largest weight is {positive.max() / np.median(positive):.0f} times the "
             f"median, as in raw counts; {asked}."
         )
     names = labels or tuple(f"row {k + 1}" for k in range(len(weights)))

@@ -13,7 +13,7 @@ from mfm.brain.atlas import explain_count, order_by_name
 from mfm.brain.connectome import Connectome
 from mfm.errors import InputError, InputNote
 from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform
-from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete, read_raw_matrix, unassigned
+from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, read_raw_matrix, unassigned_row
 from mfm.io.readers.region_names import region_names
 
 TRANSFORMS = ("log", "log1p", "none")
@@ -96,10 +96,10 @@ def load_connectome(
     >>> sc.steps
     ('log of the non-zero entries', 'scaled to a maximum of 0.02')
     """
-    preparation = Preparation(transform, scale_max, scale_mean)
+    weighting = Weighting(transform, scale_max, scale_mean)
     options = MatrixOptions(None, key, atlas, measure, drop_unassigned, symmetrise)
     raw = read_raw_matrix(path, options, region_names(labels))
-    return told(*prepare(raw, preparation, regions, f"The connectome {path}"))
+    return with_warnings(*connectome_of(raw, weighting, regions, f"The connectome {path}"))
 
 
 def transform_connectome(
@@ -113,13 +113,13 @@ def transform_connectome(
     symmetrise: bool = False,
 ) -> Connectome:
     """`load_connectome` for a matrix in memory."""
-    preparation = Preparation(transform, scale_max, scale_mean)
-    raw = complete(counts, labels, MatrixOptions(symmetrise=symmetrise), what)
-    return told(*prepare(raw, preparation, None, what))
+    weighting = Weighting(transform, scale_max, scale_mean)
+    raw = complete_matrix(counts, labels, MatrixOptions(symmetrise=symmetrise), what)
+    return with_warnings(*connectome_of(raw, weighting, None, what))
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Weighting:
     """How counts become weights: transform and scale, as in `load_connectome`."""
 
     transform: str = "log"
@@ -135,7 +135,7 @@ class Preparation:
                 raise InputError(f"{name} must be positive.", found=repr(value))
 
     def scale(self, weights: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """Scaled weights, and the step that says so."""
+        """Return scaled weights, and the step that says so."""
         kind, value = ("maximum", self.scale_max) if self.scale_mean is None else ("mean", self.scale_mean)
         if value is None or not weights.any():
             return weights, []
@@ -144,9 +144,14 @@ class Preparation:
         ]
 
 
-def prepare(raw: RawMatrix, preparation: Preparation, regions: Sequence[str] | None, what: str) -> tuple[Connectome, list[str]]:
-    """A connectome of a raw matrix, and notes on it."""
-    weights, labels, steps = _chosen_regions(raw, regions, what)
+def connectome_of(
+    raw: RawMatrix, weighting: Weighting, regions: Sequence[str] | None, what: str, labels_argument: str = 'labels="{}"'
+) -> tuple[Connectome, list[str]]:
+    """Weigh a raw matrix: return the connectome, and notes on it.
+
+    `labels_argument` is what names the rows where the caller was called, for messages.
+    """
+    weights, labels, steps = _chosen_regions(raw, regions, what, labels_argument)
     notes = list(raw.notes)
     if (n_diagonal := np.count_nonzero(np.diag(weights))) > 0:
         steps.append(f"diagonal set to zero ({n_diagonal} entries, up to {np.diag(weights).max():g})")
@@ -154,19 +159,19 @@ def prepare(raw: RawMatrix, preparation: Preparation, regions: Sequence[str] | N
     if not weights.any():
         raise InputError(f"{what} connects no two regions.", cause="all off-diagonal entries are zero")
     _check_sign(weights, what)
-    notes += check_before_transform(weights, preparation.transform, what)
-    if preparation.transform == "log1p":
+    notes += check_before_transform(weights, weighting.transform, what)
+    if weighting.transform == "log1p":
         weights = np.log1p(weights)
         steps.append("log1p of all entries")
-    elif preparation.transform == "log":
+    elif weighting.transform == "log":
         weights = _logged(weights, what, notes)
         steps.append("log of the non-zero entries")
-    notes += check_after_transform(weights, preparation.transform, labels, what)
-    weights, scaled = preparation.scale(weights)
+    notes += check_after_transform(weights, weighting.transform, labels, what)
+    weights, scaled = weighting.scale(weights)
     return Connectome(weights, labels, tuple(steps + scaled)), notes
 
 
-def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
+def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str, labels_argument: str):
     """Rows in the order of the regions that are wanted, before anything is scaled: what is left out must not set the scale."""
     steps = list(raw.steps)
     if regions is None:
@@ -181,17 +186,18 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str):
             return raw.values[np.ix_(order, order)], regions, [*steps, "regions ordered by name"]
         return raw.values, regions, steps
     if n_rows == len(regions) + 1 and explain_count(n_rows, len(regions)) is None:
-        raise unassigned(what, len(regions), n_rows)
+        raise unassigned_row(what, len(regions), n_rows)
     if n_rows != len(regions):
         cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
         if (others := explain_count(len(regions), n_rows)) is not None:
             cause, variants = f"the other inputs are of {others[0]}", "DK68"
+        choices = " or ".join(f"`{labels_argument.format(variant)}`" for variant in (variants or "FILE").split(" or "))
         raise InputError(
             f"{what} has another number of regions than are named, and no names of its own to tell which is which.",
             expected=f"{len(regions)} rows",
             found=f"{n_rows}",
             cause=cause,
-            fix=f"name its rows, and what is no cortex drops out: labels={variants or 'FILE'} (data.sc_file.labels)",
+            fix=f"name its rows, and what is no cortex drops out: {choices}",
         )
     return raw.values, regions, [*steps, "taken in the order of the other inputs, having no names of its own"]
 
@@ -203,7 +209,7 @@ def _check_sign(weights: np.ndarray, what: str) -> None:
             expected="streamline counts or weights >= 0",
             found=f"{int((weights < 0).sum())} negative entries, minimum {weights.min():g}",
             cause="a matrix that is already logged or z-scored, or a correlation matrix",
-            fix='undo the logarithm (exp), or clip and use transform="none"',
+            fix='undo the logarithm (exp), or clip and use `transform="none"`',
         )
 
 
@@ -214,21 +220,21 @@ def _logged(weights: np.ndarray, what: str, notes: list[str]) -> np.ndarray:
             f"{what} has weights below 1, whose logarithm is negative.",
             found=f"{int((weights[positive] < 1).sum())} entries, minimum {weights[positive].min():g}",
             cause="mean counts, normalised weights, or a matrix that is already logged",
-            fix='transform="log1p" for counts, transform="none" for a matrix that is already logged',
+            fix='`transform="log1p"` for counts, `transform="none"` for a matrix that is already logged',
         )
     if weights.max() == 1:
         raise InputError(
             f"{what} holds nothing but zeros and ones, whose logarithm is 0.",
             cause="a binary connectome",
-            fix='transform="none"',
+            fix='`transform="none"`',
         )
     if (ones := int((weights == 1).sum())) > 0:
-        notes.append(f'{what}: {ones} entries of 1 vanish under transform="log"; transform="log1p" keeps them.')
+        notes.append(f'{what}: {ones} entries of 1 vanish under `transform="log"`; `transform="log1p"` keeps them.')
     return np.log(weights, out=np.zeros_like(weights), where=positive)
 
 
-def told(sc: Connectome, notes: list[str]) -> Connectome:
-    """The connectome, with its notes as warnings at the line of the caller's caller."""
+def with_warnings(sc: Connectome, notes: list[str]) -> Connectome:
+    """Return the connectome after warning of the notes, at the line of the caller's caller."""
     for note in notes:
         warnings.warn(InputNote(note), stacklevel=3)
     return sc

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mfm.errors import InputError, InputNote
-from mfm.io.formats.containers import check_byte_order, read_arrays, read_content
-from mfm.io.formats.tables import existing_file, read_table
+from mfm.io.formats.arrays import check_byte_order
+from mfm.io.formats.format import Content, Request
+from mfm.io.formats.registry import read_file
 from mfm.statistics.target import check_fcd_cdf
 
 
 def read_fcd_cdf(path: str | Path, n_windows: int | None = None) -> np.ndarray:
-    """FCD CDF, (K,), from one column or row of a text file or npy, or the only vector of an npz or mat file.
+    """Read an FCD CDF, (K,), from one column or row of a text file or npy, or the only vector of an npz or mat file.
 
     Parameters
     ----------
@@ -33,32 +34,41 @@ def read_fcd_cdf(path: str | Path, n_windows: int | None = None) -> np.ndarray:
     InputNote
         If it holds cumulative counts, which are normalised.
     """
-    path = existing_file(path, "FCD CDF")
-    values = _only_vector(path) if path.suffix in (".npz", ".mat") else read_table(path, "FCD CDF").values
+    return fcd_cdf_of(read_vector(path, "FCD CDF"), path, n_windows)
+
+
+def read_vector(path: str | Path, what: str) -> np.ndarray:
+    """Read one column or row of numbers, (K,)."""
+    content = read_file(path, what, Request("vector"))
+    values = content.table() if content.is_one_array else _only_vector(content, what)
     if min(values.shape) != 1:
-        raise InputError(f"{path} is not an FCD CDF.", expected="one column", found=f"{values.shape[1]} columns")
-    values = values.reshape(-1)
+        raise InputError(f"{path} is not an {what}.", expected="one column", found=f"{values.shape[1]} columns")
+    return values.reshape(-1)
+
+
+def fcd_cdf_of(values: np.ndarray, path: str | Path, n_windows: int | None = None) -> np.ndarray:
+    """Check the FCD CDF, (K,), that the vector of a file holds; cumulative counts are normalised (`read_fcd_cdf`)."""
+    path = Path(path)
     if len(values) and np.isfinite(values).all() and values[-1] > 1 + 1e-6 and (np.diff(values) >= 0).all():
         if n_windows is not None:
             _check_pairs(values[-1], n_windows, path)
         warnings.warn(
-            InputNote(f"{path} holds cumulative counts (last value {values[-1]:g}); they were divided by it."), stacklevel=2
+            InputNote(f"{path} holds cumulative counts (last value {values[-1]:g}); they were divided by it."), stacklevel=3
         )
         values = values / values[-1]
     return check_fcd_cdf(values).numpy()
 
 
-def _only_vector(path: Path) -> np.ndarray:
-    arrays = read_arrays(read_content(path, "FCD CDF"), path)
-    vectors = [np.atleast_2d(array) for array in arrays.values() if array.dtype.kind in "iuf" and array.size > 1]
+def _only_vector(content: Content, what: str) -> np.ndarray:
+    vectors = [np.atleast_2d(array) for array in content.arrays.values() if array.dtype.kind in "iuf" and array.size > 1]
     if len(vectors) != 1 or vectors[0].ndim != 2:
         raise InputError(
-            f"{path} does not hold one FCD CDF.",
+            f"{content.path} does not hold one {what}.",
             expected="one vector",
-            found=", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing",
+            found=", ".join(f"{name} {array.shape}" for name, array in content.arrays.items()) or "nothing",
             fix="save the CDF that is meant by itself, one value a line",
         )
-    check_byte_order(vectors[0], path)
+    check_byte_order(vectors[0], content.path)
     return vectors[0].astype(np.float64)
 
 
@@ -73,5 +83,5 @@ def _check_pairs(total: float, n_windows: int, path: Path) -> None:
         expected=f"{n_windows} windows of 60 s, and so {pairs} pairs",
         found=f"{total:g} pairs, those of {counted} windows",
         cause="windows of another length, or a scan of another length",
-        fix="compute the FCD again with windows of 60 s, or correct acquisition.n_frames and acquisition.tr_s",
+        fix="compute the FCD again with windows of 60 s, or correct `n_frames` and `tr_s`",
     )

@@ -11,8 +11,8 @@ from mfm.brain.atlas import order_by_name
 from mfm.brain.connectome import Connectome
 from mfm.errors import InputError
 from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform
-from mfm.io.readers.connectomes import Preparation, told
-from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete, read_raw_matrix
+from mfm.io.readers.connectomes import Weighting, with_warnings
+from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, read_raw_matrix
 from mfm.io.readers.region_names import region_names
 
 RULES = ("mean_log", "log_mean")
@@ -75,7 +75,7 @@ def group_connectome(
     >>> float(np.exp(sc.weights[0, 1]).round(1))
     215.4
     """
-    preparation = Preparation("log", scale_max, scale_mean)
+    weighting = Weighting("log", scale_max, scale_mean)
     if rule not in RULES:
         raise InputError(f"Unknown rule {rule!r} for a group connectome.", expected=" | ".join(RULES))
     if not 0 < consensus <= 1:
@@ -108,8 +108,8 @@ def group_connectome(
     typical = np.exp(weights, out=np.zeros_like(weights), where=weights > 0)
     concerns = check_before_transform(typical, "log", "The group connectome")
     concerns += check_after_transform(weights, "log", names, "The group connectome")
-    weights, scaled = preparation.scale(weights)
-    return told(Connectome(weights, names, tuple(steps + scaled)), concerns)
+    weights, scaled = weighting.scale(weights)
+    return with_warnings(Connectome(weights, names, tuple(steps + scaled)), concerns)
 
 
 def _read(members, options: MatrixOptions, labels: tuple[str, ...] | None) -> Iterator[tuple[str, RawMatrix]]:
@@ -117,7 +117,10 @@ def _read(members, options: MatrixOptions, labels: tuple[str, ...] | None) -> It
         if isinstance(member, (str, Path)):
             yield f"the connectome {member}", read_raw_matrix(member, options, labels)
         else:
-            yield f"the connectome of member {k + 1}", complete(member, labels, options, f"The connectome of member {k + 1}")
+            yield (
+                f"the connectome of member {k + 1}",
+                complete_matrix(member, labels, options, f"The connectome of member {k + 1}"),
+            )
 
 
 def _joined(raw: RawMatrix, names: tuple[str, ...] | None, n_regions: int, what: str) -> np.ndarray:

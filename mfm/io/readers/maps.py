@@ -11,7 +11,8 @@ import numpy as np
 from mfm.brain.atlas import explain_count, order_by_name
 from mfm.brain.maps import RegionalMaps
 from mfm.errors import ConfigError, InputError
-from mfm.io.formats.tables import existing_file, read_table
+from mfm.io.formats.format import Content, RegionFile, Request, as_table
+from mfm.io.formats.registry import read_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +71,12 @@ def load_maps(
     """
     if not files:
         raise ConfigError("No map is named.", expected="names and files", fix="mfm.RegionalMaps.none(n_regions)")
-    raw = {name: read_raw_map(path, name, parcellation) for name, path in files.items()}
+    raw = read_raw_maps(files, None if parcellation is None else RegionFile(parcellation))
     if regions is None:
         regions = next((one.labels for one in raw.values() if one.labels is not None), None)
     n_regions = len(next(iter(raw.values())).values) if regions is None else len(regions)
     maps = RegionalMaps(
-        np.stack([in_order(one, n_regions, regions) for one in raw.values()]),
+        np.stack([map_in_order(one, n_regions, regions) for one in raw.values()]),
         tuple(raw),
         None if regions is None else tuple(regions),
     )
@@ -90,16 +91,37 @@ def read_map(
     name: str = "",
     parcellation: str | Path | None = None,
 ) -> np.ndarray:
-    """One value per region, (N,); joined by name where both the file and `labels` have names (`load_maps`)."""
-    return in_order(read_raw_map(path, name, parcellation), n_regions, labels)
+    """Read one value per region, (N,); joined by name where both the file and `labels` have names (`load_maps`)."""
+    return map_in_order(read_raw_map(path, name, parcellation), n_regions, labels)
 
 
 def read_raw_map(path: str | Path, name: str = "", parcellation: str | Path | None = None) -> RawMap:
-    """The map of a file; of a file with several, the one called `name`."""
-    path = existing_file(path, "map")
-    if path.name.endswith((".nii", ".nii.gz")):
-        return RawMap(path, *_cifti(path, name, parcellation))
-    values, rows, columns = read_table(path, "map")
+    """Read the map of a file; of a file with several, the one called `name`."""
+    return read_raw_maps({name: path}, None if parcellation is None else RegionFile(parcellation))[name]
+
+
+def read_raw_maps(files: Mapping[str, str | Path], regions: RegionFile | None = None) -> dict[str, RawMap]:
+    """Read maps by name, each file once, however many of the maps it holds."""
+    by_file: dict[Path, list[str]] = {}
+    for name, path in files.items():
+        by_file.setdefault(Path(path).expanduser(), []).append(name)
+    found = {}
+    for path, names in by_file.items():
+        content = read_file(path, "map", Request("map", tuple(names), regions))
+        for name in names:
+            in_table = content.is_one_array and content.arrays[""].ndim != 1
+            found[name] = _map_in_table(content, name) if in_table else _map_by_name(content, name)
+    return {name: found[name] for name in files}
+
+
+def _map_by_name(content: Content, name: str) -> RawMap:
+    array = content.arrays[""] if content.is_one_array else content.arrays[name]
+    return RawMap(content.path, as_table(array, content.path)[:, 0], content.column_names or content.row_names)
+
+
+def _map_in_table(content: Content, name: str) -> RawMap:
+    """Take the only row or column of a table, or the column that is called as the map."""
+    path, values, columns = content.path, content.table(), content.column_names
     if len(values) == 1 and values.shape[1] > 1:
         return RawMap(path, values[0], columns)
     which = 0
@@ -112,11 +134,11 @@ def read_raw_map(path: str | Path, name: str = "", parcellation: str | Path | No
                 cause="a matrix or time series was given, or a table of several maps",
             )
         which = columns.index(name)
-    return RawMap(path, values[:, which], rows)
+    return RawMap(path, values[:, which], content.row_names)
 
 
-def in_order(raw: RawMap, n_regions: int, regions: Sequence[str] | None) -> np.ndarray:
-    """Values in the order of `regions`: by name where the file has names, else as they are."""
+def map_in_order(raw: RawMap, n_regions: int, regions: Sequence[str] | None) -> np.ndarray:
+    """Return the values in the order of `regions`: by name where the file has names, else as they are."""
     if raw.labels and regions is not None:
         return raw.values[order_by_name(raw.labels, regions, f"the map {raw.path}")]
     if len(raw.values) != n_regions:
@@ -129,40 +151,3 @@ def in_order(raw: RawMap, n_regions: int, regions: Sequence[str] | None) -> np.n
             fix="leave those rows out, or give the map a first column of region names" if explained else None,
         )
     return raw.values
-
-
-def _cifti(path: Path, name: str, parcellation: str | Path | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    from nibabel.cifti2 import BrainModelAxis, ParcelsAxis, ScalarAxis
-
-    from mfm.io.formats.cifti import READ_ERRORS, open_cifti, parcellate, read_parcellation, unreadable
-
-    image = open_cifti(path, "map")
-    axes = [image.header.get_axis(k) for k in range(image.ndim)]
-    if len(axes) != 2 or not isinstance(axes[0], ScalarAxis) or not isinstance(axes[1], (BrainModelAxis, ParcelsAxis)):
-        raise InputError(
-            f"{path} is not a map.",
-            expected="a .dscalar.nii or .pscalar.nii: scalars by grayordinates or parcels",
-            found=" x ".join(type(axis).__name__.removesuffix("Axis") for axis in axes),
-            cause="a time series (dtseries), a parcellation (dlabel) or a matrix",
-        )
-    names = [str(one) for one in axes[0].name]
-    if len(names) > 1 and name not in names:
-        raise InputError(
-            f"{path} holds {len(names)} maps, none of which is called {name!r}.",
-            expected="a file of one map, or a map called as in it",
-            found=", ".join(names[:8]),
-        )
-    row = slice(names.index(name), names.index(name) + 1) if name in names else slice(0, 1)
-    if isinstance(axes[1], ParcelsAxis):
-        try:
-            return np.asarray(image.dataobj[row], dtype=np.float64)[0], tuple(str(one) for one in axes[1].name)
-        except READ_ERRORS as error:
-            raise unreadable(path, error) from error
-    if parcellation is None:
-        raise ConfigError(
-            f"{path} holds grayordinates, not regions.",
-            expected="the parcellation that the time series were averaged over",
-            fix="data.parcellation=ATLAS.dlabel.nii",
-        )
-    regions = read_parcellation(parcellation)
-    return parcellate(image.dataobj[row], axes[1], regions, str(path))[0], regions.names

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mfm.brain.connectome import check_labels, check_square
 from mfm.errors import InputError, InputNote
-from mfm.io.formats.containers import check_byte_order, choose_array, is_binary, is_matrix, read_arrays, read_content
-from mfm.io.formats.dense import read_cifti_matrix
-from mfm.io.formats.tables import names_of, table_of
+from mfm.io.formats.arrays import check_byte_order, choose_array, is_matrix
+from mfm.io.formats.format import Content, Request
+from mfm.io.formats.registry import read_file
+from mfm.io.formats.tables import names_of
 from mfm.io.readers.region_names import read_labels
 
 
@@ -45,18 +46,25 @@ class MatrixOptions:
 
 @dataclass(frozen=True, eq=False)
 class RawMatrix:
-    """A square matrix as a tool wrote it, triangles completed; names of its rows, what was done to it, and what to tell."""
+    """A square matrix as a tool wrote it, triangles completed; names of its rows, what was done to it, and what to tell.
+
+    `path` is None for a matrix that was in memory.
+    """
 
     values: np.ndarray
     labels: tuple[str, ...] | None
-    steps: tuple[str, ...]
-    notes: tuple[str, ...]
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 def read_raw_matrix(
-    path: str | Path, options: MatrixOptions, labels: tuple[str, ...] | None = None, what: str = "connectome"
+    path: str | Path,
+    options: MatrixOptions,
+    labels: tuple[str, ...] | Callable[[], tuple[str, ...] | None] | None = None,
+    what: str = "connectome",
 ) -> RawMatrix:
-    """Read a matrix; the kind of file is told by its content. Names in the file come before `labels`.
+    """Read a matrix; the kind of file is told by its content. Names in the file come before `labels`, which may be a function.
 
     Raises
     ------
@@ -65,15 +73,20 @@ def read_raw_matrix(
     InputError
         If it cannot be read, holds no or several matrices, or a matrix that is not square and finite; or the names do not fit.
     """
-    values, own = _content(path, options, what)
-    if own is None:
-        own = labels if options.labels is None else read_labels(options.labels)
-    return complete(values, own, options, f"The {what} {path}")
+    values, own = _values_and_names(path, options, what)
+    if own is None and options.labels is not None:
+        own = read_labels(options.labels)
+    elif own is None:
+        own = labels() if callable(labels) else labels
+    return replace(complete_matrix(values, own, options, f"The {what} {path}"), path=Path(path).expanduser())
 
 
 def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """A matrix (of FC, say) and the names of its regions, if the file has any; a triangle is completed, with an `InputNote`."""
-    values, names = _content(path, MatrixOptions(), what)
+    """Read a matrix (of FC, say) and the names of its regions, if the file has any.
+
+    A triangle is completed to both directions, with an `InputNote`.
+    """
+    values, names = _values_and_names(path, MatrixOptions(), what)
     values = values.astype(np.float64)
     if values.shape[0] == values.shape[1] and np.tril(values, -1).any() != np.triu(values, 1).any():
         values = values + values.T - np.diag(np.diag(values))
@@ -81,35 +94,22 @@ def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tup
     return values, names
 
 
-def _content(path: str | Path, options: MatrixOptions, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    path = Path(path).expanduser()
-    content = read_content(path, what)
-    if path.name.endswith(".nii"):
-        return read_cifti_matrix(path, what)
-    return _binary(content, path, options, what) if is_binary(content) else _text(content, path, what)
-
-
-def _text(content: bytes, path: Path, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    try:
-        table = table_of(content.decode("utf-8-sig"), path)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
-    return table.values, names_of(table, path)
-
-
-def _binary(content: bytes, path: Path, options: MatrixOptions, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    arrays = read_arrays(content, path)
-    found = _qsirecon(arrays)
-    names = None
-    if found and options.key is None:
-        array, names = _qsirecon_matrix(arrays, found, path, options)
+def _values_and_names(path: str | Path, options: MatrixOptions, what: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    content = read_file(path, what, Request("matrix"))
+    if content.row_names or content.column_names:
+        return content.arrays[""], names_of(content, content.path)
+    if content.is_one_array and content.arrays[""].ndim == 2 and min(content.arrays[""].shape) < 2:
+        return content.table(), None  # what is wrong with it is its shape, which the caller tells
+    measures = _measures_by_atlas(content.arrays)
+    if measures and options.key is None:
+        array, names = _qsirecon_matrix(content, measures, options)
     else:
-        array = choose_array(arrays, options.key, path, "data.sc_file.key")
-    check_byte_order(array, path)
+        array, names = choose_array(content.arrays, options.key, content.path, "key"), None
+    check_byte_order(array, content.path)
     return array, names
 
 
-def _qsirecon(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
+def _measures_by_atlas(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
     """Measures by atlas in the arrays of a QSIRecon file, whose names are ``atlas_<atlas>_<measure>_connectivity``."""
     ends = "_region_labels"
     atlases = [name[len("atlas_") : -len(ends)] for name in arrays if name.startswith("atlas_") and name.endswith(ends)]
@@ -121,7 +121,8 @@ def _qsirecon(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _qsirecon_matrix(arrays, found: dict[str, tuple[str, ...]], path: Path, options: MatrixOptions):
+def _qsirecon_matrix(content: Content, found: dict[str, tuple[str, ...]], options: MatrixOptions):
+    arrays, path = content.arrays, content.path
     atlas = next(iter(found)) if options.atlas is None and len(found) == 1 else options.atlas
     if atlas not in found:
         raise InputError(
@@ -129,7 +130,7 @@ def _qsirecon_matrix(arrays, found: dict[str, tuple[str, ...]], path: Path, opti
             if atlas is None
             else f"{path} holds no connectome of atlas {atlas!r}.",
             expected=" | ".join(found),
-            fix=f"atlas={next(iter(found))} (data.sc_file.atlas)",
+            fix=f'`atlas="{next(iter(found))}"`',
         )
     if options.measure not in found[atlas]:
         measures = found[atlas]
@@ -139,7 +140,7 @@ def _qsirecon_matrix(arrays, found: dict[str, tuple[str, ...]], path: Path, opti
             if options.measure is None
             else f"{path} holds no measure {options.measure!r} for atlas {atlas}.",
             expected=" | ".join(measures),
-            fix=f"measure={counts} (data.sc_file.measure)",
+            fix=f'`measure="{counts}"`',
         )
     names = tuple(str(cell).strip() for cell in np.ravel(_unpacked(arrays[f"atlas_{atlas}_region_labels"])))
     return arrays[f"atlas_{atlas}_{options.measure}_connectivity"], names
@@ -150,7 +151,7 @@ def _unpacked(labels: np.ndarray) -> list:
     return [cell.item() if isinstance(cell, np.ndarray) and cell.size == 1 else cell for cell in labels.ravel()]
 
 
-def complete(values: np.ndarray, names: Sequence[str] | None, options: MatrixOptions, what: str) -> RawMatrix:
+def complete_matrix(values: np.ndarray, names: Sequence[str] | None, options: MatrixOptions, what: str) -> RawMatrix:
     """Check a matrix and bring it to both directions of each connection."""
     values = check_square(values, what)
     kind, values = values.dtype, values.astype(np.float64)
@@ -160,7 +161,7 @@ def complete(values: np.ndarray, names: Sequence[str] | None, options: MatrixOpt
         names = names[1:] if names is not None and len(names) == len(values) + 1 else names
         steps.append("first row and column (unassigned streamlines) left out")
     elif names is not None and len(names) + 1 == len(values):
-        raise unassigned(what, len(names), len(values))
+        raise unassigned_row(what, len(names), len(values))
     labels = check_labels(names, len(values), what[0].lower() + what[1:])
     if np.issubdtype(kind, np.signedinteger) and (values < 0).any():
         raise InputError(
@@ -182,12 +183,12 @@ def complete(values: np.ndarray, names: Sequence[str] | None, options: MatrixOpt
     return RawMatrix(values, labels, tuple(steps), tuple(notes))
 
 
-def unassigned(what: str, n_regions: int, n_rows: int) -> InputError:
-    """The error for a matrix with one row more than there are regions."""
+def unassigned_row(what: str, n_regions: int, n_rows: int) -> InputError:
+    """Return the error for a matrix with one row more than there are regions."""
     return InputError(
         f"{what} has one row more than there are regions.",
         expected=f"{n_regions} rows",
         found=f"{n_rows}",
         cause="MRtrix tck2connectome -keep_unassigned: its first row and column count streamlines without a region",
-        fix="drop_unassigned=True (data.sc_file.drop_unassigned=true) leaves that row and column out",
+        fix="`drop_unassigned=True` leaves that row and column out",
     )

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import InputError
-from mfm.io.formats.containers import is_binary, read_content
+from mfm.io.formats.input_file import InputFile
+from mfm.io.formats.registry import FORMATS
 
 _NAME_COLUMNS = ("label", "labels", "name", "names", "region", "regions", "label_name", "roi_name", "region_name", "node")
 
 
 def read_labels(source: str | Path) -> tuple[str, ...]:
-    """Names of regions in order.
+    """Read names of regions, in order.
 
     Parameters
     ----------
@@ -37,10 +38,10 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
     if str(source) in DESIKAN_VARIANTS and not Path(source).exists():
         return DESIKAN_VARIANTS[str(source)]
     path = Path(source).expanduser()
-    content = read_content(path, "region names")
+    file = InputFile(path, "region names")
     try:
-        text = content.decode("utf-8-sig")
-        if is_binary(content):
+        text = file.content().decode("utf-8-sig")
+        if any(one.has_signature and one.sniff(file.head) for one in FORMATS) or "\0" in text:
             raise ValueError("binary content")
     except ValueError as error:
         raise InputError(f"{path} is not a UTF-8 text file.", found=str(error), cause="a file of another kind") from error
@@ -76,7 +77,7 @@ def _column(rows: list[list[str]], path: Path) -> tuple[str, ...]:
 
 
 def region_names(labels: Sequence[str] | str | Path | None) -> tuple[str, ...] | None:
-    """Names as given, or those of the file or list that is named."""
+    """Return the names as given, or those of the file or list that is named."""
     if labels is None:
         return None
     return read_labels(labels) if isinstance(labels, (str, Path)) else tuple(str(label) for label in labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from mfm.brain.atlas import Atlas, explain_count
 from mfm.brain.connectome import check_labels
-from mfm.errors import ConfigError, InputError, InputNote
-from mfm.io.formats.bids import read_sidecar
-from mfm.io.formats.cifti import open_image
-from mfm.io.formats.containers import check_byte_order, choose_array, read_arrays, read_content
-from mfm.io.formats.dense import read_cifti_series, read_gifti_series
-from mfm.io.formats.tables import existing_file, file_digest, read_table
-from mfm.io.formats.volumes import read_volume_series, table_beside
+from mfm.errors import InputError, InputNote
+from mfm.io.formats.arrays import check_byte_order, choose_array
+from mfm.io.formats.bids import Sidecar, read_sidecar
+from mfm.io.formats.format import RegionFile, Request
+from mfm.io.formats.input_file import existing_file, file_digest
+from mfm.io.formats.registry import read_file
+from mfm.io.formats.volumes import table_beside
 from mfm.io.readers.censoring import Censoring, filters_frequencies, find_censoring, removes_global_signal
-from mfm.io.readers.cleaning import Cleaning, clean
+from mfm.io.readers.cleaning import Cleaning, clean_timeseries
 from mfm.io.readers.timing import agreed_tr, run_lengths
 from mfm.protocol import check_timing
 from mfm.subject import Source, check_timeseries
@@ -162,80 +162,121 @@ def load_timeseries(
     >>> series.values.shape, series.labels, series.tr_s
     ((3, 2), ('lh-cuneus', 'rh-cuneus'), 0.8)
     """
-    if orientation not in (None, *ORIENTATIONS):
-        raise InputError(f"Unknown orientation {orientation!r}.", expected=" | ".join(ORIENTATIONS))
+    options = SeriesOptions(
+        regions=region_file(parcellation, label_table),
+        orientation=orientation,
+        key=key,
+        run_frames=tuple(run_frames),
+        n_regions=n_regions,
+        cleaning=cleaning,
+        allow_censored=allow_censored,
+        allow_missing_regions=allow_missing_regions,
+    )
+    return read_timeseries(path, options, tr_s)
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesOptions:
+    """How a file of time series is to be read: the arguments of `load_timeseries`.
+
+    Parameters
+    ----------
+    regions : RegionFile, optional
+        Parcellation and label table; shared by all runs of a subject, so that it is read once.
+    key_argument : str
+        What the argument `key` is called where it was given, for messages.
+    digest : callable
+        sha256 of a file; one that remembers digests every file once.
+    """
+
+    regions: RegionFile | None = None
+    orientation: str | None = None
+    key: str | None = None
+    key_argument: str = "key"
+    run_frames: tuple[int, ...] = ()
+    n_regions: int | None = None
+    cleaning: Cleaning | None = None
+    allow_censored: bool = False
+    allow_missing_regions: bool = False
+    digest: Callable[[Path], str] = file_digest
+
+    def __post_init__(self):
+        if self.orientation not in (None, *ORIENTATIONS):
+            raise InputError(f"Unknown orientation {self.orientation!r}.", expected=" | ".join(ORIENTATIONS))
+
+
+def region_file(parcellation: str | Path | None, label_table: str | Path | None) -> RegionFile | None:
+    """Return a parcellation with its label table: the one that is given, or the tsv beside it."""
+    if parcellation is None:
+        return None
+    if label_table is None and str(parcellation).endswith((".nii", ".nii.gz")):
+        label_table = table_beside(parcellation)
+    return RegionFile(parcellation, label_table)
+
+
+def read_timeseries(path: str | Path, options: SeriesOptions, tr_s: float | None = None) -> TimeSeries:
+    """Read the regional time series of a run, as `load_timeseries` does."""
     if tr_s is not None:
         check_timing(tr_s)
     path = existing_file(path, "time series")
-    if parcellation is not None and label_table is None and str(parcellation).endswith((".nii", ".nii.gz")):
-        label_table = table_beside(parcellation)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputNote)
-        content = _read(path, parcellation, label_table, orientation, key, n_regions)
+        content = _read(path, options)
         sidecar = read_sidecar(path)
         tr_s = agreed_tr(tr_s, content.header_tr_s, sidecar, path)
-        lengths = run_lengths(path, run_frames, len(content.values))
+        lengths = run_lengths(path, options.run_frames, len(content.values))
         censoring = find_censoring(path, sidecar, len(content.values))
-        _check_censoring(censoring, path, allow_censored)
-        if (found := removes_global_signal(path, sidecar)) is not None:
-            note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
-            warnings.warn(InputNote(note), stacklevel=2)
-        if (found := filters_frequencies(sidecar)) is not None:
-            note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
-            warnings.warn(InputNote(note), stacklevel=2)
+        _check_censoring(censoring, path, options.allow_censored)
+        _warn_of_processing(path, sidecar)
         values = content.values
         confounds: tuple[Path, ...] = ()
-        if cleaning is not None and cleaning.active:
-            values, confounds = clean(values, path, tr_s, cleaning, lengths)
+        if options.cleaning is not None and options.cleaning.active:
+            values, confounds = clean_timeseries(values, path, tr_s, options.cleaning, lengths)
             lengths = (lengths[0] - len(content.values) + len(values), *lengths[1:])
     for w in caught:
-        warnings.warn(w.message, w.category, stacklevel=2)
-    _check_values(values, content.labels, path, allow_missing_regions)
+        warnings.warn(w.message, w.category, stacklevel=3)
+    _check_values(values, content.labels, path, options.allow_missing_regions)
     values = np.array(values, dtype=np.float64, order="C")
     values.setflags(write=False)
-    further: list[tuple[str, str | Path | None]] = [
-        ("parcellation", parcellation),
-        ("label table", label_table),
-        ("outliers", censoring.file),
-    ]
-    further += [("sidecar", file) for file in sidecar.paths] + [("confounds", file) for file in confounds]
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
-    sources = tuple(_source(role, file) for role, file in [("timeseries", path), *further] if file is not None)
+    regions = options.regions or RegionFile("")
+    further: list[tuple[str, str | Path | None]] = [("parcellation", regions.path or None), ("label table", regions.table)]
+    further += [("outliers", censoring.file)]
+    further += [("sidecar", file) for file in sidecar.paths] + [("confounds", file) for file in confounds]
+    sources = tuple(_source(role, file, options) for role, file in [("timeseries", path), *further] if file is not None)
     return TimeSeries(values, content.labels, tr_s, lengths, censoring, tuple(notes), sources)
 
 
-def _source(role: str, path: str | Path) -> Source:
+def _source(role: str, path: str | Path, options: SeriesOptions) -> Source:
     path = existing_file(path, role)
-    return Source(role, path.as_posix(), file_digest(path))
+    return Source(role, path.as_posix(), options.digest(path))
 
 
-def _read(path: Path, parcellation, label_table, orientation, key, n_regions) -> _Content:
-    name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        return _read_nifti(path, parcellation, label_table)
-    if name.endswith(".gii"):
-        return _Content(*read_gifti_series(path, parcellation))
-    if path.suffix in (".npz", ".mat"):
-        array = choose_array(read_arrays(read_content(path, "time series"), path), key, path, "data.timeseries_key")
-        check_byte_order(array, path)
-        values, row_names, column_names = array.astype(np.float64), None, None
+def _warn_of_processing(path: Path, sidecar: Sidecar) -> None:
+    """Warn of what was done to a series, and is not done to simulated ones."""
+    if (found := removes_global_signal(path, sidecar)) is not None:
+        note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
+        warnings.warn(InputNote(note), stacklevel=3)
+    if (found := filters_frequencies(sidecar)) is not None:
+        note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
+        warnings.warn(InputNote(note), stacklevel=3)
+
+
+def _read(path: Path, options: SeriesOptions) -> _Content:
+    content = read_file(path, "time series", Request("timeseries", regions=options.regions))
+    if content.orientation is not None:
+        labels = content.column_names if content.orientation == ORIENTATIONS[0] else content.row_names
+        values = content.arrays[""]
+        return _Content(values if content.orientation == ORIENTATIONS[0] else values.T, labels, content.tr_s)
+    if content.is_one_array:
+        values = content.table()
     else:
-        values, row_names, column_names = read_table(path, "time series")
+        array = choose_array(content.arrays, options.key, path, options.key_argument)
+        check_byte_order(array, path)
+        values = array.astype(np.float64)
     _check_not_fc(values, path)
-    return _Content(*_oriented(values, row_names, column_names, orientation, n_regions, path))
-
-
-def _read_nifti(path: Path, parcellation, label_table) -> _Content:
-    image = open_image(path, "time series")
-    if hasattr(image.header, "get_axis"):
-        return _Content(*read_cifti_series(image, path, parcellation))
-    if parcellation is None:
-        raise ConfigError(
-            f"{path} holds voxels, not regions.",
-            expected="an image of labels to average them over",
-            fix="data.parcellation=LABELS.nii.gz",
-        )
-    return _Content(*read_volume_series(path, parcellation, label_table))
+    names = (content.row_names, content.column_names)
+    return _Content(*_oriented(values, *names, options.orientation, options.n_regions, path), content.tr_s)
 
 
 def _oriented(values, row_names, column_names, orientation, n_regions, path) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -265,7 +306,7 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
             expected=f"frames x {n_regions} regions",
             found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
             cause="regions x time instead of time x regions" if transposed else cause,
-            fix=f"data.orientation={other}" if transposed else fix,
+            fix=f'`orientation="{other}"`' if transposed else fix,
         )
     return values, names
 
@@ -273,7 +314,8 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
 def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
     """Likely cause, and what to type, where connectome and time series differ in their number of regions."""
     if (explained := explain_count(n_connectome, n_series)) is not None:
-        return f"the connectome is of {explained[0]}", f"data.sc_file.labels={explained[1]}, and those rows drop out by name"
+        choices = " or ".join(f'`sc_file=MatrixOptions(labels="{variant}")`' for variant in explained[1].split(" or "))
+        return f"the connectome is of {explained[0]}", f"{choices}, and those rows drop out by name"
     if (explained := explain_count(n_series, n_connectome)) is not None:
         return (
             f"the time series are of {explained[0]}",
@@ -282,7 +324,7 @@ def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
     if n_connectome == n_series + 1:
         return (
             "MRtrix tck2connectome -keep_unassigned (a first row of unassigned streamlines), or another parcellation",
-            "data.sc_file.drop_unassigned=true leaves that row out",
+            "`sc_file=MatrixOptions(drop_unassigned=True)` leaves that row out",
         )
     return "another parcellation, or an index column", "use time series and connectome of the same regions"
 
@@ -303,7 +345,7 @@ def _orientation(values, row_names, column_names, n_regions, path) -> str:
         f"It cannot be told which side of {path} is time.",
         expected="region names on one side, or to be told" if n_regions is None else "as many frames as regions is ambiguous",
         found=f"{rows} x {columns} values, {'names on both sides' if row_names else 'no names'}",
-        fix="data.orientation=frames_by_regions, or regions_by_frames",
+        fix='`orientation="frames_by_regions"`, or `orientation="regions_by_frames"`',
     )
 
 
@@ -318,7 +360,7 @@ def _check_not_fc(values: np.ndarray, path: Path) -> None:
             expected="frames x regions",
             found=f"a symmetric {rows} x {rows} matrix with the same value all along the diagonal",
             cause="an FC matrix or a connectome",
-            fix="data.search.fc=FILE together with data.search.fcd_cdf=FILE",
+            fix='give it together with its FCD: `search=StageFiles(fc="FILE", fcd_cdf="FILE")`',
         )
 
 
@@ -331,7 +373,7 @@ def _check_censoring(censoring: Censoring, path: Path, allowed: bool) -> None:
             expected="every frame as recorded: FCD compares windows of 60 s, which must be of one piece",
             found=str(censoring),
             cause="XCP-D in linc mode deletes frames, in abcd and hbcd mode it interpolates them",
-            fix="run it without censoring (--fd-thresh 0), or accept what it does to FCD: data.allow_censored=true",
+            fix="run it without censoring (--fd-thresh 0), or accept what it does to FCD: `allow_censored=True`",
         )
     warnings.warn(InputNote(f"Frames of {path} were {censoring.kind} for motion ({censoring}); FCD is affected."), stacklevel=3)
 

@@ -19,7 +19,7 @@ _LONGEST_TR_S = 20.0
 
 
 def agreed_tr(said: float | None, header: float | None, sidecar: Sidecar, path: Path) -> float | None:
-    """The repetition time in seconds that is said or found; None where nothing tells it.
+    """Return the repetition time in seconds that is said or found; None where nothing tells it.
 
     Where sidecar and header differ, what is said decides, with an `InputNote`.
 
@@ -46,17 +46,17 @@ def agreed_tr(said: float | None, header: float | None, sidecar: Sidecar, path: 
             raise InputError(
                 f"Sidecar and header of {path} tell different repetition times.",
                 found=", ".join(f"{value:g} s in {place}" for place, value in known.items()),
-                fix="say which is right: acquisition.tr_s=SECONDS",
+                fix="say which is right: `tr_s=SECONDS`",
             )
         return values[0] if values else None
     wrong = {place: value for place, value in known.items() if not same_tr(value, said)}
     if wrong and len(wrong) == len(known):
         raise InputError(
             f"The repetition time is not that of {path}.",
-            expected=f"{said:g} s, as acquisition.tr_s says",
+            expected=f"{said:g} s, as `tr_s` says",
             found=", ".join(f"{value:g} s in {place}" for place, value in wrong.items()),
             cause="a setting of another scan, or a header that was not filled in",
-            fix="leave acquisition.tr_s out to take the file's own, or correct the file",
+            fix="leave `tr_s` out to take the file's own, or correct the file",
         )
     for place, value in wrong.items():
         note = f"{place[0].upper()}{place[1:]} of {path} tells a TR of {value:g} s; {said:g} s were said, and found elsewhere."
@@ -70,7 +70,7 @@ def same_tr(a: float, b: float) -> bool:
 
 
 def run_lengths(path: Path, run_frames: Sequence[int], n_frames: int) -> tuple[int, ...]:
-    """Frames of each run in a file of `n_frames`.
+    """Return the frames of each run in a file of `n_frames`.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def run_lengths(path: Path, run_frames: Sequence[int], n_frames: int) -> tuple[i
                 f"{path} joins all runs of a subject.",
                 expected="one run per file: FCD windows must not cross from one run to the next",
                 found=f"{n_frames} frames",
-                fix="give each run's file (rfMRI_REST1_LR_..., ...), or their lengths: data.run_frames=[1200,1200,1200,1200]",
+                fix="give each run's file (rfMRI_REST1_LR_..., ...), or their lengths: `run_frames=[1200,1200,1200,1200]`",
             )
         return (n_frames,)
     lengths = tuple(int(length) for length in run_frames)

@@ -1,4 +1,4 @@
-"""From what was read to a subject: regions joined by name, scans and maps in one order."""
+"""A subject of what was read: scans and maps in one order of regions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,46 @@ from mfm.brain.connectome import Connectome
 from mfm.brain.fc_gradient import fc_gradient
 from mfm.brain.maps import RegionalMaps
 from mfm.errors import ConfigError, InputError
-from mfm.io.readers.connectomes import Preparation, prepare, told
-from mfm.io.readers.fcd_file import read_fcd_cdf
-from mfm.io.readers.maps import RawMap, in_order
-from mfm.io.readers.matrix_file import RawMatrix, read_matrix, read_raw_matrix
-from mfm.io.subject.files import DataFiles, StageFiles
+from mfm.io.readers.connectomes import Weighting, connectome_of, with_warnings
+from mfm.io.readers.fcd_file import fcd_cdf_of
+from mfm.io.readers.maps import map_in_order
+from mfm.io.readers.matrix_file import RawMatrix
+from mfm.io.subject.files import DataFiles
+from mfm.io.subject.names import matrix_in_order
+from mfm.io.subject.read import RawInputs, RawStage
 from mfm.protocol import fcd_window_frames
 from mfm.statistics.target import Target
 from mfm.subject import STAGES, Scan, SubjectData, check_timeseries, subject_from_runs
 
 
-def _prepared(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None, path) -> Connectome:
-    preparation = Preparation(files.sc_transform, files.sc_scale_max, files.sc_scale_mean)
-    return told(*prepare(raw, preparation, names, f"The connectome {path}"))
+def assemble(
+    files: DataFiles,
+    raw: RawInputs,
+    names: tuple[str, ...] | None,
+    tr_s: float,
+    n_frames: int | None,
+    sc: Connectome | None,
+) -> SubjectData:
+    """Return the subject of what was read, with all inputs in the order of `names`.
+
+    Raises
+    ------
+    ConfigError
+        If FC and FCD are given without the number of frames, or regions are to be left out that are not there.
+    InputError
+        If the inputs do not fit each other.
+    """
+    sc = _weighted(files, raw.connectome, names) if sc is None else _aligned(sc, names)
+    maps = _maps(files, raw, sc.n_regions, names)
+    if raw.runs:
+        return _from_timeseries(files, raw, sc, maps, names, tr_s)
+    return _from_statistics(files, raw, sc, maps, names, tr_s, n_frames)
+
+
+def _weighted(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None) -> Connectome:
+    weighting = Weighting(files.sc_transform, files.sc_scale_max, files.sc_scale_mean)
+    labels_argument = 'sc_file=MatrixOptions(labels="{}")'
+    return with_warnings(*connectome_of(raw, weighting, names, f"The connectome {raw.path}", labels_argument))
 
 
 def _aligned(sc: Connectome, names: tuple[str, ...] | None) -> Connectome:
@@ -46,17 +73,14 @@ def _aligned(sc: Connectome, names: tuple[str, ...] | None) -> Connectome:
     return Connectome(sc.weights[np.ix_(order, order)], names, (*sc.steps, "regions ordered by name"))
 
 
-def _maps(files: DataFiles, raw: dict[str, RawMap], n_regions: int, names: tuple[str, ...] | None) -> RegionalMaps:
-    values = {name: in_order(one, n_regions, names) for name, one in raw.items()}
+def _maps(files: DataFiles, raw: RawInputs, n_regions: int, names: tuple[str, ...] | None) -> RegionalMaps:
+    values = {name: map_in_order(one, n_regions, names) for name, one in (raw.maps or {}).items()}
     steps: tuple[str, ...] = ()
-    if files.gradient_fc is not None:
-        fc, own = read_matrix(files.gradient_fc, "FC for the gradient")
-        if own and names:
-            order = order_by_name(own, names, f"the FC {files.gradient_fc}")
-            fc = fc[np.ix_(order, order)]
-        values["gradient"] = fc_gradient(fc, values.get("myelin"))
+    if raw.gradient_fc is not None:
+        path = raw.gradient_fc.path
+        values["gradient"] = fc_gradient(matrix_in_order(raw.gradient_fc, names, f"the FC {path}"), values.get("myelin"))
         sign = "its sign against myelin" if "myelin" in values else "its sign arbitrary"
-        steps = (f"gradient: first diffusion component of the FC {Path(files.gradient_fc).as_posix()}, {sign}",)
+        steps = (f"gradient: first diffusion component of the FC {Path(str(path)).as_posix()}, {sign}",)
     if not values:
         return RegionalMaps.none(n_regions, names)
     for name, value in values.items():
@@ -66,13 +90,13 @@ def _maps(files: DataFiles, raw: dict[str, RawMap], n_regions: int, names: tuple
     return maps.zscored() if files.maps_zscore else maps
 
 
-def _from_timeseries(files, runs, sc, maps, names, tr_s, sources) -> SubjectData:
-    digests = [source.sha256 for source in sources if source.role == "timeseries"]
+def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) -> SubjectData:
+    digests = [source.sha256 for source in raw.sources if source.role == "timeseries"]
     if len(set(digests)) < len(digests):
         raise InputError("The same time series were given twice.", fix="give each run once: a run cannot test itself")
     kept = _kept_regions(files.exclude_regions, names or sc.default_labels)
     series = []
-    for path, run in zip(files.timeseries, runs, strict=True):
+    for path, run in zip(files.timeseries, raw.runs, strict=True):
         values = run.values
         if run.labels and names:
             values = values[:, order_by_name(run.labels, names, f"the time series {path}")]
@@ -81,57 +105,54 @@ def _from_timeseries(files, runs, sc, maps, names, tr_s, sources) -> SubjectData
             check_timeseries(values, [(names or sc.default_labels)[k] for k in kept], str(path))
         series += np.split(values, np.cumsum(run.run_frames)[:-1])
     if files.exclude_regions:
-        sc, maps, names = _without(sc, maps, names, kept, Preparation("none", files.sc_scale_max, files.sc_scale_mean))
-    return subject_from_runs(files.subject, series, sc, tr_s, maps, names, sources, files.split)
+        sc, maps, names = _without(sc, maps, names, kept, Weighting("none", files.sc_scale_max, files.sc_scale_mean))
+    return subject_from_runs(files.subject, series, sc, tr_s, maps, names, raw.sources, files.split)
 
 
 def _kept_regions(excluded: Sequence[str], names: tuple[str, ...]) -> list[int]:
     unknown = [name for name in excluded if name not in names]
     if unknown:
         raise ConfigError(
-            "data.exclude_regions names regions that are not there.",
+            "`exclude_regions` names regions that are not there.",
             expected=f"some of {', '.join(names[:6])}, ...",
             found=", ".join(unknown),
         )
     return [k for k, name in enumerate(names) if name not in excluded]
 
 
-def _without(sc: Connectome, maps: RegionalMaps, names, kept: list[int], preparation: Preparation):
+def _without(sc: Connectome, maps: RegionalMaps, names, kept: list[int], weighting: Weighting):
     """Connectome, maps and names of the regions that are kept; the connectome scaled again."""
     labels = tuple((names or sc.default_labels)[k] for k in kept)
-    weights, scaled = preparation.scale(sc.weights[np.ix_(kept, kept)])
+    weights, scaled = weighting.scale(sc.weights[np.ix_(kept, kept)])
     steps = (*sc.steps, f"{sc.n_regions - len(kept)} regions left out as asked", *scaled)
     return Connectome(weights, labels, steps), RegionalMaps(maps.values[:, kept], maps.names, labels, maps.steps), labels
 
 
-def _from_statistics(files, sc, maps, names, tr_s, n_frames, sources) -> SubjectData:
+def _from_statistics(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s, n_frames) -> SubjectData:
     if n_frames is None:
         raise ConfigError(
             "FC and FCD files do not tell how long the scan was.",
-            fix="acquisition.n_frames=1200, or whatever the scan's number of frames is",
+            fix="`n_frames=1200`, or whatever the scan's number of frames is",
         )
     scans: dict[str, Scan] = {}
     notes = []
+    stages = raw.stages or {}
     for stage, previous in zip(STAGES, (None, *STAGES), strict=False):
-        if previous is not None and getattr(files, stage) == StageFiles():
+        if stage in stages:
+            scans[stage] = _scan(files, stages[stage], stage, sc, names, tr_s, n_frames)
+        elif previous is not None:
             scans[stage] = scans[previous]
             notes.append(f"No {stage} data: the {previous} data serve for it, so that the {stage} is not independent.")
-        else:
-            scans[stage] = _scan(files, stage, sc, names, tr_s, n_frames)
     search, validation, test = (scans[stage] for stage in STAGES)
     labels = names or sc.default_labels
-    return SubjectData(str(files.subject), search, validation, test, maps, labels, sources=sources, notes=tuple(notes))
+    return SubjectData(str(files.subject), search, validation, test, maps, labels, sources=raw.sources, notes=tuple(notes))
 
 
-def _scan(files: DataFiles, stage: str, sc: Connectome, names, tr_s: float, n_frames: int) -> Scan:
-    stage_files: StageFiles = getattr(files, stage)
-    fc, own = read_matrix(str(stage_files.fc), f"{stage} FC")
-    if own and names:
-        order = order_by_name(own, names, f"the {stage} FC")
-        fc = fc[np.ix_(order, order)]
+def _scan(files: DataFiles, raw: RawStage, stage: str, sc: Connectome, names, tr_s: float, n_frames: int) -> Scan:
+    fc = matrix_in_order(raw.fc, names, f"the {stage} FC")
     n_windows = max(n_frames - fcd_window_frames(tr_s) + 1, 2)
-    cdf = torch.from_numpy(read_fcd_cdf(str(stage_files.fcd_cdf), n_windows))
+    cdf = torch.from_numpy(fcd_cdf_of(raw.fcd_cdf.values, raw.fcd_cdf.path, n_windows))
     target = Target(torch.from_numpy(fc), cdf, names if len(fc) == sc.n_regions else None)
-    if stage_files.sc is not None:
-        sc = _prepared(files, read_raw_matrix(stage_files.sc, files.sc_file), names, stage_files.sc)
-    return Scan(target, sc, tr_s, n_frames, Path(str(stage_files.fc)).as_posix())
+    if raw.sc is not None:
+        sc = _weighted(files, raw.sc, names)
+    return Scan(target, sc, tr_s, n_frames, Path(str(raw.fc.path)).as_posix())

@@ -11,8 +11,8 @@ from mfm.subject import Scan
 _LEAST_AGREEMENT, _LEAST_REGIONS_TO_COMPARE = 0.1, 20
 
 
-def _joined_by_position(named) -> tuple[str, ...]:
-    """The note that names inputs without region names."""
+def note_joined_by_position(named) -> tuple[str, ...]:
+    """Return the note that names inputs without region names."""
     without = dict.fromkeys(what for what, names in named if not names)
     if not without:
         return ()
@@ -22,8 +22,8 @@ def _joined_by_position(named) -> tuple[str, ...]:
     return (f"Without region names, and so taken in the order of the {source}: {', '.join(without)}.",)
 
 
-def _unlike_connectome(scan: Scan) -> tuple[str, ...]:
-    """The note that tells of an FC that does not follow the connectome, as rows in different orders make it.
+def note_unlike_connectome(scan: Scan) -> tuple[str, ...]:
+    """Return the note that tells of an FC that does not follow the connectome, as rows in different orders make it.
 
     Over pairs of regions the two have Spearman correlations of 0.15 to 0.5 in recordings of people and groups, of 0.04 to 0.06
     where one is in Schaefer's order of 7 networks and the other in that of 17, and of less than 0.1 in most random orders.
@@ -39,12 +39,12 @@ def _unlike_connectome(scan: Scan) -> tuple[str, ...]:
     return (
         f"FC hardly follows the connectome (Spearman r = {r:.2f} over pairs of regions; recordings have 0.15 to 0.5): are "
         "their regions in one order? Give files with region names, or name the rows of those without "
-        "(data.sc_file.labels=FILE, atlas.labels=FILE).",
+        '(`sc_file=MatrixOptions(labels="FILE")`, `labels="FILE"`).',
     )
 
 
-def _short(scan: Scan) -> tuple[str, ...]:
-    """The note that tells of a scan in which most windows overlap."""
+def note_short_scan(scan: Scan) -> tuple[str, ...]:
+    """Return the note that tells of a scan in which most windows overlap."""
     seconds = scan.n_frames * scan.tr_s
     if seconds >= 5 * FCD_WINDOW_S:
         return ()

@@ -1,1 +1,1 @@
-"""The series to learn from, and what is checked before work starts."""
+"""Trajectories to learn from, and how they are cut into training, validation and test."""

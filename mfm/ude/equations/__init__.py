@@ -1,1 +1,1 @@
-"""What is known and what is learned: mechanisms, residuals, their union, and how it is integrated."""
+"""The equations of a hybrid: a known mechanism, the residuals that are learned, and how their sum is integrated."""

@@ -1,4 +1,4 @@
-"""The FIC model as a mechanism, and feedback inhibition solved again with what was learned."""
+"""This file offers the FIC model as a mechanism, and solves its feedback inhibition again with what was learned."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from mfm.brain.connectome import Connectome
-from mfm.dynamics import gating_drift, input_currents, transfer_slope
+from mfm.compute.elementary import phi_slope
 from mfm.errors import InputError
 from mfm.models.constants import NEURAL
-from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import check_same_regions, excitatory_resting_point, feedback_weights, resting_state
+from mfm.models.fic import FICParameters, constants_of, currents, gating
+from mfm.models.fic_feedback import excitatory_resting_point, feedback_weights, resting_state
+from mfm.models.registry import check_same_regions
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.mechanism import Inputs
 
@@ -23,7 +24,7 @@ _NEWTON_STEPS = 30
 
 @dataclass(frozen=True, eq=False)
 class FICMechanism:
-    """The neural equations of the FIC model (`mfm.dynamics`), one unit per region.
+    """This mechanism is the neural part of the FIC model (`mfm.models.fic`), one unit per region.
 
     States ``S_E`` and ``S_I`` (time in seconds); a residual may add to their derivatives, to the input currents ``I_E`` and
     ``I_I`` (nA), or to the parameters ``w_EE``, ``w_EI``, ``w_IE`` and ``G``. A residual in a current keeps rates positive and
@@ -69,46 +70,48 @@ class FICMechanism:
 
     @property
     def I_ext(self) -> Tensor | float:
-        """(N,) external current, nA."""
+        """Return the external current (N,) in nA, or 0.0 where there is none."""
         return 0.0 if self.p.I_ext is None else self.p.I_ext[0]
 
     @cached_property
     def C(self) -> Tensor:
-        """(N, N) the connectome."""
+        """Return the connectome's weights as a tensor (N, N)."""
         return torch.tensor(self.sc.weights, dtype=torch.float64)
 
     @cached_property
     def rest(self) -> Tensor:
-        """(N, 2) the state (S_E, S_I) at 3 Hz that feedback inhibition is solved for."""
+        """Return the state (S_E, S_I) of each region (N, 2) at 3 Hz, for which feedback inhibition is solved."""
         rest = resting_state(self.p.w_EI)
         return torch.stack([torch.full_like(rest.S_I[0], rest.S_E), rest.S_I[0]], dim=-1)
 
     def drift(self, x: Tensor, inputs: Inputs) -> Tensor:
+        """Compute dS_E/dt and dS_I/dt per second at states `x` (..., N, 2)."""
         dS_E, dS_I, _ = self._rates(x, inputs)
         return torch.stack([dS_E, dS_I], dim=-1)
 
     def rate_E(self, x: Tensor, inputs: Inputs | None = None) -> Tensor:
-        """r_E (..., N) in Hz at states `x` (..., N, 2)."""
+        """Compute the excitatory rate r_E (..., N) in Hz at states `x` (..., N, 2)."""
         return self._rates(x, inputs or Inputs())[2]
 
     def _rates(self, x: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
         S_E, S_I = x[..., 0], x[..., 1]
         w_EE, w_EI, G = (getattr(self.p, name)[0] + inputs.added(name) for name in ("w_EE", "w_EI", "G"))
-        I_E, I_I = input_currents(S_E, S_I, S_E @ self.C.T, w_EE, w_EI, self.w_IE + inputs.added("w_IE"), G, self.I_ext)
-        return gating_drift(S_E, S_I, I_E + inputs.added("I_E"), I_I + inputs.added("I_I"))
+        coupling = (NEURAL.J * G * (S_E @ self.C.T),)
+        I_E, I_I = currents((S_E, S_I), coupling, constants_of(w_EE, w_EI, self.w_IE + inputs.added("w_IE"), self.I_ext))
+        return gating((S_E, S_I), I_E + inputs.added("I_E"), I_I + inputs.added("I_I"))[:3]
 
     def relaxation(self, x: Tensor) -> Tensor:
-        """Decay rates of the states, per second, for the semi-implicit scheme: the inhibitory gate's is 100 to 700."""
+        """Return decay rates of the states per second for the semi-implicit scheme; the inhibitory gate's is 100 to 700."""
         c = NEURAL
         I_I = c.W_I * c.I_0 + c.J * self.p.w_EI[0] * x[..., 0] - x[..., 1]
-        fast = 1 / c.tau_I + c.a_I * transfer_slope(c.a_I * I_I - c.b_I, c.d_I)
+        fast = 1 / c.tau_I + c.a_I * phi_slope(c.a_I * I_I - c.b_I, c.d_I)
         return torch.stack([torch.full_like(fast, 1 / c.tau_E), fast], dim=-1)
 
 
 def simulate_paths(
     model: Hybrid, dt_s: float, n_samples: int, *, n_repeats: int = 1, seed: int = 0, warm_up_s: float = 2.0
 ) -> Tensor:
-    """Stochastic paths of S_E and S_I by Euler-Maruyama, from rest, without hemodynamics.
+    """Simulate stochastic paths of S_E and S_I by Euler-Maruyama, from rest, without hemodynamics.
 
     Parameters
     ----------
@@ -151,7 +154,7 @@ def simulate_paths(
 
 @dataclass(frozen=True, eq=False)
 class SettledHybrid:
-    """A hybrid whose feedback inhibition was solved with its residuals.
+    """A settled hybrid is one whose feedback inhibition was solved with its residuals.
 
     Attributes
     ----------
@@ -171,6 +174,7 @@ class SettledHybrid:
 
     @property
     def stable(self) -> bool:
+        """Tell whether the fixed point is stable."""
         return self.abscissa < 0
 
 
@@ -236,7 +240,8 @@ def resolve_feedback(model: Hybrid) -> SettledHybrid:
         p = mechanism.p
         w_EE, w_EI, G = (getattr(p, name)[0] + inputs.added(name) for name in ("w_EE", "w_EI", "G"))
         added = torch.as_tensor(inputs.added("w_IE"))
-        I_E, _ = input_currents(S_E, S_I, S_E @ mechanism.C.T, w_EE, w_EI, torch.zeros_like(S_I), G, mechanism.I_ext)
+        coupling = (NEURAL.J * G * (S_E @ mechanism.C.T),)
+        I_E, _ = currents((S_E, S_I), coupling, constants_of(w_EE, w_EI, torch.zeros_like(S_I), mechanism.I_ext))
         w_IE = (I_E + inputs.added("I_E") - current) / S_I - added.reshape(-1)
         settled, solved = copy.deepcopy(model), FICMechanism(p, mechanism.sc, w_IE)
         settled.mechanism = solved
@@ -261,7 +266,7 @@ def _at_target_rate(model: Hybrid, x: Tensor) -> Tensor:
     c, mechanism, inputs = NEURAL, _fic(model), _inputs(model, x)
     S_E, S_I = x[:, 0], x[:, 1]
     I_I = c.W_I * c.I_0 + c.J * (mechanism.p.w_EI[0] + inputs.added("w_EI")) * S_E - S_I + inputs.added("I_I")
-    _, dS_I, _ = gating_drift(S_E, S_I, torch.zeros_like(S_E), I_I)
+    _, dS_I, _, _ = gating((S_E, S_I), torch.zeros_like(S_E), I_I)
     dS_E = -S_E / c.tau_E + (1 - S_E) * c.gamma * c.target_rate_hz
     return torch.stack([dS_E + inputs.added("S_E"), dS_I + inputs.added("S_I")], dim=-1)
 

@@ -1,4 +1,4 @@
-"""A mechanism joined with what is learned of it."""
+"""A hybrid joins a mechanism with what is learned of the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.equations.integrators import SCHEMES, integrate, step
+from mfm.ude.equations.integrators import SCHEMES, integrate, scheme_step
 from mfm.ude.equations.mechanism import Inputs, Mechanism
 from mfm.ude.equations.residuals import Residual
 
@@ -16,7 +16,7 @@ MODES = ("parallel", "series", "parallel_series")
 
 
 class Hybrid(nn.Module):
-    """Known equations plus residuals.
+    """A hybrid is a system of known equations plus residuals that are learned.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ class Hybrid(nn.Module):
 
     @property
     def members(self) -> int:
-        """Ensemble members E."""
+        """Count the ensemble members E."""
         return self.residuals[0].members if len(self.residuals) else 1
 
     def residual_values(self, x: Tensor, covariates: Tensor | None = None) -> tuple[Tensor, ...]:
-        """g (E, M, N) of each residual at states `x` (E, M, N, D)."""
+        """Compute g (E, M, N) of each residual at states `x` (E, M, N, D)."""
         known = x
         if self.covariates:
             if covariates is None or covariates.shape[-1] != len(self.covariates):
@@ -127,7 +127,7 @@ class Hybrid(nn.Module):
         )
 
     def drift(self, x: Tensor, covariates: Tensor | None = None) -> Tensor:
-        """dx/dt (E, M, N, D) at states `x`, with the residuals (but for those in the solver's loop)."""
+        """Compute dx/dt (E, M, N, D) at states `x`, with the residuals (but for those in the solver's loop)."""
         values = () if self.in_solver else self.residual_values(x, covariates)
         states = self.mechanism.states
         inside = [(r.target, g) for r, g in zip(self.residuals, values, strict=False) if r.target not in states]
@@ -147,12 +147,12 @@ class Hybrid(nn.Module):
         return drift
 
     def advance(self, x: Tensor, dt: float, covariates: Tensor | None = None, nudge=None) -> Tensor:
-        """The state one sample of `dt` later. `nudge` (of state and time since the sample) is added to the drift."""
+        """Integrate over one sample of `dt`; `nudge` (of state and time since the sample) is added to the drift."""
         h = dt / self.substeps
         relaxation = getattr(self.mechanism, "relaxation", None)
         for k in range(self.substeps):
             if nudge is None:
-                after = step(self.scheme, lambda y: self.drift(y, covariates), x, h, relaxation)
+                after = scheme_step(self.scheme, lambda y: self.drift(y, covariates), x, h, relaxation)
             else:
                 after = self._nudged_step(x, k * h, h, covariates, nudge)
             if self.in_solver:
@@ -172,7 +172,7 @@ class Hybrid(nn.Module):
             k3 = field(x + 0.5 * h * k2, time + 0.5 * h)
             k4 = field(x + h * k3, time + h)
             return x + (h / 6) * (k1 + 2 * (k2 + k3) + k4)
-        return step(self.scheme, lambda y: field(y, time), x, h, getattr(self.mechanism, "relaxation", None))
+        return scheme_step(self.scheme, lambda y: field(y, time), x, h, getattr(self.mechanism, "relaxation", None))
 
     def free_run(
         self,

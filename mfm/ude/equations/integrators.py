@@ -1,4 +1,4 @@
-"""Fixed-step integration in torch: differentiable step by step, with states of any leading dimensions."""
+"""Integrators take fixed steps in torch, differentiable one by one, for states of any leading dimensions."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ROS2 = 1 - 1 / math.sqrt(2)
 
 
 def euler_step(field: Field, x: Tensor, dt: float) -> Tensor:
-    """Euler's method; with noise added by the caller, Euler-Maruyama."""
+    """Take a step by Euler's method; with noise added by the caller it is Euler-Maruyama."""
     return x + dt * field(x)
 
 
 def heun_step(field: Field, x: Tensor, dt: float) -> Tensor:
-    """Heun's method, of second order."""
+    """Take a step by Heun's method, of second order."""
     k1 = field(x)
     return x + (0.5 * dt) * (k1 + field(x + dt * k1))
 
 
 def rk4_step(field: Field, x: Tensor, dt: float) -> Tensor:
-    """The classical Runge-Kutta method, of fourth order."""
+    """Take a step by the classical Runge-Kutta method, of fourth order."""
     k1 = field(x)
     k2 = field(x + (0.5 * dt) * k1)
     k3 = field(x + (0.5 * dt) * k2)
@@ -40,7 +40,7 @@ def rk4_step(field: Field, x: Tensor, dt: float) -> Tensor:
 
 
 def semi_implicit_step(field: Field, x: Tensor, dt: float, relaxation: Tensor) -> Tensor:
-    """ROS2 (Verwer et al. 1999, SIAM J Sci Comput 20:1456), implicit in a diagonal only.
+    """Take a step by ROS2 (Verwer et al. 1999, SIAM J Sci Comput 20:1456), implicit in a diagonal only.
 
     `relaxation` holds non-negative decay rates, one per state: an approximation of minus the diagonal of the Jacobian. The
     method is of second order whatever they are, and stable for steps beyond ``2 / rate`` where they are about right.
@@ -51,8 +51,10 @@ def semi_implicit_step(field: Field, x: Tensor, dt: float, relaxation: Tensor) -
     return x + dt * (1.5 * k1 + 0.5 * k2)
 
 
-def step(scheme: str, field: Field, x: Tensor, dt: float, relaxation: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """One step of a named scheme; `relaxation` (of the state) is needed by ``semi_implicit``."""
+def scheme_step(
+    scheme: str, field: Field, x: Tensor, dt: float, relaxation: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Take a step of a named scheme; ``semi_implicit`` needs `relaxation`, a function of the state."""
     if scheme == "rk4":
         return rk4_step(field, x, dt)
     if scheme == "heun":

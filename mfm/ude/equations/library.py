@@ -1,4 +1,4 @@
-"""Libraries of candidate terms: monomials of named variables."""
+"""A library lists candidate terms of a formula: monomials of named variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONDITION_LIMIT = 30.0
 
 @dataclass(frozen=True)
 class Library:
-    """Monomials of named variables, ``terms[k][v]`` the power of variable v in term k.
+    """A library is a list of monomials of named variables; ``terms[k][v]`` is the power of variable v in term k.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Library:
 
     @classmethod
     def polynomial(cls, variables: Sequence[str], degree: int, constant: bool = True) -> Library:
-        """All monomials up to `degree`."""
+        """Make a library of all monomials up to `degree`."""
         n = len(variables)
         terms = [
             tuple(chosen.count(v) for v in range(n))
@@ -62,7 +62,7 @@ class Library:
 
     @classmethod
     def of(cls, variables: Sequence[str], names: Sequence[str]) -> Library:
-        """The terms with these names, such as ``x^2`` or ``h x``; ``1`` is the constant."""
+        """Make a library of the terms with these names, such as ``x^2`` or ``h x``; ``1`` is the constant."""
         terms = []
         for name in names:
             powers = dict.fromkeys(variables, 0)
@@ -80,6 +80,7 @@ class Library:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Name the terms, such as ``x^2`` or ``h x``."""
         return tuple(self._name(term) for term in self.terms)
 
     def _name(self, term: tuple[int, ...]) -> str:
@@ -90,7 +91,7 @@ class Library:
         return len(self.terms)
 
     def evaluate(self, values: Tensor) -> Tensor:
-        """Terms (..., P) at `values` of the variables (..., V)."""
+        """Compute the terms (..., P) at `values` of the variables (..., V)."""
         powers = [values[..., v] for v in range(len(self.variables))]
         columns = []
         for term in self.terms:
@@ -102,11 +103,11 @@ class Library:
         return torch.stack(columns, dim=-1) if columns else values.new_zeros((*values.shape[:-1], 0))
 
     def select(self, keep: Sequence[int]) -> Library:
-        """The terms at the positions `keep`."""
+        """Make a library of the terms at the positions `keep`."""
         return Library(self.variables, tuple(self.terms[k] for k in keep))
 
     def formula(self, coefficients: Sequence[float], errors: Sequence[float] | None = None) -> str:
-        """The sum as text, with standard errors where given."""
+        """Write the sum of the terms as text, with standard errors where they are given."""
         parts = []
         for k, (name, value) in enumerate(zip(self.names, coefficients, strict=True)):
             error = "" if errors is None else f"(+-{errors[k]:.2g})"

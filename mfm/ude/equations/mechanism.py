@@ -1,4 +1,4 @@
-"""What a known model must offer so that a residual can be joined to it."""
+"""A mechanism is what is known of a system; this file says what it must offer so that a residual can be joined to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Inputs:
-    """What reaches a mechanism from outside, by name: residuals added to its currents and parameters, covariates.
+    """Inputs reach a mechanism from outside, by name: residuals added to its currents and parameters, and covariates.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Inputs:
     values: tuple[Tensor, ...] = ()
 
     def added(self, name: str) -> Tensor | float:
-        """The sum of everything that was given for `name`, 0.0 where nothing was."""
+        """Sum everything that was given for `name`; 0.0 where nothing was."""
         total: Tensor | float = 0.0
         for other, value in zip(self.names, self.values, strict=True):
             if other == name:
@@ -38,13 +38,13 @@ class Inputs:
         return total
 
     def covariate(self, name: str, default: float) -> Tensor | float:
-        """The covariate `name`, or `default` where the data have none of that name."""
+        """Return the covariate `name`, or `default` where the data have none of that name."""
         return self.added(name) if name in self.names else default
 
 
 @runtime_checkable
 class Mechanism(Protocol):
-    """Known equations ``dx/dt = f(x)`` of N coupled or uncoupled units (regions, populations; 1 for a plain system).
+    """A mechanism is known equations ``dx/dt = f(x)`` of N units (regions, populations; 1 for a plain system).
 
     Attributes
     ----------
@@ -70,13 +70,13 @@ class Mechanism(Protocol):
     def time_unit(self) -> str: ...
 
     def drift(self, x: Tensor, inputs: Inputs) -> Tensor:
-        """dx/dt for states `x` (E, M, N, D): E ensemble members, M segments or trajectories at once."""
+        """Compute dx/dt for states `x` (E, M, N, D): E ensemble members, M segments or trajectories at once."""
         ...
 
 
 @dataclass(frozen=True)
 class NoMechanism:
-    """Nothing is known: ``dx/dt = 0``, so that a hybrid with one residual per state is a plain neural ODE.
+    """This mechanism knows nothing: ``dx/dt = 0``, so that one residual per state makes a plain neural ODE.
 
     Examples
     --------
@@ -91,4 +91,5 @@ class NoMechanism:
     parameters: tuple[str, ...] = field(default=(), init=False)
 
     def drift(self, x: Tensor, inputs: Inputs) -> Tensor:
+        """Return zeros like `x`."""
         return torch.zeros_like(x)

@@ -1,4 +1,4 @@
-"""What is learned: a correction with parameters, one set for each ensemble member, and where it enters the mechanism."""
+"""Residuals are what is learned: corrections with parameters of their own for each ensemble member."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfm.ude.equations.library import Library
 
 
 class Residual(nn.Module):
-    """A correction ``g`` added to one named quantity of a mechanism.
+    """A residual is a correction ``g`` that is added to one named quantity of a mechanism.
 
     Parameters
     ----------
@@ -72,11 +72,11 @@ class Residual(nn.Module):
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Names of everything that g depends on: inputs, then maps."""
+        """Name everything that g depends on: inputs, then maps."""
         return (*self.inputs, *self.map_names)
 
     def features(self, values: Tensor) -> Tensor:
-        """Scaled inputs and maps, (E, M, N, V), from the raw inputs (E, M, N, I)."""
+        """Scale the raw inputs (E, M, N, I) and append the maps: (E, M, N, V)."""
         if not self._standard:
             values = (values - self.origin) / self.scale
         if self.maps is None:
@@ -90,7 +90,7 @@ class Residual(nn.Module):
         return torch.cat([values, self.maps.expand(*values.shape[:2], *self.maps.shape)], dim=-1)
 
     def forward(self, values: Tensor) -> Tensor:
-        """g (E, M, N) from the raw inputs (E, M, N, I)."""
+        """Compute g (E, M, N) from the raw inputs (E, M, N, I), bounded and centred."""
         g = self.raw(self.features(values))
         # Centring doubles the range at most: bounded to half before it, g stays within the bound after it.
         bound = self.bound if self.bound is None or self.centre is None else self.bound / 2
@@ -99,11 +99,12 @@ class Residual(nn.Module):
         return g - g.mean(dim=-1, keepdim=True) if self.centre else g
 
     def raw(self, features: Tensor) -> Tensor:
+        """Compute g (E, M, N) from the features (E, M, N, V), before bound and centring."""
         raise NotImplementedError
 
 
 class ResidualMLP(Residual):
-    """A small network whose last layer starts at zero: untrained, it adds exactly nothing.
+    """This residual is a small network whose last layer starts at zero: untrained, it adds exactly nothing.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ class ResidualMLP(Residual):
 
 
 class ResidualBasis(Residual):
-    """A sum of library terms, linear in its coefficients: what can be named, counted and given standard errors.
+    """This residual is a sum of library terms, linear in coefficients that have names and standard errors.
 
     Parameters
     ----------
@@ -211,7 +212,7 @@ class ResidualBasis(Residual):
 
 
 class ResidualEdge(Residual):
-    """A correction of low rank to the connections: ``g_i = sum_j (U V^T)_ij s_j`` for one input s.
+    """This residual corrects the connections by a matrix of low rank: ``g_i = sum_j (U V^T)_ij s_j`` for one input s.
 
     Parameters
     ----------
@@ -259,7 +260,7 @@ class ResidualEdge(Residual):
 
     @property
     def matrix(self) -> Tensor:
-        """(E, N, N) what unit j adds to unit i, per unit of the source."""
+        """Return what unit j adds to unit i per unit of the source, (E, N, N)."""
         return (self.U @ self.V.mT) * self.others
 
     def raw(self, features: Tensor) -> Tensor:

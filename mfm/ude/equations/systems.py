@@ -1,4 +1,4 @@
-"""Systems with a known answer, on which learning of missing dynamics is measured."""
+"""These systems have a known answer, on which learning of missing dynamics is measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _matrix(rows: tuple[tuple[float, ...], ...], dtype: torch.dtype) -> Tensor:
 
 @dataclass(frozen=True)
 class Roessler:
-    """Rössler's oscillator (1976, Phys Lett A 57:397) without ``x z - c z``, the part to be learned (of dz/dt).
+    """This mechanism is Rössler's oscillator (1976, Phys Lett A 57:397) without ``x z - c z`` of dz/dt, which is to be learned.
 
         dx/dt = -y - z,   dy/dt = x + a y,   dz/dt = b + [x z - c z]
 
@@ -47,6 +47,7 @@ class Roessler:
     initial: tuple[float, ...] = field(default=(1.0, 1.0, 0.0), init=False)
 
     def drift(self, x: Tensor, inputs: Inputs) -> Tensor:
+        """Compute the known part of dx/dt (..., 3)."""
         linear = _matrix(((0.0, -1.0, -1.0), (1.0, self.a, 0.0), (0.0, 0.0, 0.0)), x.dtype)
         constant = _matrix(((0.0, 0.0, self.b),), x.dtype)
         drift = x @ linear.T + constant
@@ -55,18 +56,18 @@ class Roessler:
         return drift
 
     def truth(self, x: Tensor) -> Tensor:
-        """The missing part at states `x` (..., 3)."""
+        """Compute the missing part at states `x` (..., 3)."""
         return x[..., 0] * x[..., 2] - self.c * x[..., 2]
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """The missing part as a formula."""
+        """Return the missing part as a formula: coefficients by term."""
         return {"z": -self.c, "x z": 1.0}
 
 
 @dataclass(frozen=True)
 class MemristiveCircuit:
-    """A chaotic circuit after Petržela (2023, Mathematics 11:2213), without the polynomial of dx/dt, the part to be learned.
+    """This mechanism is a chaotic circuit (after Petržela 2023, Mathematics 11:2213) whose polynomial in dx/dt is learned.
 
         dx/dt = -y + [alpha (z/Y)^3 + beta z/Y],   dy/dt = (x - M z/Y) / (1 - M^2),   dz/dt = (M x - z/Y) / (1 - M^2)
 
@@ -99,23 +100,24 @@ class MemristiveCircuit:
     initial: tuple[float, ...] = field(default=(0.1, 0.0, 0.1), init=False)
 
     def drift(self, x: Tensor, inputs: Inputs) -> Tensor:
+        """Compute the known part of dx/dt (..., 3)."""
         d = 1 - self.M**2
         rows = ((0.0, -1.0, 0.0), (1 / d, 0.0, -self.M / self.Y / d), (self.M / d, 0.0, -1 / self.Y / d))
         return x @ _matrix(rows, x.dtype).T
 
     def truth(self, x: Tensor) -> Tensor:
-        """The missing part at states `x` (..., 3)."""
+        """Compute the missing part at states `x` (..., 3)."""
         u = x[..., 2] / self.Y
         return self.alpha * u**3 + self.beta * u
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """The missing part as a formula."""
+        """Return the missing part as a formula: coefficients by term."""
         return {"z": self.beta / self.Y, "z^3": self.alpha / self.Y**3}
 
 
 def attractor(system: Roessler | MemristiveCircuit, n_samples: int, dt: float, skip: float = 200.0) -> np.ndarray:
-    """The noise-free trajectory of the whole system, known and missing part, once it has settled on its attractor.
+    """Solve the whole system, known and missing part, from when it has settled on its attractor; no noise.
 
     Parameters
     ----------

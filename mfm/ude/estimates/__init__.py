@@ -1,1 +1,1 @@
-"""Estimates in closed form or by Gauss-Newton, with standard errors, and what the data can tell."""
+"""Estimates of coefficients with standard errors, in closed form or by Gauss-Newton, and what data can tell of them."""

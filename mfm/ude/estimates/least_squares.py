@@ -1,4 +1,4 @@
-"""Multiple-shooting least squares for sums of terms (Bock 1983): coefficients with standard errors.
+"""Sums of terms are fitted by multiple-shooting least squares (Bock 1983): coefficients with standard errors.
 
 No observer: this is where a formula is judged. Derivatives are central differences, all directions in one pass as members of an
 ensemble, so that a Jacobian costs little more than an integration.
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.data.checks import check_fit
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.residuals import ResidualBasis
+from mfm.ude.training.checks import check_fit
 from mfm.ude.training.losses import PredictionError
 from mfm.ude.training.shooting import Segments
 
@@ -32,7 +32,7 @@ _DIFFERENCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class LeastSquaresFit:
-    """A formula fitted to a series without an observer.
+    """This fit holds the coefficients of a formula, fitted to a series without an observer.
 
     Attributes
     ----------
@@ -59,9 +59,9 @@ class LeastSquaresFit:
 
     @property
     def formula(self) -> str:
-        """Each residual as text, coefficients with standard errors."""
+        """Write each residual as text, coefficients with standard errors."""
         parts, first = [], 0
-        for residual in bases(self.model):
+        for residual in basis_residuals(self.model):
             n = len(residual.library)
             span = slice(first, first + n)
             text = residual.library.formula(self.coefficients[span].tolist(), self.errors[span].tolist())
@@ -72,7 +72,7 @@ class LeastSquaresFit:
 
 def least_squares(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     loss: PredictionError | None = None,
     *,
     path: Tensor | None = None,
@@ -84,7 +84,7 @@ def least_squares(
     ----------
     model : Hybrid
         All residuals are `ResidualBasis` of one member, whose coefficients are where the search starts.
-    series : TimeSeries
+    series : Trajectories
         One data set.
     loss : PredictionError, optional
         Its segments and scales; its observer is not used.
@@ -105,15 +105,15 @@ def least_squares(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, TimeSeries, least_squares
+    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, Trajectories, least_squares
     >>> noise = 0.01 * np.random.default_rng(0).normal(size=60)
-    >>> decay = TimeSeries((np.exp(-0.1 * np.arange(60)) + noise)[:, None], 0.1, ["x"])
+    >>> decay = Trajectories((np.exp(-0.1 * np.arange(60)) + noise)[:, None], 0.1, ["x"])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> least_squares(model, decay).formula
     'x: +0.00418(+-0.002) -1.022(+-0.011) x'
     """
     check_fit(model, series)
-    if series.members != 1 or model.members != 1 or len(bases(model)) != len(model.residuals):
+    if series.members != 1 or model.members != 1 or len(basis_residuals(model)) != len(model.residuals):
         raise InputError(
             "Least squares needs residuals that are sums of terms, and one data set.",
             expected="ResidualBasis with members=1",
@@ -123,8 +123,8 @@ def least_squares(
     return _Search(copy.deepcopy(model), segments).run(gap_weights)
 
 
-def bases(model: Hybrid) -> list[ResidualBasis]:
-    """The residuals that are sums of terms."""
+def basis_residuals(model: Hybrid) -> list[ResidualBasis]:
+    """List the residuals that are sums of terms."""
     return [residual for residual in model.residuals if isinstance(residual, ResidualBasis)]
 
 
@@ -148,7 +148,7 @@ class _Search:
         self.model, self.segments = model, segments
         del segments.offsets
         self.shape = segments.start.shape[1:]  # M, N, D
-        self.n_each = [len(residual.library) for residual in bases(model)]
+        self.n_each = [len(residual.library) for residual in basis_residuals(model)]
         self.P = sum(self.n_each)
         there = segments.weights[0] > 0
         # A sample that ends a segment and starts the next one is one sample.
@@ -158,7 +158,7 @@ class _Search:
     def run(self, gap_weights: Sequence[float]) -> LeastSquaresFit:
         from scipy.optimize import least_squares as solve
 
-        start = torch.cat([r.coefficients.detach()[0] for r in bases(self.model)]) if self.P else torch.zeros(0)
+        start = torch.cat([r.coefficients.detach()[0] for r in basis_residuals(self.model)]) if self.P else torch.zeros(0)
         v = np.concatenate([start.double().numpy(), np.zeros(int(np.prod(self.shape)))])
         converged = True
         n_gaps = self.segments.n_trajectories * (self.segments.per_trajectory - 1)
@@ -245,7 +245,7 @@ class _Search:
         model, segments = self.model, self.segments
         first = 0
         with torch.no_grad():
-            for residual, n in zip(bases(model), self.n_each, strict=True):
+            for residual, n in zip(basis_residuals(model), self.n_each, strict=True):
                 residual.coefficients.copy_(torch.from_numpy(v[None, first : first + n]))
                 first += n
         segments.offsets = torch.from_numpy(v[self.P :]).reshape(1, *self.shape)

@@ -1,4 +1,4 @@
-"""Maximum likelihood of sums of terms from fully observed stochastic paths: Gauss-Newton, with standard errors."""
+"""Sums of terms are fitted to fully observed stochastic paths by maximum likelihood (Gauss-Newton), with standard errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from mfm.errors import InputError
-from mfm.ude.data.checks import check_fit
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.residuals import ResidualBasis
-from mfm.ude.estimates.least_squares import bases
+from mfm.ude.estimates.least_squares import basis_residuals
+from mfm.ude.training.checks import check_fit
 from mfm.ude.training.losses import PathLikelihood, PathProblem
 
 _DIFFERENCE = 1e-6
@@ -23,7 +23,7 @@ _MOST_ITERATIONS = 30
 
 @dataclass(frozen=True, eq=False)
 class PathFit:
-    """Coefficients of all residuals, one after the other, with standard errors; `condition` of their scaled derivatives."""
+    """A path fit holds coefficients of all residuals in turn, standard errors, and `condition` of the scaled derivatives."""
 
     model: Hybrid
     coefficients: np.ndarray
@@ -32,7 +32,7 @@ class PathFit:
     converged: bool
 
 
-def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
+def path_fit(model: Hybrid, series: Trajectories) -> PathFit:
     """Fit `ResidualBasis` residuals, wherever they enter the equations, by the path likelihood.
 
     Terms in a current or a parameter act through the mechanism's nonlinearity; process noise is estimated for each state and
@@ -42,7 +42,7 @@ def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
     ----------
     model : Hybrid
         All residuals are `ResidualBasis` of one member; the search starts from their coefficients. Not changed.
-    series : TimeSeries
+    series : Trajectories
         One data set with every state.
 
     Returns
@@ -57,18 +57,18 @@ def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, TimeSeries, path_fit
+    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, Trajectories, path_fit
     >>> walk = np.cumsum(np.random.default_rng(0).normal(size=1000))
     >>> found = path_fit(
     ...     Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1)),
-    ...     TimeSeries(walk[:, None], 1.0, ["x"], noise_std=[1e-6]),
+    ...     Trajectories(walk[:, None], 1.0, ["x"], noise_std=[1e-6]),
     ... )
     >>> bool((np.abs(found.coefficients) < 4 * found.errors).all())
     True
     """
     check_fit(model, series)
     model = copy.deepcopy(model)
-    terms = bases(model)
+    terms = basis_residuals(model)
     if model.members != 1 or series.members != 1 or len(terms) != len(model.residuals) or not terms:
         raise InputError(
             "Only sums of terms are fitted to paths in this way.", expected="ResidualBasis with members=1", found=repr(model)
@@ -80,7 +80,7 @@ def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
         converged = False
         for _ in range(_MOST_ITERATIONS):
             errors, weights = _errors(model, terms, problem, c)
-            J = jacobian(model, terms, problem, c, weights)
+            J = drift_jacobian(model, terms, problem, c, weights)
             update = torch.linalg.lstsq(J, (weights * errors).flatten()).solution
             for _ in range(10):
                 score = _score(model, terms, problem, c + update)
@@ -96,7 +96,7 @@ def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
                 break
         set_coefficients(terms, c)
         _, weights = _errors(model, terms, problem, c)
-        J = jacobian(model, terms, problem, c, weights)
+        J = drift_jacobian(model, terms, problem, c, weights)
     length = J.norm(dim=0).clamp(min=1e-300)
     gram = (J / length).T @ (J / length)
     covariance = torch.linalg.pinv(gram, hermitian=True) / torch.outer(length, length)
@@ -106,7 +106,7 @@ def path_fit(model: Hybrid, series: TimeSeries) -> PathFit:
 
 
 def set_coefficients(terms: list[ResidualBasis], c: Tensor) -> None:
-    """Write the coefficients (P,) of all residuals, one after the other."""
+    """Write the coefficients (P,) into the residuals, one after the other."""
     first = 0
     for residual in terms:
         n = len(residual.library)
@@ -114,8 +114,8 @@ def set_coefficients(terms: list[ResidualBasis], c: Tensor) -> None:
         first += n
 
 
-def jacobian(model: Hybrid, terms: list[ResidualBasis], problem: PathProblem, c: Tensor, weights: Tensor) -> Tensor:
-    """Derivatives of the weighted drift (S N D, P) with respect to the coefficients, by central differences."""
+def drift_jacobian(model: Hybrid, terms: list[ResidualBasis], problem: PathProblem, c: Tensor, weights: Tensor) -> Tensor:
+    """Differentiate the weighted drift by the coefficients, (S N D, P), by central differences."""
     columns = []
     for k in range(len(c)):
         size = _DIFFERENCE * (1 + abs(float(c[k])))

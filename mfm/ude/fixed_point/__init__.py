@@ -1,1 +1,1 @@
-"""Residuals of a fitted model at its fixed point."""
+"""Residuals of a fitted FIC model at its fixed point, which is all that second-order statistics can see."""

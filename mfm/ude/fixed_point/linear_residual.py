@@ -1,4 +1,4 @@
-"""What is missing in a fitted FIC model, as far as second-order statistics can tell: slopes at the fixed point, and edges.
+"""A linear residual holds what second-order statistics can show missing in a fitted FIC model: slopes, and edges.
 
 Feedback inhibition holds every region at the same S_E*, so that the FC or the spectra of BOLD depend on a residual through its
 slope there and on nothing else. With x = S_E - S_E*, what is added to the input current of region i is
@@ -41,12 +41,12 @@ _SAME = 0.999
 
 
 def total_leak() -> float:
-    """1 / tau_E + gamma r_E* per second: how fast S_E decays by itself at 3 Hz."""
+    """Return how fast S_E decays by itself at 3 Hz, per second: 1 / tau_E + gamma r_E*."""
     return 1 / NEURAL.tau_E + NEURAL.gamma * NEURAL.target_rate_hz
 
 
 def current_gain() -> float:
-    """(1 - S_E*) gamma phi_E'(I_E*): change of dS_E/dt per nA, per second, at 3 Hz."""
+    """Return the change of dS_E/dt per nA at 3 Hz, per second: (1 - S_E*) gamma phi_E'(I_E*)."""
     S_E, I_E = excitatory_resting_point()
     _, slope = rate_and_slope(torch.tensor(I_E, dtype=torch.float64), NEURAL.a_E, NEURAL.b_E, NEURAL.d_E)
     return (1 - S_E) * NEURAL.gamma * slope.item()
@@ -54,7 +54,7 @@ def current_gain() -> float:
 
 @dataclass(frozen=True, eq=False)
 class LinearResidual:
-    """A residual of the FIC model by few coefficients: slopes along centred maps, and patterns of edges.
+    """A linear residual corrects the FIC model by few coefficients: slopes along centred maps, and patterns of edges.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class LinearResidual:
         bound: float = 0.25,
         network: Sequence[str] = (),
     ) -> LinearResidual:
-        """From named terms, and a network of maps.
+        """Make a residual of named terms, patterns of edges, and a network of maps.
 
         Parameters
         ----------
@@ -146,29 +146,31 @@ class LinearResidual:
 
     @property
     def n_slopes(self) -> int:
+        """Count the coefficients M of slopes."""
         return len(self.patterns)
 
     @property
     def n_terms(self) -> int:
+        """Count all coefficients, M + R."""
         return len(self.names)
 
     def select(self, keep: Sequence[int]) -> LinearResidual:
-        """The terms at the positions `keep`, in order."""
+        """Keep the terms at the positions `keep`, in order."""
         local = [k for k in keep if k < self.n_slopes]
         other = [k - self.n_slopes for k in keep if k >= self.n_slopes]
         names = tuple(self.names[k] for k in keep)
         return replace(self, names=names, patterns=self.patterns[local], scales=self.scales[local], edges=self.edges[other])
 
     def slopes(self, coefficients) -> Tensor:
-        """(N,) per second: what the residual takes from the leak of every region."""
+        """Compute what the residual takes from the leak of every region, (N,) per second."""
         return torch.as_tensor(coefficients, dtype=torch.float64)[: self.n_slopes] @ self.patterns
 
     def correction(self, coefficients) -> Tensor:
-        """(N, N) added to the connectome."""
+        """Compute what is added to the connectome, (N, N)."""
         return torch.tensordot(torch.as_tensor(coefficients, dtype=torch.float64)[self.n_slopes :], self.edges, dims=1)
 
     def apply(self, p: FICParameters, sc: Connectome, coefficients) -> tuple[FICParameters, Connectome]:
-        """One candidate with the residual, as parameters that every backend simulates.
+        """Return one candidate with the residual, as parameters that every backend simulates.
 
         A slope is recurrent excitation, ``w_EE + slope / (gain J)``, with an external current ``- slope S_E* / gain`` that
         leaves the fixed point where it is; edges change the connectome. ``w_IE`` is solved anew wherever these are used.
@@ -185,7 +187,7 @@ class LinearResidual:
         return refined, Connectome(weights, sc.labels, (*sc.steps, step), signed=True)
 
     def added_to(self, system: LinearSystem, point: FixedPoint, coefficients) -> LinearSystem:
-        """The linearised equations of B candidates at `point` with the residual.
+        """Add the residual to the linearised equations of B candidates at `point`.
 
         Slopes vanish at the fixed point, so that they leave w_IE as it is; edges change it, and with it the inhibition.
         """
@@ -197,7 +199,7 @@ class LinearResidual:
         return replace(system, inhibition=inhibition, C=system.C + correction)
 
     def tangents(self, system: LinearSystem, point: FixedPoint) -> Tangents:
-        """Derivatives of `added_to` with respect to the coefficients, for one candidate; they are the same at any."""
+        """Differentiate `added_to` by the coefficients, for one candidate; the derivatives are the same at any coefficients."""
         tangents = Tangents.zero(self.n_terms, system)
         tangents.leak[: self.n_slopes] = -self.patterns
         if not len(self.edges):
@@ -245,7 +247,7 @@ def _check_distinct(terms: tuple[str, ...], patterns: Tensor) -> None:
 
 
 def named_maps(maps: RegionalMaps, names: Sequence[str]) -> RegionalMaps:
-    """The inputs of a network, in order; an InputError where they are no maps."""
+    """Pick the inputs of a network by name, in order; an InputError where they are no maps."""
     unknown = [name for name in names if name not in maps.names]
     if unknown or len(set(names)) < len(names):
         raise InputError(

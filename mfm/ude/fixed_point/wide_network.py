@@ -1,4 +1,4 @@
-"""Smooth functions of regional maps, as a network with one wide hidden layer prefers them a priori.
+"""A network with one wide hidden layer prefers some smooth functions of regional maps a priori; this file computes them.
 
 ``f(h) = sum_u v_u erf(w_u . h + b_u)`` with independent Gaussian weights is, for many hidden units, a Gaussian process
 (Neal 1996) whose covariance is the arcsine kernel (Williams 1997). Over the N regions of one brain it is a sum of orthogonal
@@ -18,7 +18,7 @@ N_SHAPES = 6
 
 
 def arcsine_kernel(z: np.ndarray) -> np.ndarray:
-    """Covariance (N, N) of a wide erf network's output for inputs `z` (D, N); weights and bias have unit variance.
+    """Compute the covariance (N, N) of a wide erf network's output at inputs `z` (D, N); weights and bias have unit variance.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def arcsine_kernel(z: np.ndarray) -> np.ndarray:
 
 
 def network_shapes(maps: RegionalMaps, beside: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The shapes that a wide network of maps is made of.
+    """Compute the shapes that a wide network of maps is made of, and how large each is a priori.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""From what was learned to a formula."""
+"""Formulas are drawn from what was learned, or straight from data, and fitted to the data again."""

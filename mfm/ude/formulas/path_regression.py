@@ -1,4 +1,4 @@
-"""Terms of a state's derivative straight from fully observed stochastic paths: no network in between."""
+"""Terms of a state's derivative are regressed on fully observed stochastic paths, with no network in between."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.residuals import ResidualBasis
 from mfm.ude.formulas.regression import Blocks, SparseRule
-from mfm.ude.formulas.symbolic import Extraction, selection
+from mfm.ude.formulas.symbolic import Extraction, select_terms
 from mfm.ude.training.losses import PathLikelihood, PathProblem
 
 
-def path_blocks(model: Hybrid, series: TimeSeries, terms: ResidualBasis, n_blocks: int) -> Blocks:
-    """Normal equations of the path likelihood for terms added to a state's derivative: a regression of the increments.
+def path_blocks(model: Hybrid, series: Trajectories, terms: ResidualBasis, n_blocks: int) -> Blocks:
+    """Build normal equations of the path likelihood for terms of a state's derivative: a regression of the increments.
 
     Blocks are contiguous in time, each with all units; `model` and `terms` as for `path_regression`.
     """
@@ -41,7 +41,7 @@ def path_blocks(model: Hybrid, series: TimeSeries, terms: ResidualBasis, n_block
 
 
 def path_regression(
-    model: Hybrid, series: TimeSeries, terms: ResidualBasis, rule: SparseRule | None = None
+    model: Hybrid, series: Trajectories, terms: ResidualBasis, rule: SparseRule | None = None
 ) -> tuple[Extraction, np.ndarray]:
     """Select and fit terms of a state's derivative by the path likelihood: no network in between, one linear regression.
 
@@ -49,7 +49,7 @@ def path_regression(
     ----------
     model : Hybrid
         What is known; the terms explain what it leaves.
-    series : TimeSeries
+    series : Trajectories
         One data set with every state.
     terms : ResidualBasis
         Target, inputs, maps and library; its coefficients are not used.
@@ -71,16 +71,16 @@ def path_regression(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, TimeSeries, path_regression
+    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, Trajectories, path_regression
     >>> x, noise = np.zeros(20000), 0.1 * np.random.default_rng(0).normal(size=20000)
     >>> for k in range(19999):
     ...     x[k + 1] = x[k] - 0.01 * x[k] + noise[k]
-    >>> series = TimeSeries(x[:, None], 0.01, ["x"], noise_std=[1e-6])
+    >>> series = Trajectories(x[:, None], 0.01, ["x"], noise_std=[1e-6])
     >>> found, _ = path_regression(Hybrid(NoMechanism(("x",))), series, ResidualBasis("x", ("x",), degree=3))
     >>> found.terms
     ('x',)
     """
     rule = rule or SparseRule(share=0.0, blocks=60)
     blocks = path_blocks(model, series, terms, rule.blocks)
-    found = selection(blocks, terms.target, rule, "stlsq")
+    found = select_terms(blocks, terms.target, rule, "stlsq")
     return found, blocks.solve(np.flatnonzero(found.support)).errors

@@ -1,4 +1,4 @@
-"""Sparse linear regression on blocks of samples: all that selection needs is sums of products."""
+"""Sparse linear regression works on blocks of samples: all that selection needs is sums of products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfm.ude.equations.library import Library
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Normal equations of ``target = terms @ coefficients + error``, summed over each of B blocks of samples.
+    """Blocks hold normal equations of ``target = terms @ coefficients + error``, summed over each of B blocks of samples.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Blocks:
 
     @classmethod
     def of(cls, library: Library, values: Tensor, target: Tensor, n_blocks: int, weights: Tensor | None = None) -> Blocks:
-        """From values of the variables (S, V) and the target (S,), S samples in their order, cut into contiguous blocks."""
+        """Sum over contiguous blocks of S samples in order: values of the variables (S, V), the target (S,)."""
         sums = []
         pieces = torch.tensor_split(torch.arange(len(target)), n_blocks)
         for piece in pieces:
@@ -71,7 +71,7 @@ class Blocks:
         return len(self.gram)
 
     def condition(self, support: Iterable[int] | None = None) -> float:
-        """Condition number of the terms, each scaled to unit length (Belsley, Kuh & Welsch 1980)."""
+        """Compute the condition number of the terms, each scaled to unit length (Belsley, Kuh & Welsch 1980)."""
         keep = list(range(len(self.library))) if support is None else list(support)
         if not keep:
             return 1.0
@@ -83,7 +83,7 @@ class Blocks:
         return float(np.sqrt(values[-1] / max(values[0], 1e-300)))
 
     def solve(self, support: Iterable[int], weights: np.ndarray | None = None) -> Solution:
-        """Least squares on the terms `support`, the blocks counted `weights` times."""
+        """Solve least squares on the terms `support`, the blocks counted `weights` times."""
         keep = list(support)
         w = np.ones(len(self)) if weights is None else weights
         gram = np.tensordot(w, self.gram, axes=1)[np.ix_(keep, keep)]
@@ -107,9 +107,18 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Coefficients and standard errors (P,) (0 and NaN off the support), each term's share, residual sum of squares, samples.
+    """A solution of the normal equations holds coefficients (P,), 0 off the support, and how well they explain the target.
 
-    Standard errors are those of independent errors.
+    Attributes
+    ----------
+    coefficients, errors : array, (P,)
+        With standard errors of independent errors; 0 and NaN off the support.
+    share : array, (P,)
+        Size of each term relative to what all of them explain.
+    rss : float
+        Residual sum of squares.
+    n : float
+        Samples.
     """
 
     coefficients: np.ndarray
@@ -119,14 +128,14 @@ class Solution:
     n: float
 
     def bic(self, n_effective: float | None = None) -> float:
-        """Bayesian information criterion for `n_effective` independent samples."""
+        """Compute the Bayesian information criterion for `n_effective` independent samples."""
         n = self.n if n_effective is None else n_effective
         return n * float(np.log(self.rss / self.n)) + int((self.coefficients != 0).sum()) * float(np.log(n))
 
 
 @dataclass(frozen=True)
 class SparseRule:
-    """What makes a term part of a formula: set before looking, the same for all data.
+    """A sparse rule says what makes a term part of a formula; it is set before looking, the same for all data.
 
     Parameters
     ----------
@@ -160,7 +169,7 @@ class SparseRule:
 
 
 def stlsq(blocks: Blocks, rule: SparseRule, weights: np.ndarray | None = None) -> np.ndarray:
-    """Sequentially thresholded least squares (Brunton et al. 2016, PNAS 113:3932): (P,) bool, the terms that stay.
+    """Select terms by sequentially thresholded least squares (Brunton et al. 2016, PNAS 113:3932): (P,) bool, those that stay.
 
     Thresholds are relative, so that neither the units of the variables nor the size of the target matter; the weakest of
     the terms below a threshold is dropped first, then the rest is solved again.
@@ -180,7 +189,7 @@ def stlsq(blocks: Blocks, rule: SparseRule, weights: np.ndarray | None = None) -
 
 
 def inclusion_frequencies(blocks: Blocks, rule: SparseRule) -> np.ndarray:
-    """(P,) share of bootstraps over blocks in which STLSQ keeps each term."""
+    """Compute the share of bootstraps over blocks in which STLSQ keeps each term, (P,)."""
     generator = np.random.default_rng(rule.seed)
     B = len(blocks)
     counts = np.zeros(len(blocks.library))
@@ -190,7 +199,7 @@ def inclusion_frequencies(blocks: Blocks, rule: SparseRule) -> np.ndarray:
 
 
 def genetic_support(blocks: Blocks, seed: int = 0, population: int = 60, generations: int = 60) -> np.ndarray:
-    """The support of least BIC, by genetic search: (P,) bool.
+    """Search genetically for the support of least BIC: (P,) bool.
 
     Supports are bit strings, crossed uniformly and mutated one bit at a time on average; the best two survive. Up to twelve
     terms all supports are tried instead. Blocks, not samples, count as independent, because the errors of a learned term are
@@ -222,8 +231,8 @@ def genetic_support(blocks: Blocks, seed: int = 0, population: int = 60, generat
     return min(pool, key=bic)
 
 
-def joined(parts: list[Blocks]) -> Blocks:
-    """The blocks of several series, as if one followed the other."""
+def join_blocks(parts: list[Blocks]) -> Blocks:
+    """Join the blocks of several series, as if one followed the other."""
     first = parts[0]
     return Blocks(
         first.library,

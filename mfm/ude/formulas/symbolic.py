@@ -1,4 +1,4 @@
-"""From a learned residual to a formula: candidates by sparse regression, judged on the data without an observer."""
+"""A learned residual becomes a formula: candidates by sparse regression, judged on the data without an observer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mfm.errors import BackendError, InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.equations.library import CONDITION_LIMIT, Library
 from mfm.ude.equations.residuals import Residual, ResidualBasis
 from mfm.ude.estimates.least_squares import LeastSquaresFit, least_squares
-from mfm.ude.formulas.regression import Blocks, SparseRule, genetic_support, inclusion_frequencies, joined
+from mfm.ude.formulas.regression import Blocks, SparseRule, genetic_support, inclusion_frequencies, join_blocks
 from mfm.ude.training.gradient import FitStatus, UDEFit
 from mfm.ude.training.losses import LatentSDEProblem, PathProblem, PredictionErrorProblem
 
@@ -25,7 +25,7 @@ METHODS = ("stlsq", "genetic")
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """Which terms of a library a learned residual consists of.
+    """An extraction says which terms of a library a learned residual consists of.
 
     Attributes
     ----------
@@ -54,17 +54,17 @@ class Extraction:
 
     @property
     def identifiable(self) -> bool:
-        """Whether the data tell the library's terms apart at all."""
+        """Tell whether the data tell the library's terms apart at all."""
         return self.condition <= CONDITION_LIMIT
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of the selected terms."""
+        """Name the selected terms."""
         return tuple(name for name, kept in zip(self.library.names, self.support, strict=True) if kept)
 
     @property
     def formula(self) -> str:
-        """The selected sum, or why there is none."""
+        """Write the selected sum, or why there is none."""
         if not self.identifiable:
             return (
                 f"no formula: on these data the library's terms are collinear (condition number {self.condition:.0f}, "
@@ -114,8 +114,9 @@ def extract(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualMLP, TimeSeries, extract, fit
-    >>> wave = TimeSeries(np.exp(-0.05 * np.arange(200))[:, None], 0.05, ["x"], noise_std=[0.01])
+    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError
+    >>> from mfm.ude import ResidualMLP, Trajectories, extract, fit
+    >>> wave = Trajectories(np.exp(-0.05 * np.arange(200))[:, None], 0.05, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualMLP("x", ("x",), hidden=(8,)))
     >>> extract(fit(model, wave, PredictionError(None, MultipleShooting(2)), Adam(200)))[0].terms
     ('x',)
@@ -138,12 +139,12 @@ def extract(
     if not usable:
         raise InputError("No member of the fit was trained to the end: there is nothing to extract.")
     parts = [Blocks.of(library, values[e], target[e], rule.blocks) for e in usable]
-    blocks = [joined(parts)] if pooled else parts
-    return tuple(selection(part, learned.target, rule, method) for part in blocks)
+    blocks = [join_blocks(parts)] if pooled else parts
+    return tuple(select_terms(part, learned.target, rule, method) for part in blocks)
 
 
-def selection(blocks: Blocks, target: str, rule: SparseRule, method: str) -> Extraction:
-    """The terms that a rule keeps, from normal equations."""
+def select_terms(blocks: Blocks, target: str, rule: SparseRule, method: str) -> Extraction:
+    """Apply a rule to normal equations: the terms that it keeps, with their coefficients."""
     inclusion = inclusion_frequencies(blocks, rule)
     support = inclusion >= rule.inclusion if method == "stlsq" else genetic_support(blocks, rule.seed)
     solution = blocks.solve(np.flatnonzero(support))
@@ -161,7 +162,7 @@ def selection(blocks: Blocks, target: str, rule: SparseRule, method: str) -> Ext
 
 
 def learned_samples(fit: UDEFit, residual: int = 0) -> tuple[Tensor, Tensor]:
-    """Variables (E, S, V) and values (E, S) of a learned residual at the states of the fit, its observer off.
+    """Sample a learned residual at the states of the fit, its observer off: variables (E, S, V) and values (E, S).
 
     Variables are in their own units, maps z-scored; samples follow each other trajectory by trajectory, in time.
     """
@@ -185,7 +186,7 @@ def learned_samples(fit: UDEFit, residual: int = 0) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Refit:
-    """A formula fitted to the data again: the result of an extraction.
+    """A refit is a formula fitted to the data again: the result of an extraction.
 
     Attributes
     ----------
@@ -203,6 +204,7 @@ class Refit:
 
     @property
     def terms(self) -> tuple[str, ...]:
+        """Name the terms of the formula."""
         return self.library.names
 
     def __repr__(self) -> str:
@@ -279,7 +281,7 @@ class _Competition:
         series = fit.series
         own = min(member, series.members - 1)
         covariates = None if series.covariates is None else series.covariates[min(own, len(series.covariates) - 1)]
-        self.series = TimeSeries(
+        self.series = Trajectories(
             series.values[own : own + 1],
             series.dt,
             series.names,
@@ -329,7 +331,7 @@ class _Competition:
 
 
 def single_member(residual: Residual, member: int) -> Residual:
-    """One member of a residual, as a residual of one."""
+    """Take one member of a residual, as a residual of one."""
     single = copy.deepcopy(residual)
     single.members = 1
     for module in single.modules():
@@ -339,7 +341,7 @@ def single_member(residual: Residual, member: int) -> Residual:
 
 
 def pysr_formula(fit: UDEFit, residual: int = 0, member: int = 0, **options) -> str:
-    """A free-form formula by PySR (an optional package that needs Julia), on the states of the fit.
+    """Search a free-form formula with PySR (an optional package that needs Julia), on the states of the fit.
 
     Parameters
     ----------

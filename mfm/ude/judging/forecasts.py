@@ -1,4 +1,4 @@
-"""How good a hybrid is: free runs against held-out data, never with an observer, and against fits where nothing is missing."""
+"""Forecasts judge a hybrid by free runs against held-out data, never with an observer."""
 
 from __future__ import annotations
 
@@ -9,57 +9,15 @@ import torch
 from torch import Tensor
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.training.gradient import UDEFit
 from mfm.ude.training.losses import PathLikelihood, PathProblem
 from mfm.ude.training.shooting import LOW_SIGNAL_TO_NOISE
 
 
-@dataclass(frozen=True, eq=False)
-class TimeSplit:
-    """A series cut by time into what is trained on, chosen by, and reported on."""
-
-    train: TimeSeries
-    validation: TimeSeries
-    test: TimeSeries
-
-
-def split_by_time(series: TimeSeries, train: float = 0.6, validation: float = 0.2) -> TimeSplit:
-    """Cut a series in the order train, validation, test; nothing of a later part reaches an earlier one.
-
-    Parameters
-    ----------
-    series : TimeSeries
-    train, validation : float
-        Shares of the samples; the rest is the test.
-
-    Raises
-    ------
-    InputError
-        If a part has fewer than 4 samples.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mfm.ude import TimeSeries, split_by_time
-    >>> parts = split_by_time(TimeSeries(np.sin(0.1 * np.arange(100))[:, None], 0.1, ["x"], noise_std=[0.01]))
-    >>> parts.train.n_samples, parts.validation.n_samples, parts.test.n_samples
-    (60, 20, 20)
-    """
-    T = series.n_samples
-    a, b = round(train * T), round((train + validation) * T)
-    if not (a >= 4 and a + 4 <= b and b + 4 <= T):
-        raise InputError(
-            "The series cannot be split by time.",
-            expected="at least 4 samples in each of train, validation and test",
-            found=f"{T} samples, shares {train:g} and {validation:g}",
-        )
-    return TimeSplit(series.window(0, a), series.window(a, b), series.window(b, T))
-
-
 def nrmse(found: Tensor, truth: Tensor) -> Tensor:
-    """Root mean square error over the truth's standard deviation, over the last dimension; shapes broadcast.
+    """Compute the root mean square error over the truth's standard deviation, over the last dimension; shapes broadcast.
 
     Examples
     --------
@@ -72,7 +30,7 @@ def nrmse(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def valid_time(model: Hybrid, truth: Tensor, dt: float, *, tolerance: float = 0.4) -> Tensor:
-    """How long free runs stay near the truth.
+    """Measure how long free runs stay near the truth.
 
     Parameters
     ----------
@@ -108,7 +66,7 @@ def valid_time(model: Hybrid, truth: Tensor, dt: float, *, tolerance: float = 0.
 
 
 def wasserstein(found: np.ndarray, truth: np.ndarray) -> float:
-    """Distance of two distributions, in standard deviations of the truth, averaged over columns (T, D); infinite if not finite.
+    """Measure the distance of distributions (T, D) in standard deviations of the truth, mean over columns; or infinity.
 
     Examples
     --------
@@ -126,7 +84,7 @@ def wasserstein(found: np.ndarray, truth: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class FreeRun:
-    """A free run beyond the training data.
+    """A free run goes on beyond the training data, without an observer.
 
     Attributes
     ----------
@@ -152,14 +110,14 @@ class FreeRun:
     bounded: np.ndarray
 
 
-def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = None) -> FreeRun:
+def free_run_beyond(found: UDEFit, held_out: Trajectories, horizon: int | None = None) -> FreeRun:
     """Run on from the last state of the training data, and compare with the data that follow.
 
     Parameters
     ----------
     found : UDEFit
         With a trajectory: `PredictionError` or `LatentSDE`.
-    held_out : TimeSeries
+    held_out : Trajectories
         Directly after the training data; not used but for comparison.
     horizon : int, optional
         Samples that are scored (chaotic systems are predicted for a few Lyapunov times only); default all.
@@ -172,7 +130,7 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
     --------
     >>> import numpy as np
     >>> from mfm.ude import *
-    >>> decay = TimeSeries(np.exp(-0.1 * np.arange(90))[:, None], 0.1, ["x"], noise_std=[0.01])
+    >>> decay = Trajectories(np.exp(-0.1 * np.arange(90))[:, None], 0.1, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> found = fit(model, decay.window(0, 60), PredictionError(shooting=MultipleShooting(5)), Adam(150))
     >>> free_run_beyond(found, decay.window(60, 90)).misfit.item() < 1
@@ -186,14 +144,16 @@ def free_run_beyond(found: UDEFit, held_out: TimeSeries, horizon: int | None = N
     return forecast(found.model, path[:, :, -1], found.series, held_out, horizon)
 
 
-def forecast(model: Hybrid, state: Tensor, trained: TimeSeries, held_out: TimeSeries, horizon: int | None = None) -> FreeRun:
+def forecast(
+    model: Hybrid, state: Tensor, trained: Trajectories, held_out: Trajectories, horizon: int | None = None
+) -> FreeRun:
     """Run freely from `state` (E, K, N, D), one step before `held_out`; otherwise as `free_run_beyond`.
 
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, forecast
-    >>> flat = TimeSeries(np.ones((9, 1)), 1.0, ["x"], noise_std=[0.1])
+    >>> from mfm.ude import Hybrid, NoMechanism, Trajectories, forecast
+    >>> flat = Trajectories(np.ones((9, 1)), 1.0, ["x"], noise_std=[0.1])
     >>> run = forecast(Hybrid(NoMechanism(("x",))), torch.ones(1, 1, 1, 1, dtype=torch.float64), flat, flat)
     >>> run.misfit.item()
     0.0
@@ -220,16 +180,16 @@ def forecast(model: Hybrid, state: Tensor, trained: TimeSeries, held_out: TimeSe
     return FreeRun(times, run.numpy(), score.numpy(), baseline, horizon, inside.numpy())
 
 
-def carried_through(model: Hybrid, state: Tensor, series: TimeSeries, gain: float = 0.3) -> Tensor:
-    """The state at the last sample of `series`, from `state` (E, K, N, D) one step before its first: causal innovation.
+def carried_through(model: Hybrid, state: Tensor, series: Trajectories, gain: float = 0.3) -> Tensor:
+    """Carry `state` (E, K, N, D), one step before `series`, to its last sample by causal innovation.
 
     For a forecast that starts later than the training data end: the state knows what was observed before, and nothing after.
 
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, carried_through
-    >>> flat = TimeSeries(np.ones((40, 1)) + 0.1 * np.arange(40)[:, None], 1.0, ["x"], noise_std=[0.1])
+    >>> from mfm.ude import Hybrid, NoMechanism, Trajectories, carried_through
+    >>> flat = Trajectories(np.ones((40, 1)) + 0.1 * np.arange(40)[:, None], 1.0, ["x"], noise_std=[0.1])
     >>> start = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     >>> carried_through(Hybrid(NoMechanism(("x",))), start, flat, gain=1.0).item() > 4.8
     True
@@ -247,16 +207,16 @@ def carried_through(model: Hybrid, state: Tensor, series: TimeSeries, gain: floa
     return x
 
 
-def one_step_score(model: Hybrid, series: TimeSeries) -> Tensor:
-    """(E,) mean log-likelihood per increment of fully observed stochastic data, up to a constant: higher is better.
+def one_step_score(model: Hybrid, series: Trajectories) -> Tensor:
+    """Score fully observed stochastic data: mean log-likelihood per increment (E,), up to a constant; higher is better.
 
     The process noise is that of the mechanism alone on the same data, so that models are compared by their drift only.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, TimeSeries, one_step_score
-    >>> series = TimeSeries(np.random.default_rng(0).normal(size=(50, 1)), 0.1, ["x"], noise_std=[1e-6])
+    >>> from mfm.ude import Hybrid, NoMechanism, Trajectories, one_step_score
+    >>> series = Trajectories(np.random.default_rng(0).normal(size=(50, 1)), 0.1, ["x"], noise_std=[1e-6])
     >>> one_step_score(Hybrid(NoMechanism(("x",))), series).shape
     torch.Size([1])
     """

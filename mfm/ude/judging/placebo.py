@@ -1,4 +1,4 @@
-"""Fits where nothing is missing, and fits against each other."""
+"""Placebos are fits to data in which nothing is missing: they show how often an analysis claims what is not there."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
-from mfm.ude.training.gradient import FitStatus, UDEFit
+from mfm.ude.data.trajectories import Trajectories
 
 
 @dataclass(frozen=True, eq=False)
 class Placebo:
-    """Fits to data in which nothing is missing.
+    """A placebo holds what an analysis found in data in which nothing is missing.
 
     Attributes
     ----------
@@ -30,15 +27,16 @@ class Placebo:
 
     @property
     def false_positive_rate(self) -> float:
+        """Return the share of placebo fits that claimed a missing part."""
         return float(self.found.mean())
 
     def p_value(self, size: float) -> float:
-        """Share of placebo fits, and the one that is tested, whose learned part is at least `size`."""
+        """Return the share of placebo fits, and the one that is tested, whose learned part is at least `size`."""
         return (1 + int((self.size >= size).sum())) / (1 + len(self.size))
 
 
 def placebo(
-    simulate: Callable[[int], TimeSeries], learn: Callable[[TimeSeries], tuple[bool, float]], n: int = 20, seed: int = 0
+    simulate: Callable[[int], Trajectories], learn: Callable[[Trajectories], tuple[bool, float]], n: int = 20, seed: int = 0
 ) -> Placebo:
     """Repeat an analysis on data simulated from the mechanism alone.
 
@@ -59,10 +57,10 @@ def placebo(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, TimeSeries, path_regression, placebo
+    >>> from mfm.ude import Hybrid, NoMechanism, ResidualBasis, Trajectories, path_regression, placebo
     >>> def simulate(seed):
     ...     walk = np.cumsum(np.random.default_rng(seed).normal(size=600))
-    ...     return TimeSeries(walk[:, None], 1.0, ["x"], noise_std=[1e-6])
+    ...     return Trajectories(walk[:, None], 1.0, ["x"], noise_std=[1e-6])
     >>> def learn(series):
     ...     found, _ = path_regression(Hybrid(NoMechanism(("x",))), series, ResidualBasis("x", ("x",), degree=1))
     ...     return bool(found.support.any()), float(np.abs(found.coefficients).max())
@@ -71,61 +69,3 @@ def placebo(
     """
     results = [learn(simulate(seed + k)) for k in range(n)]
     return Placebo(np.array([found for found, _ in results]), np.array([size for _, size in results]))
-
-
-@dataclass(frozen=True, eq=False)
-class Agreement:
-    """How far the members of an ensemble agree on what they learned.
-
-    Attributes
-    ----------
-    mean, spread : array, (S,)
-        Over members, at the states of the first usable member's fit.
-    relative : float
-        Root mean square spread over the standard deviation of the mean: above about 0.5 the residual is not determined.
-    members : int
-        Members that were trained to the end.
-    """
-
-    mean: np.ndarray
-    spread: np.ndarray
-    relative: float
-    members: int
-
-
-def ensemble_agreement(found: UDEFit, residual: int = 0) -> Agreement:
-    """Compare the residuals that different starts learned from the same data, at the same states.
-
-    Parameters
-    ----------
-    found : UDEFit
-        Of one data set, with at least 5 members.
-    residual : int
-
-    Raises
-    ------
-    InputError
-        For fewer than 5 members that were trained to the end, or several data sets.
-
-    Examples
-    --------
-    See ``tests/mfm/ude/test_validation.py``.
-    """
-    usable = torch.nonzero(found.status != FitStatus.DIVERGED)[:, 0]
-    if found.series.members != 1 or len(usable) < 5:
-        raise InputError(
-            "Agreement is judged over starts of one data set.",
-            expected="one data set, at least 5 members trained to the end",
-            found=f"{found.series.members} data sets, {len(usable)} members",
-            fix="residuals with members=5",
-        )
-    path = found.problem.path(found.model)
-    x = found.series.values if path is None else path[usable[:1]]
-    x = x.flatten(1, 2).expand(found.model.members, -1, -1, -1)
-    u = found.series.covariates
-    u = None if u is None else u.repeat_interleave(x.shape[1] // u.shape[1], dim=1)
-    with torch.no_grad():
-        g = found.model.residual_values(x, u)[residual][usable].flatten(1)
-    mean, spread = g.mean(dim=0), g.std(dim=0)
-    relative = spread.square().mean().sqrt() / mean.std().clamp(min=1e-300)
-    return Agreement(mean.numpy(), spread.numpy(), float(relative), len(usable))

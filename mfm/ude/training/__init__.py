@@ -1,1 +1,1 @@
-"""Training by gradient: losses, data that correct the state meanwhile, and stages."""
+"""Training by gradient: losses, observers that correct the state meanwhile, segments, and stages."""

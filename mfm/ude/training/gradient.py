@@ -1,4 +1,4 @@
-"""Gradient training of all ensemble members at once, each on its own."""
+"""Gradient training moves all ensemble members at once, each on its own."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from mfm.errors import InputError
-from mfm.ude.data.checks import check_fit
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
-from mfm.ude.training.losses import Loss, Problem
+from mfm.ude.training.checks import check_fit
+from mfm.ude.training.losses import Loss, TrainingProblem
 
 # How often a member may leave the finite numbers, and go on from its best state, before it is stopped.
 _MOST_RESTARTS = 3
 
 
 class FitStatus(IntEnum):
-    """What became of a member's training.
+    """A fit's status says what became of a member's training.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class FitStatus(IntEnum):
 
 @dataclass(frozen=True)
 class Adam:
-    """Training by Adam with a one-cycle step size.
+    """These are the settings of a training by Adam with a one-cycle step size.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Adam:
             raise InputError("The settings of the training cannot be used.", found=repr(self))
 
     def step_at(self, progress: float) -> float:
-        """Step size at a share of the training."""
+        """Return the step size at a share of the training."""
         if progress < self.warm_up:
             return self.step * (0.04 + 0.96 * progress / self.warm_up)
         share = (progress - self.warm_up) / (1 - self.warm_up)
@@ -85,8 +85,8 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a training is: iterations done of all, the members' losses, the seconds it took so far."""
+class TrainingProgress:
+    """Progress says how far a training is: iterations done of all, the members' losses, the seconds it took so far."""
 
     iteration: int
     iterations: int
@@ -96,15 +96,15 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class UDEFit:
-    """A trained hybrid.
+    """A fit holds a trained hybrid, the trajectory that it passes through, and how the training went.
 
     Attributes
     ----------
     model : Hybrid
         With the best parameters of each member.
-    problem : Problem
+    problem : TrainingProblem
         With the best first states (or controls) of each member.
-    series : TimeSeries
+    series : Trajectories
     loss : tensor, (E,)
         At the best state, the observer off.
     trace : array, (iterations, E)
@@ -115,8 +115,8 @@ class UDEFit:
     """
 
     model: Hybrid
-    problem: Problem
-    series: TimeSeries
+    problem: TrainingProblem
+    series: Trajectories
     loss: Tensor
     trace: np.ndarray
     status: Tensor
@@ -128,27 +128,27 @@ class UDEFit:
 
 
 class Training:
-    """The state of a training, a step at a time; `state` and `load` let it be interrupted.
+    """A training goes a step at a time; `state` and `load` let it be interrupted.
 
     Parameters
     ----------
     model : Hybrid
         Not changed.
-    series : TimeSeries
+    series : Trajectories
     loss : Loss
     optimizer : Adam
     start : UDEFit, optional
         As for `fit`.
     """
 
-    def __init__(self, model: Hybrid, series: TimeSeries, loss: Loss, optimizer: Adam, start: UDEFit | None = None):
+    def __init__(self, model: Hybrid, series: Trajectories, loss: Loss, optimizer: Adam, start: UDEFit | None = None):
         check_fit(model, series)
         self.model, self.series, self.optimizer = copy.deepcopy(model), series, optimizer
         path = None
         if start is not None:
             self.model.load_state_dict(start.model.state_dict())
             path = start.problem.path(start.model)
-        self.problem = loss.prepare(self.model, series, path)
+        self.problem = loss.problem(self.model, series, path)
         learned, free = list(self.model.parameters()), list(self.problem.parameters())
         self._learned = len(learned)
         self._parameters = learned + free
@@ -171,15 +171,17 @@ class Training:
 
     @property
     def done(self) -> bool:
+        """Tell whether all iterations are done."""
         return self.iteration >= self.optimizer.iterations
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> TrainingProgress:
+        """Report how far the training is."""
         last = self._trace[-1] if self._trace else np.full(len(self._factor), np.nan)
-        return Progress(self.iteration, self.optimizer.iterations, last, self.seconds)
+        return TrainingProgress(self.iteration, self.optimizer.iterations, last, self.seconds)
 
     def step(self) -> None:
-        """One iteration."""
+        """Do one iteration."""
         began = time.perf_counter()
         share = self.iteration / self.optimizer.iterations
         for p in self._parameters:
@@ -241,7 +243,7 @@ class Training:
                 p.sub_(rate.reshape(shape) * step)
 
     def result(self) -> UDEFit:
-        """The fit so far, at the best state of each member."""
+        """Return the fit so far, at the best state of each member."""
         model, problem = copy.deepcopy((self.model, self.problem))
         with torch.no_grad():
             for p, best in zip([*model.parameters(), *problem.parameters()], self._best, strict=True):
@@ -253,7 +255,7 @@ class Training:
         return UDEFit(model, problem, self.series, loss, np.array(self._trace), status, self.seconds)
 
     def state(self) -> dict:
-        """Everything needed to go on, in plain arrays and numbers."""
+        """Return everything needed to go on, in plain arrays and numbers."""
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
@@ -279,19 +281,19 @@ class Training:
 
 def fit(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     loss: Loss,
     optimizer: Adam | None = None,
     start: UDEFit | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> UDEFit:
-    """Train a hybrid on time series.
+    """Train a hybrid on trajectories.
 
     Parameters
     ----------
     model : Hybrid
         Not changed. Members of its residuals are fitted independently: to one data set each, or all to the same one.
-    series : TimeSeries
+    series : Trajectories
     loss : PredictionError, PathLikelihood or LatentSDE
     optimizer : Adam, optional
     start : UDEFit, optional
@@ -312,8 +314,8 @@ def fit(
     Examples
     --------
     >>> import numpy as np
-    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, TimeSeries, fit
-    >>> decay = TimeSeries(np.exp(-0.1 * np.arange(60))[:, None], 0.1, ["x"], noise_std=[0.01])
+    >>> from mfm.ude import Adam, Hybrid, MultipleShooting, NoMechanism, PredictionError, ResidualBasis, Trajectories, fit
+    >>> decay = Trajectories(np.exp(-0.1 * np.arange(60))[:, None], 0.1, ["x"], noise_std=[0.01])
     >>> model = Hybrid(NoMechanism(("x",)), ResidualBasis("x", ("x",), degree=1))
     >>> found = fit(model, decay, PredictionError(shooting=MultipleShooting(5)), Adam(200, step=0.05))
     >>> [round(c, 2) for c in found.model.residuals[0].coefficients[0].tolist()]

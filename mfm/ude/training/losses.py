@@ -1,4 +1,4 @@
-"""What a fit minimises: one number per ensemble member, at a share of the training's progress."""
+"""Losses are what a fit minimises: one number per ensemble member, at a share of the training's progress."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.training.observers import Innovation, Nudging
 from mfm.ude.training.shooting import MultipleShooting, Segments
 from mfm.ude.training.smoother import smoothed_states
 
 
-class Problem(nn.Module):
-    """A loss prepared for a model and its data: the unknowns besides the model's own are its parameters."""
+class TrainingProblem(nn.Module):
+    """A training problem is a loss with model and data put in; the unknowns besides the model's are its parameters."""
 
     def losses(self, model: Hybrid, progress: float) -> Tensor:
-        """(E,) loss of each member, at `progress` in [0, 1] of the training."""
+        """Compute the loss (E,) of each member, at `progress` in [0, 1] of the training."""
         raise NotImplementedError
 
     def path(self, model: Hybrid) -> Tensor | None:
-        """States (E, K, T, N, D) that the fit passes through, the observer off; None where they are the data."""
+        """Return the states (E, K, T, N, D) that the fit passes through, observer off; None where they are the data."""
         return None
 
     def settled(self, progress: float) -> bool:
-        """Whether the loss no longer changes with progress, so that its values can be compared."""
+        """Tell whether the loss no longer changes with progress, so that its values can be compared."""
         return True
 
 
 class Loss(Protocol):
-    """A choice of loss: `prepare` checks that it fits model and data. `path` (E, K, T, N, D): states to start from."""
+    """A loss makes a training problem of a model and its data."""
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem: ...
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Check that the loss fits model and data, and put them in; training starts from the states `path` (E, K, T, N, D)."""
+        ...
 
 
 @dataclass(frozen=True)
 class PredictionError:
-    """Prediction errors of noisily observed, deterministic dynamics, with an observer during training and multiple shooting.
+    """This loss is the prediction error of noisily observed, deterministic dynamics, with an observer and multiple shooting.
 
     Half the mean squared error in units of the noise, plus `shooting.continuity` times that of the gaps between segments.
 
@@ -56,7 +58,7 @@ class PredictionError:
         Where hidden states are looked for first, one number for each state of the mechanism; default 0.
     missing_size : float, optional
         About how large the missing part is; default the gain of a network, else 1. Segments start from a smoothed trajectory
-        in which the missing part is an unknown input of this size (`mfm.ude.training.smoother`).
+        in which the missing part is an unknown input of this size (`mfm.ude.training.gradient.gradient.smoother`).
 
     Examples
     --------
@@ -71,11 +73,12 @@ class PredictionError:
     hidden_start: Sequence[float] | None = None
     missing_size: float | None = None
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Put in model and data, with segments that start on `path` or on the smoothed trajectory."""
         return PredictionErrorProblem(self, self.segments(model, series, path))
 
-    def segments(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Segments:
-        """The segments to shoot over, their first states on `path` (E, K, T, N, D); default the smoothed trajectory."""
+    def segments(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> Segments:
+        """Cut the segments to shoot over, first states on `path` (E, K, T, N, D) or on the smoothed trajectory."""
         n = len(model.mechanism.states)
         scale = self.state_scale if self.state_scale is not None else [1.0] * n
         start = self.hidden_start if self.hidden_start is not None else [0.0] * n
@@ -91,8 +94,8 @@ class PredictionError:
         return Segments(model, series, self.shooting, path, scale)
 
 
-class PredictionErrorProblem(Problem):
-    """Prediction errors over segments; see `PredictionError`."""
+class PredictionErrorProblem(TrainingProblem):
+    """This problem holds prediction errors over segments; see `PredictionError`."""
 
     def __init__(self, choice: PredictionError, segments: Segments):
         super().__init__()
@@ -117,7 +120,7 @@ class PredictionErrorProblem(Problem):
 
 @dataclass(frozen=True)
 class PathLikelihood:
-    """One-step prediction errors of fully observed stochastic dynamics (Euler-Maruyama), weighted by the process noise.
+    """This loss is the one-step error of fully observed stochastic dynamics (Euler-Maruyama), weighted by process noise.
 
     Negative log-likelihood of the path per sample, up to a constant: all steps at once, no integration.
 
@@ -140,7 +143,8 @@ class PathLikelihood:
 
     sigma: Sequence[float] | None = None
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Put in model and data; an InputError unless every state is observed."""
         missing = [name for name in model.mechanism.states if name not in series.names]
         if missing:
             raise InputError(
@@ -152,8 +156,8 @@ class PathLikelihood:
         return PathProblem(self, model, series)
 
 
-class PathProblem(Problem):
-    """Increments of the data against the model's drift; see `PathLikelihood`.
+class PathProblem(TrainingProblem):
+    """This problem compares increments of the data with the model's drift; see `PathLikelihood`.
 
     Attributes
     ----------
@@ -164,7 +168,7 @@ class PathProblem(Problem):
     covariates : tensor, (E or 1, S, N or 1, U), or None
     """
 
-    def __init__(self, choice: PathLikelihood, model: Hybrid, series: TimeSeries):
+    def __init__(self, choice: PathLikelihood, model: Hybrid, series: Trajectories):
         super().__init__()
         order = [series.names.index(name) for name in model.mechanism.states]
         values = series.values[..., order]
@@ -200,7 +204,7 @@ class PathProblem(Problem):
 
 @dataclass(frozen=True)
 class LatentSDE:
-    """Evidence lower bound for stochastic dynamics that are observed with noise or in part.
+    """This loss is an evidence lower bound for stochastic dynamics that are observed with noise or in part.
 
     The posterior path follows the model's drift plus a control that is linear in each state, free at every sample, with the
     model's noise (Archambeau et al. 2007; Li et al. 2020, without an encoder): by Girsanov its divergence from the prior is
@@ -232,7 +236,8 @@ class LatentSDE:
     hidden_start: Sequence[float] | None = None
     seed: int = 0
 
-    def prepare(self, model: Hybrid, series: TimeSeries, path: Tensor | None = None) -> Problem:
+    def problem(self, model: Hybrid, series: Trajectories, path: Tensor | None = None) -> TrainingProblem:
+        """Put in model and data, with segments that start on `path` or on the smoothed trajectory."""
         sigma = torch.as_tensor(self.sigma, dtype=torch.float64)
         if sigma.shape != (len(model.mechanism.states),) or not (sigma > 0).all():
             raise InputError("sigma must be positive, one number per state.", found=str(self.sigma))
@@ -240,8 +245,8 @@ class LatentSDE:
         return LatentSDEProblem(self, sigma, like.segments(model, series, path))
 
 
-class LatentSDEProblem(Problem):
-    """Controls of the posterior path and its spread; see `LatentSDE`."""
+class LatentSDEProblem(TrainingProblem):
+    """This problem holds the controls of the posterior path and its spread; see `LatentSDE`."""
 
     def __init__(self, choice: LatentSDE, sigma: Tensor, segments: Segments):
         super().__init__()
@@ -261,7 +266,7 @@ class LatentSDEProblem(Problem):
         return self.segments.path(model)
 
     def elbo(self, model: Hybrid) -> Tensor:
-        """(E,) lower bound of the log evidence of the data, in nats, minus the penalty of the gaps."""
+        """Compute a lower bound (E,) of the log evidence of the data, in nats, minus the penalty of the gaps."""
         bounds = [self._one(model) for _ in range(self.choice.samples)]
         return torch.stack(bounds).mean(dim=0)
 
@@ -285,6 +290,6 @@ class LatentSDEProblem(Problem):
         counted = s.weights > 0
         constant = torch.where(counted, (s.weights.clamp(min=1e-300) / math.sqrt(2 * math.pi)).log(), torch.zeros_like(errors))
         log_likelihood = (constant - 0.5 * errors.square()).sum(dim=(1, 2, 3, 4))
-        gaps = s._gaps(s.states, path[-1]).square().sum(dim=(1, 2, 3))
+        gaps = s.gaps_between(s.states, path[-1]).square().sum(dim=(1, 2, 3))
         entropy = self.log_spread.sum(dim=(1, 2, 3))
         return log_likelihood - divergence + entropy - 0.5 * self.choice.shooting.continuity * gaps

@@ -1,4 +1,4 @@
-"""Prediction-error method: data that correct the state while a model is trained, and are taken away before it is judged."""
+"""Observers let data correct the state while a model is trained (prediction-error method), and are off before it is judged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mfm.errors import InputError
 
 @dataclass(frozen=True)
 class GainSchedule:
-    """How the gain falls to 0 over training: held, then lowered geometrically to a hundredth, then 0.
+    """A schedule says how the gain falls to 0 over training: held, then lowered geometrically to a hundredth, then 0.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class GainSchedule:
 
 @dataclass(frozen=True)
 class Innovation:
-    """Causal innovation: predict a sample, compare, then move the state towards the sample by a share `gain`.
+    """This observer is causal: it predicts a sample, compares, then moves the state towards the sample by a share `gain`.
 
     The prediction that is scored is the one before the correction. A channel's gain is ``gain * s / (1 + s)`` with s its
     signal-to-noise ratio of variances, and 0 below 1: a channel that is mostly noise is treated as hidden.
@@ -74,12 +74,13 @@ class Innovation:
             raise InputError("The gain of an innovation is a share.", expected="0 to 1", found=repr(self.gain))
 
     def at(self, progress: float) -> float:
+        """Return the gain at a share `progress` of the training."""
         return self.gain * self.schedule(progress)
 
 
 @dataclass(frozen=True)
 class Nudging:
-    """Continuous nudging: ``K (y(t) - x)`` in the drift, the data interpolated linearly. Not causal: it sees the next sample.
+    """This observer adds ``K (y(t) - x)`` to the drift, the data interpolated linearly; not causal: it sees the next sample.
 
     Parameters
     ----------
@@ -102,6 +103,7 @@ class Nudging:
             raise InputError("The gain of nudging must not be negative.", found=repr(self.gain))
 
     def at(self, progress: float) -> float:
+        """Return the gain at a share `progress` of the training."""
         return self.gain * self.schedule(progress)
 
 

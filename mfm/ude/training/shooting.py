@@ -1,4 +1,4 @@
-"""Multiple shooting: a series cut into segments that are integrated at once, each from a state of its own."""
+"""Multiple shooting cuts a series into segments that are integrated at once, each from a state of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 from mfm.ude.training.observers import Innovation, Observer
 
@@ -23,7 +23,7 @@ _HIDDEN_REACH = 0.3
 
 @dataclass(frozen=True)
 class MultipleShooting:
-    """Cutting into segments whose first states are learned with the model (Bock 1983), tied by a penalty.
+    """These settings cut a series into segments whose first states are learned (Bock 1983) and tied by a penalty.
 
     Parameters
     ----------
@@ -51,15 +51,22 @@ class MultipleShooting:
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """One pass over all segments: `predicted` states (E, M, L, N, D) at samples 1 to L, before correction, and the
-    `gaps` (E, gaps, N, D) between ends and next starts, in units of their tolerance."""
+    """A rollout is one pass over all segments.
+
+    Attributes
+    ----------
+    predicted : tensor, (E, M, L, N, D)
+        States at samples 1 to L, before correction.
+    gaps : tensor, (E, gaps, N, D)
+        Between ends of segments and next starts, in units of their tolerance.
+    """
 
     predicted: Tensor
     gaps: Tensor
 
 
 class Segments(nn.Module):
-    """The segments of a series for a model, and their first states as parameters.
+    """Segments are the pieces of a series for a model, with their first states as parameters.
 
     Attributes
     ----------
@@ -76,7 +83,7 @@ class Segments(nn.Module):
     """
 
     def __init__(
-        self, model: Hybrid, series: TimeSeries, shooting: MultipleShooting, path: Tensor, state_scale: Sequence[float]
+        self, model: Hybrid, series: Trajectories, shooting: MultipleShooting, path: Tensor, state_scale: Sequence[float]
     ):
         super().__init__()
         E, K, T, N, _ = series.values.shape
@@ -118,7 +125,7 @@ class Segments(nn.Module):
 
     @property
     def states(self) -> Tensor:
-        """First states (E, M, N, D)."""
+        """Return the first states (E, M, N, D)."""
         return self.start + self.reach * self.offsets
 
     def roll(self, model: Hybrid, observer: Observer | None = None, gain: float = 0.0) -> Rollout:
@@ -137,7 +144,7 @@ class Segments(nn.Module):
             if correct is not None:
                 x = torch.lerp(x, self.values[:, :, k + 1], correct[:, :, k + 1])
         path = torch.stack(predicted, dim=2)
-        return Rollout(path, self._gaps(start, path[:, :, -1]))
+        return Rollout(path, self.gaps_between(start, path[:, :, -1]))
 
     def _nudge(self, k: int, gain: float):
         """K (y(t) - x) within interval `k`, for states and times since its first sample."""
@@ -146,14 +153,15 @@ class Segments(nn.Module):
         slope = (after - before) / self.dt
         return lambda x, t: share * (before + t * slope - x)
 
-    def _gaps(self, start: Tensor, end: Tensor) -> Tensor:
+    def gaps_between(self, start: Tensor, end: Tensor) -> Tensor:
+        """Measure gaps (E, gaps, N, D) between ends and next starts, in units of their tolerance."""
         E, _, N, D = start.shape
         shape = (E, self.n_trajectories, self.per_trajectory, N, D)
         gaps = end.reshape(shape)[:, :, :-1] - start.reshape(shape)[:, :, 1:]
         return (gaps / self.tolerance[:, None]).flatten(1, 2)
 
     def misfits(self, rollout: Rollout) -> Tensor:
-        """Weighted prediction errors (E, M, L + 1, N, D), 0 where there is no sample; a shared boundary counts once."""
+        """Weigh the prediction errors (E, M, L + 1, N, D), 0 where there is no sample; a shared boundary counts once."""
         first = self.states.unsqueeze(2)
         path = torch.cat([first, rollout.predicted], dim=2)
         errors = self.weights * (path - self.values)
@@ -166,11 +174,11 @@ class Segments(nn.Module):
 
     @property
     def n_observed(self) -> Tensor:
-        """(E,) samples that are there."""
+        """Count the samples that are there, (E,)."""
         return (self.weights[:, :, 1:] > 0).sum(dim=(1, 2, 3, 4)).double()
 
     def path(self, model: Hybrid) -> Tensor:
-        """The states of all segments without an observer, end to end: (E, K, T, N, D)."""
+        """Join the states of all segments end to end, without an observer: (E, K, T, N, D)."""
         with torch.no_grad():
             rollout = self.roll(model)
             whole = torch.cat([self.states.unsqueeze(2), rollout.predicted], dim=2)

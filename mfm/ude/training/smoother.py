@@ -1,4 +1,7 @@
-"""Where hidden and noisy states may have been, before anything is learned: the missing part as an unknown input."""
+"""Smoothing says where hidden and noisy states may have been before anything is learned.
+
+The missing part is an unknown input meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
 
 # States whose equations are known follow them to this share of their scale at every sample.
@@ -18,9 +21,9 @@ _DIFFERENCE = 1e-6
 
 
 def smoothed_states(
-    model: Hybrid, series: TimeSeries, missing_size: float, state_scale: Sequence[float], hidden_start: Sequence[float]
+    model: Hybrid, series: Trajectories, missing_size: float, state_scale: Sequence[float], hidden_start: Sequence[float]
 ) -> Tensor:
-    """States at every sample that fit the data and the known equations, the missing part free at every sample.
+    """Find states at every sample that fit the data and the known equations, the missing part free at every sample.
 
     The maximum a posteriori trajectory of ``x[k+1] = step(x[k]) + error`` (weak-constraint smoothing; Gauss-Newton on the
     whole trajectory, which for linear equations is the Rauch-Tung-Striebel smoother). The error is small in states whose
@@ -29,7 +32,7 @@ def smoothed_states(
     Parameters
     ----------
     model : Hybrid
-    series : TimeSeries
+    series : Trajectories
     missing_size : float
         About how large the missing part is, in units of the residual's target.
     state_scale, hidden_start : sequence of float
@@ -51,7 +54,7 @@ def smoothed_states(
 
 def _one(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     e: int,
     member: int,
     k: int,

@@ -1,4 +1,4 @@
-"""Training in stages: segments that grow."""
+"""A training may go in stages, over segments that grow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mfm.errors import InputError
-from mfm.ude.data.series import TimeSeries
+from mfm.ude.data.trajectories import Trajectories
 from mfm.ude.equations.hybrid import Hybrid
-from mfm.ude.training.gradient import Adam, Progress, Training, UDEFit
+from mfm.ude.training.gradient import Adam, Training, TrainingProgress, UDEFit
 from mfm.ude.training.losses import Loss, PredictionError
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training: a loss and how it is minimised."""
+    """A stage of a training is a loss and how it is minimised."""
 
     loss: Loss
     optimizer: Adam
@@ -28,7 +28,7 @@ def curriculum(
     iterations: Sequence[int] = (400, 300, 500, 400),
     steps: Sequence[float] = (0.02, 0.02, 0.01, 0.005),
 ) -> tuple[Stage, ...]:
-    """Segments that grow: the first stages are quick and find the rough shape, the last ones correct its bias.
+    """Plan segments that grow: the first stages are quick and find the rough shape, the last ones correct its bias.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def curriculum(
 
 def fit_stages(
     model: Hybrid,
-    series: TimeSeries,
+    series: Trajectories,
     stages: Sequence[Stage],
-    on_progress: Callable[[int, Progress, Callable[[], list[dict]]], None] | None = None,
+    on_progress: Callable[[int, TrainingProgress, Callable[[], list[dict]]], None] | None = None,
     resume: Sequence[dict] = (),
 ) -> UDEFit:
     """Train stage by stage, each from where the last one ended.
@@ -62,11 +62,11 @@ def fit_stages(
     Parameters
     ----------
     model : Hybrid
-    series : TimeSeries
+    series : Trajectories
     stages : sequence of Stage
     on_progress : callable, optional
-        Called after each iteration with the stage's number, its `Progress`, and a function that returns the states of all
-        stages so far (`Training.state`).
+        Called after each iteration with the stage's number, its `TrainingProgress`, and a function that returns the states of
+        all stages so far (`Training.state`).
     resume : sequence of dict, optional
         States that such a function returned, for the same model, data and stages: the training goes on from there.
 

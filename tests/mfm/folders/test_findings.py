@@ -184,7 +184,7 @@ def two_statistics(root):
         (two_sessions, "several sessions: a, b", "--session a, or --session all"),
         (two_sites, "the same run in several files", "keep one"),
         (two_kinds, "series of several kinds: HCP, tables", "inspect the folder of one"),
-        (two_statistics, "several FC or FCD CDF files for search", "data.search.fc=FILE"),
+        (two_statistics, "several FC or FCD CDF files for search", '`search=StageFiles(fc="FILE", fcd_cdf="FILE")`'),
     ],
 )
 def test_choices(tmp_path, build, text, fix):

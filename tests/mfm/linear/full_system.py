@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
+from fic_equations import neural_drift
 
 import mfm
-from mfm.dynamics import neural_drift
 from mfm.models.constants import HEMODYNAMIC
 from mfm.models.hemodynamics import HemodynamicState, bold_signal, hemodynamic_drift
 

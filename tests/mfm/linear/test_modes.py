@@ -9,7 +9,7 @@ from mfm.linear import exact
 from mfm.linear.hemodynamics import resting_filter, transfer
 from mfm.linear.modes import _pair_kernel
 from mfm.linear.system import LinearSystem
-from mfm.models.fic_feedback import designed_point
+from mfm.models.fic_feedback import designed_point, excitatory_resting_point
 
 N = 12
 PROTOCOL = mfm.Protocol(tr_s=0.72, n_frames=1200)
@@ -67,7 +67,7 @@ def test_single_precision_is_good_to_one_in_a_thousand():
 def test_filter_by_its_poles_is_the_transfer_function():
     w = torch.linspace(-6, 6, 41, dtype=torch.float64)
     S_E = float(designed_point(draws(1)).S_E[0, 0])
-    found = resting_filter()
+    found = resting_filter(excitatory_resting_point()[0])
     power = (found.weight * 2 * found.pole / (w[:, None] ** 2 + found.pole**2)).sum(dim=1)
     assert torch.allclose(power.real, transfer(1j * w, S_E).abs() ** 2, rtol=1e-10)
 
@@ -79,7 +79,9 @@ def test_closed_form_of_the_frequency_integral(scan_s):
     # From modes that outlast the scan to modes faster than the hemodynamics.
     rate = torch.tensor([[0.001, 0.02, 0.4, 3.0, 25.0]], dtype=torch.float64)
     integrand = 1 / ((1j * w + rate[0][:, None, None]) * (-1j * w + rate[0][None, :, None]))
-    assert torch.allclose(_pair_kernel(rate, scan_s)[0], (integrand.real * measure * gain).sum(dim=-1), rtol=2e-4)
+    assert torch.allclose(
+        _pair_kernel(rate, scan_s, excitatory_resting_point()[0])[0], (integrand.real * measure * gain).sum(dim=-1), rtol=2e-4
+    )
 
 
 @pytest.mark.parametrize("scan_s", [1.0, 864.0])
@@ -89,12 +91,12 @@ def test_divided_differences_are_those_of_the_transform(scan_s, dtype):
     if dtype.is_complex:
         rate = rate * np.exp(0.4j)
     a, b = rate[:, None], rate[None, :]
-    found = resting_filter().divided_difference(a, b, scan_s)
+    found = resting_filter(excitatory_resting_point()[0]).divided_difference(a, b, scan_s)
     # The mean slope between the two, by a quadrature of the derivative.
     node, weight = np.polynomial.legendre.leggauss(200)
     # In the logarithm of the rate: it covers decades.
     path = (a.log()[..., None] + (b / a).log()[..., None] * torch.tensor((node + 1) / 2)).exp().requires_grad_()
-    value = resting_filter().laplace(path, scan_s)
+    value = resting_filter(excitatory_resting_point()[0]).laplace(path, scan_s)
     (slope,) = torch.autograd.grad(value.sum() if not dtype.is_complex else value.real.sum(), path)
     slope = slope.conj() if dtype.is_complex else slope
     apart = a != b

@@ -160,7 +160,7 @@ def test_std_of_the_gating_variable_is_that_of_the_simulation():
     p = candidates(sigma=np.full((1, N), 0.002))
     # With one step per frame the average after the warm-up is nearly the state itself.
     S_E = mfm.simulate(p, network(), protocol, 2048, seed=8).S_E[0]
-    predicted = mfm.linear_response(p, network(), protocol).std_S_E[0]
+    predicted = mfm.linear_response(p, network(), protocol).activity_std[0]
     # The standard error of a standard deviation is 1 / sqrt(2 R) = 1.6 %; 2 % for the fast modes left out.
     assert (S_E.std(dim=0) / predicted - 1).abs().max() < 4.5 * 0.016 + 0.02
 
@@ -173,7 +173,7 @@ def test_mean_rate_to_second_order_is_that_of_the_simulation(dt_s, scheme):
     rate = mfm.simulate(p, network(), protocol, 32, seed=9).rate_E[0]
     error = rate.std(dim=0) / 32**0.5
     shift = rate.mean(dim=0) - 3
-    predicted = mfm.linear_response(p, network(), protocol).rate_E[0] - 3
+    predicted = mfm.linear_response(p, network(), protocol).mean_reported[0] - 3
     assert shift.abs().max() > 4 * error.max()
     assert ((shift - predicted).abs() < 4.5 * error + 0.15 * shift.abs().max()).all()
 
@@ -213,7 +213,7 @@ def test_selected_candidates_are_those_of_the_whole():
     some = found[torch.tensor([3, 1])]
     assert torch.equal(some.fc, found.fc[[3, 1]])
     assert torch.allclose(some.sample_bold(1, 0), found.sample_bold(1, 0)[[3, 1]], atol=1e-12)
-    assert torch.allclose(some.rate_E, found.rate_E[[3, 1]])
+    assert torch.allclose(some.mean_reported, found.mean_reported[[3, 1]])
 
 
 def test_unknown_method_is_told():
@@ -229,4 +229,4 @@ def test_a_gpu_computes_the_same():
     here, there = (mfm.linear_response(q, network(), protocol) for q in (p, device))
     assert torch.allclose(here.fc, there.fc.cpu(), atol=1e-10)
     assert torch.allclose(here.sample_bold(2, 0), there.sample_bold(2, 0).cpu(), atol=1e-8)
-    assert torch.allclose(here.rate_E, there.rate_E.cpu(), atol=1e-8)
+    assert torch.allclose(here.mean_reported, there.mean_reported.cpu(), atol=1e-8)

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from mfm.errors import InputError
-from mfm.populations import Activity, Closure, Network, NeuralMass, Observation, extract_closure, fit_closure, simulate_network
+from mfm.populations import (
+    Activity,
+    Closure,
+    Network,
+    NeuralMass,
+    ObservedNetwork,
+    extract_closure,
+    fit_closure,
+    simulate_network,
+)
 from mfm.populations.closure import term_mask
 
 TRUE = np.zeros((3, 7))
@@ -16,14 +25,14 @@ TRUE[0, 0], TRUE[1, 5] = -0.4, -0.03
 LIBRARY = ("delta: 1", "delta: w", "I: 1", "I: degree noise")
 
 
-def planted(p: float, noise: float = 0.0, bins: int = 600) -> Observation:
+def planted(p: float, noise: float = 0.0, bins: int = 600) -> ObservedNetwork:
     """What a neural mass with the closure `TRUE` does, as if it had been a network."""
     network = Network.excitatory(1000, p, scaling="degree")
     series = NeuralMass(network, Closure(TRUE)).predict(float(bins))
     rng = np.random.default_rng(round(1000 * p))
     rate, s = (np.abs(x + noise * x.std() * rng.normal(size=(4, *x.shape))) for x in (series.rate, series.s))
     empty = np.zeros_like(rate)
-    return Observation(network, Activity(series.time, rate, empty, empty, s, empty, np.zeros((4, 1000), int)))
+    return ObservedNetwork(network, Activity(series.time, rate, empty, empty, s, empty, np.zeros((4, 1000), int)))
 
 
 def test_a_planted_term_is_found_and_predicts_a_density_that_was_not_seen():
@@ -65,7 +74,7 @@ def test_noise_is_the_error_of_the_mean():
         (lambda: term_mask([]), "no such terms"),
         (lambda: planted(1.0, bins=100), "too short to learn from"),
         (
-            lambda: Observation(n := Network.excitatory_inhibitory(20, 1.0), simulate_network(n, 200.0)),
+            lambda: ObservedNetwork(n := Network.excitatory_inhibitory(20, 1.0), simulate_network(n, 200.0)),
             "networks of one population",
         ),
     ],

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from fic_equations import neural_drift
 from known_series import four_regions, one_map
 
 import mfm
-from mfm.dynamics import neural_drift
 from mfm.errors import InputError
 from mfm.ude import (
     FICMechanism,
@@ -16,7 +16,7 @@ from mfm.ude import (
     ResidualBasis,
     ResidualEdge,
     ResidualMLP,
-    TimeSeries,
+    Trajectories,
     resolve_feedback,
     simulate_paths,
 )
@@ -120,7 +120,7 @@ def test_terms_in_a_current_or_a_parameter_are_found_within_their_errors(fic, ma
     true = {"parallel": [-2.0, 0.3], "series": [0.5]}[truth]
     settled = resolve_feedback(Hybrid(fic, part(truth, true), truth)).model
     paths = simulate_paths(settled, 0.001, 2500, n_repeats=4, seed=3, warm_up_s=0.3)
-    series = TimeSeries(paths, 0.001, ["S_E", "S_I"], time_unit="s", noise_std=[1e-9, 1e-9])
+    series = Trajectories(paths, 0.001, ["S_E", "S_I"], time_unit="s", noise_std=[1e-9, 1e-9])
     found = path_fit(Hybrid(settled.mechanism, part(fitted, None), fitted), series)
     assert found.converged
     assert np.all(np.abs(found.coefficients - true) < 4 * found.errors)

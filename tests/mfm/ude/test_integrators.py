@@ -7,7 +7,7 @@ import torch
 
 from mfm.errors import InputError
 from mfm.ude import Hybrid, Library, NoMechanism, ResidualBasis, ResidualMLP, Roessler, integrate
-from mfm.ude.equations.integrators import SCHEMES, step
+from mfm.ude.equations.integrators import SCHEMES, scheme_step
 
 
 def logistic(x):
@@ -17,7 +17,7 @@ def logistic(x):
 def end_error(scheme: str, n: int) -> float:
     """Of the logistic equation from 0.1 over 2 units of time in `n` steps."""
     x = torch.full((1, 1, 1, 1), 0.1, dtype=torch.float64)
-    path = integrate(lambda y, k: step(scheme, logistic, y, 2 / n, lambda y: 0.7 * torch.ones_like(y)), x, n)
+    path = integrate(lambda y, k: scheme_step(scheme, logistic, y, 2 / n, lambda y: 0.7 * torch.ones_like(y)), x, n)
     return abs(float(path[0, 0, -1]) - 1 / (1 + 9 * math.exp(-2)))
 
 
@@ -30,7 +30,9 @@ def test_order_of_convergence(scheme):
 def test_semi_implicit_scheme_takes_steps_that_heun_cannot():
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     ends = [
-        float(integrate(lambda y, k, s=s: step(s, lambda z: -700 * z, y, 0.006, lambda z: 700 + 0 * z), x, 100)[0, 0, -1])
+        float(
+            integrate(lambda y, k, s=s: scheme_step(s, lambda z: -700 * z, y, 0.006, lambda z: 700 + 0 * z), x, 100)[0, 0, -1]
+        )
         for s in ("semi_implicit", "heun")
     ]
     assert abs(ends[0]) < 1e-6
@@ -40,7 +42,7 @@ def test_semi_implicit_scheme_takes_steps_that_heun_cannot():
 @pytest.mark.parametrize(("scheme", "fix"), [("leapfrog", "rk4"), ("semi_implicit", "relaxation")])
 def test_schemes_that_cannot_be_taken(scheme, fix):
     with pytest.raises(InputError, match=fix):
-        step(scheme, logistic, torch.ones(1), 0.1)
+        scheme_step(scheme, logistic, torch.ones(1), 0.1)
 
 
 def test_rk4_equals_torchdiffeq():

@@ -21,7 +21,7 @@ from mfm.ude import (
     ResidualMLP,
     Roessler,
     SparseRule,
-    TimeSeries,
+    Trajectories,
     attractor,
     extract,
     fit,
@@ -40,7 +40,7 @@ def learned():
     # Solution of this Bernoulli equation.
     x = 1 / np.sqrt(0.5 + (1 / 0.81 - 0.5) * np.exp(2 * t))
     noise = 0.003 * np.random.default_rng(0).normal(size=120)
-    series = TimeSeries((x + noise)[:, None], 0.05, ["x"], noise_std=[0.003])
+    series = Trajectories((x + noise)[:, None], 0.05, ["x"], noise_std=[0.003])
     network = ResidualMLP("x", ("x",), hidden=(8,), members=2)
     return fit(Hybrid(NoMechanism(("x",)), network), series, PredictionError(None, MultipleShooting(4)), Adam(200))
 
@@ -132,7 +132,7 @@ def test_path_regression_finds_the_rate_within_its_error():
     # Theory: the variance of a rate estimated over a time T is 2 rate / T.
     assert error[1] == pytest.approx((2 * 2.0 / (2 * 200)) ** 0.5, rel=0.3)
     with pytest.raises(InputError, match="derivative of a state"):
-        path_regression(Hybrid(Roessler()), TimeSeries(np.zeros((99, 3)), 0.1, ["x", "y", "z"], "1", [1.0] * 3),
+        path_regression(Hybrid(Roessler()), Trajectories(np.zeros((99, 3)), 0.1, ["x", "y", "z"], "1", [1.0] * 3),
                         ResidualBasis("b", ("x",)))  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def test_roessler_from_data_to_formula():
     system = Roessler()
     clean = attractor(system, 1101, 0.1)
     noise = 0.05 * clean[:601].std(axis=0)
-    series = TimeSeries(clean[:601] + noise * np.random.default_rng(7).normal(size=(601, 3)), 0.1, system.states)
+    series = Trajectories(clean[:601] + noise * np.random.default_rng(7).normal(size=(601, 3)), 0.1, system.states)
     network = ResidualMLP("z", system.states, scale=(5, 5, 5), gain=10.0)
     found = fit_stages(
         Hybrid(system, network), series, curriculum(PredictionError(Innovation(0.3), state_scale=(5.0, 5.0, 5.0)))
@@ -205,7 +205,7 @@ def test_roessler_from_data_to_formula():
 def test_no_term_at_all_is_one_of_the_candidates():
     """Nothing moves: the best formula is empty."""
     noise = np.random.default_rng(0).normal(size=(60, 1))
-    series = TimeSeries(1 + 0.01 * noise, 0.1, ["x"], noise_std=[0.01])
+    series = Trajectories(1 + 0.01 * noise, 0.1, ["x"], noise_std=[0.01])
     empty = ResidualBasis("x", ("x",), library=Library(("x",), ()))
     found = least_squares(Hybrid(NoMechanism(("x",)), empty), series, PredictionError(None, MultipleShooting(10)))
     assert found.formula == "x: 0"

@@ -22,8 +22,8 @@ from mfm.ude import (
     ResidualBasis,
     ResidualMLP,
     Roessler,
-    TimeSeries,
     Training,
+    Trajectories,
     curriculum,
     fit,
     fit_stages,
@@ -79,7 +79,7 @@ def test_innovation_scores_what_was_predicted_before_the_correction():
 def test_a_channel_of_mostly_noise_does_not_correct():
     noisy = np.random.default_rng(0).normal(size=(200, 1))
     both = np.concatenate([decay_series(200).values[0, 0, :, 0].numpy(), noisy], axis=1)
-    series = TimeSeries(both, 0.1, ["x", "y"], noise_std=[0.01, 1.0])
+    series = Trajectories(both, 0.1, ["x", "y"], noise_std=[0.01, 1.0])
     segments = PredictionError().segments(Hybrid(NoMechanism(("x", "y"))), series)
     assert segments.gain_share[0, 0, 0, 1] == 0
     assert segments.gain_share[0, 0, 0, 0] > 0.9
@@ -87,10 +87,10 @@ def test_a_channel_of_mostly_noise_does_not_correct():
 
 def test_members_do_not_depend_on_each_other():
     series = [decay_series(seed=s).values for s in range(2)]
-    both = TimeSeries(torch.cat(series), 0.1, ["x"], noise_std=[0.01])
+    both = Trajectories(torch.cat(series), 0.1, ["x"], noise_std=[0.01])
     loss, adam = PredictionError(Innovation(), MultipleShooting(10)), Adam(40, step=0.05)
     together = fit(linear(2), both, loss, adam)
-    alone = fit(linear(), TimeSeries(series[1], 0.1, ["x"], noise_std=[0.01]), loss, adam)
+    alone = fit(linear(), Trajectories(series[1], 0.1, ["x"], noise_std=[0.01]), loss, adam)
     assert torch.allclose(together.model.residuals[0].coefficients[1], alone.model.residuals[0].coefficients[0], rtol=1e-12)
 
 
@@ -134,7 +134,7 @@ def test_stages_go_on_when_interrupted_between_and_within():
 def test_a_member_that_diverges_keeps_its_best_state_and_says_so():
     """``dx/dt = k x^3`` leaves the finite numbers as soon as a step makes k large enough."""
     cubic = ResidualBasis("x", ("x",), library=Library.of(("x",), ["x^3"]), members=2)
-    series = TimeSeries(np.full((40, 1), 3.0), 1.0, ["x"], noise_std=[0.1])
+    series = Trajectories(np.full((40, 1), 3.0), 1.0, ["x"], noise_std=[0.1])
     training = Training(
         Hybrid(NoMechanism(("x",)), cubic), series, PredictionError(None, MultipleShooting(20)), Adam(60, step=0.01)
     )
@@ -193,9 +193,9 @@ def test_elbo_stays_below_the_evidence_and_approaches_it():
         substeps=substeps,
     )
     model.residuals[0].coefficients.requires_grad_(False)
-    series = TimeSeries(y[:, None], dt, ["x"], noise_std=[noise])
+    series = Trajectories(y[:, None], dt, ["x"], noise_std=[noise])
     loss = LatentSDE([sigma], samples=2, shooting=MultipleShooting(None))
-    problem = loss.prepare(model, series)
+    problem = loss.problem(model, series)
     constant = 0.5 * np.log(2 * np.pi * np.e) + float(problem.segments.tolerance.log())
 
     def bound() -> tuple[float, float]:
@@ -217,12 +217,12 @@ def test_elbo_stays_below_the_evidence_and_approaches_it():
 @pytest.mark.parametrize(
     ("model", "series", "message"),
     [
-        (linear(), TimeSeries(np.zeros((9, 1)), 1.0, ["q"], noise_std=[1.0]), "has no state q"),
-        (linear(), TimeSeries(np.zeros((9, 1)), 1.0, ["x"], "ms", [1.0]), "different units of time"),
-        (linear(3), TimeSeries(np.zeros((2, 1, 9, 1, 1)), 1.0, ["x"], noise_std=[1.0]), "numbers of ensemble members"),
+        (linear(), Trajectories(np.zeros((9, 1)), 1.0, ["q"], noise_std=[1.0]), "has no state q"),
+        (linear(), Trajectories(np.zeros((9, 1)), 1.0, ["x"], "ms", [1.0]), "different units of time"),
+        (linear(3), Trajectories(np.zeros((2, 1, 9, 1, 1)), 1.0, ["x"], noise_std=[1.0]), "numbers of ensemble members"),
         (
             Hybrid(NoMechanism(("x",)), ResidualMLP("x", ("x",))),
-            TimeSeries(np.zeros((30, 1)), 1.0, ["x"], noise_std=[1.0]),
+            Trajectories(np.zeros((30, 1)), 1.0, ["x"], noise_std=[1.0]),
             "fewer samples than parameters",
         ),
     ],
@@ -237,11 +237,11 @@ def test_milliseconds_given_as_seconds_are_noted():
     wander = 0.02 * np.cumsum(np.random.default_rng(0).normal(size=(1, 400, 4, 2)), axis=1) / 20 + fic.rest.numpy()
     edge = ResidualBasis("I_E", ("S_E",), degree=1)
     with pytest.warns(InputNote, match=r"times as fast as the mechanism: is dt = 1e-06"):
-        fit(Hybrid(fic, edge), TimeSeries(wander, 1e-6, ["S_E", "S_I"], "s", [1e-9, 1e-9]), PathLikelihood(), Adam(1))
+        fit(Hybrid(fic, edge), Trajectories(wander, 1e-6, ["S_E", "S_I"], "s", [1e-9, 1e-9]), PathLikelihood(), Adam(1))
 
 
 def test_path_likelihood_needs_every_state():
-    series = TimeSeries(np.zeros((400, 1)), 0.1, ["x"], noise_std=[1.0])
+    series = Trajectories(np.zeros((400, 1)), 0.1, ["x"], noise_std=[1.0])
     with pytest.raises(InputError, match="no channel for y, z"):
         fit(Hybrid(Roessler(), ResidualBasis("z", ("z",))), series, PathLikelihood(), Adam(1))
 
@@ -255,8 +255,8 @@ def test_path_likelihood_needs_every_state():
         (lambda: Innovation(1.5), "0 to 1"),
         (lambda: Nudging(-1.0), "must not be negative"),
         (lambda: PredictionError(state_scale=[1.0, 2.0]).segments(linear(), decay_series()), "do not fit the model"),
-        (lambda: LatentSDE([0.0]).prepare(linear(), decay_series()), "sigma must be positive"),
-        (lambda: PathLikelihood(sigma=[-1.0]).prepare(linear(), decay_series()), "sigma must be positive"),
+        (lambda: LatentSDE([0.0]).problem(linear(), decay_series()), "sigma must be positive"),
+        (lambda: PathLikelihood(sigma=[-1.0]).problem(linear(), decay_series()), "sigma must be positive"),
     ],
 )
 def test_settings_that_are_refused(make, message):

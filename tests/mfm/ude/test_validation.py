@@ -17,7 +17,7 @@ from mfm.ude import (
     PathLikelihood,
     PredictionError,
     ResidualBasis,
-    TimeSeries,
+    Trajectories,
     ensemble_agreement,
     fit,
     free_run_beyond,
@@ -26,7 +26,7 @@ from mfm.ude import (
     split_by_time,
     wasserstein,
 )
-from mfm.ude.estimates.identifiability import identifiability
+from mfm.ude.estimates.detectability import detectability
 from mfm.ude.formulas.path_regression import path_regression
 from mfm.ude.judging.placebo import Placebo
 
@@ -51,7 +51,7 @@ def test_free_run_sees_nothing_of_the_data_it_is_compared_with():
     found = fit(linear(), whole.window(0, 60), PredictionError(Innovation(0.5), MultipleShooting(10)), Adam(120, step=0.05))
     held_out = whole.window(60, 90)
     run = free_run_beyond(found, held_out)
-    other = TimeSeries(held_out.values + 100, 0.1, ["x"], noise_std=[0.01])
+    other = Trajectories(held_out.values + 100, 0.1, ["x"], noise_std=[0.01])
     assert np.array_equal(run.predicted, free_run_beyond(found, other).predicted)
     assert run.misfit[0] < 2 < run.baseline
     assert run.bounded.all()
@@ -94,7 +94,7 @@ def test_placebo_rate_of_path_regression_is_small():
 
     def simulate(seed):
         walk = 0.1 * np.random.default_rng(seed).normal(size=(1, 1, 200, 5, 1)).cumsum(axis=2)
-        return TimeSeries(walk, 1.0, ["x"], noise_std=[1e-6])
+        return Trajectories(walk, 1.0, ["x"], noise_std=[1e-6])
 
     result = placebo(simulate, learn, n=30, seed=50)
     assert result.found.sum() < 5
@@ -119,7 +119,7 @@ def test_fisher_information_of_a_rate_is_that_of_theory():
     model = linear()
     with torch.no_grad():
         model.residuals[0].coefficients.fill_(-2.0)
-    report = identifiability(model, ou_series(40000), prior_scale=[2.0])
+    report = detectability(model, ou_series(40000), prior_scale=[2.0])
     assert report.standard_error[0] == pytest.approx((2 * 2.0 / 400) ** 0.5, rel=0.15)
     assert report.detectable[0] == pytest.approx(2.8 * report.standard_error[0])
     assert report.refused == ()
@@ -127,21 +127,21 @@ def test_fisher_information_of_a_rate_is_that_of_theory():
 
 
 def test_terms_that_the_data_cannot_tell_are_refused():
-    report = identifiability(linear(), ou_series(100), prior_scale=[0.1])
+    report = detectability(linear(), ou_series(100), prior_scale=[0.1])
     assert report.refused == ("x: x",)
     with pytest.raises(InputError, match="cannot tell all terms"):
         report.require()
     with pytest.raises(InputError, match="1 numbers"):
-        identifiability(linear(), ou_series(100), prior_scale=[1.0, 1.0])
+        detectability(linear(), ou_series(100), prior_scale=[1.0, 1.0])
 
 
 def test_a_term_that_is_never_seen_has_no_bound():
     """Two maps that are the same up to sign stand in for each other."""
     values = np.random.default_rng(0).normal(size=(1, 200, 2, 1))
-    series = TimeSeries(values, 0.1, ["x"], noise_std=[1e-6])
+    series = Trajectories(values, 0.1, ["x"], noise_std=[1e-6])
     maps = mfm.RegionalMaps([[1.0, -1.0], [-2.0, 2.0]], ("a", "b"))
     both = ResidualBasis("x", (), maps=maps, library=Library.of(("a", "b"), ["a", "b"]))
-    report = identifiability(Hybrid(NoMechanism(("x",)), both), series)
+    report = detectability(Hybrid(NoMechanism(("x",)), both), series)
     assert np.isinf(report.standard_error).all()
     with pytest.raises(InputError, match="stand in for each other: x: a and x: b"):
         report.require()

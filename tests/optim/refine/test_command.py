@@ -11,12 +11,12 @@ import mfm
 from mfm.errors import InputError, MissingInputError, OutputError
 from optim.cli.fit import fit_and_write
 from optim.cli.main import main
-from optim.cli.refine import run_refine
+from optim.cli.refine import refine_folder
 from optim.cli.settings import compose, from_values
-from optim.cli.simulate import simulate_to_folder
 from optim.config.refine import RefineConfig
 from optim.refine.fitted import read_fit, task_of
 from optim.report.folder import FitFolder
+from optim.report.simulation import simulate_to_folder
 
 QUICK = RefineConfig(placebos=0, spins=0, polish=2, starts=1, bins=4, prior=1.0, figures=False)
 
@@ -54,7 +54,7 @@ def new_map(tmp_path):
 
 def test_writes_a_model_that_simulates(subject, folder, tmp_path, capsys):
     config = replace(QUICK, maps={"thickness": new_map(tmp_path)}, edges=["thickness"], figures=True)
-    assert run_refine(folder, config, subject=subject) == 0
+    assert refine_folder(folder, config, subject=subject) == 0
     out = capsys.readouterr()
     assert "evidence for a residual" in out.out
     (record_path,) = folder.glob("*_refine.json")
@@ -78,14 +78,14 @@ def test_writes_a_model_that_simulates(subject, folder, tmp_path, capsys):
     files = simulate_to_folder(table, tmp_path / "sim", sc=str(sc), sc_transform="none", n_frames=20, dt_s=0.005)
     assert np.load(files[0]).shape == (1, 20, 8)
     # Done is done.
-    assert run_refine(folder, config, subject=subject) == 0
+    assert refine_folder(folder, config, subject=subject) == 0
     assert "already done" in capsys.readouterr().err
     with pytest.raises(OutputError, match="--overwrite replaces it"):
-        run_refine(folder, replace(config, seed=2), subject=subject)
+        refine_folder(folder, replace(config, seed=2), subject=subject)
 
 
 def test_every_term_refused_is_a_result_too(subject, folder, capsys):
-    assert run_refine(folder, replace(QUICK, prior=0.0001), subject=subject) == 0
+    assert refine_folder(folder, replace(QUICK, prior=0.0001), subject=subject) == 0
     out = capsys.readouterr()
     assert "the data cannot tell any of its terms" in out.out
     assert "the fit's own parameters follow the maps of myelin x, gradient x" in out.err
@@ -97,18 +97,18 @@ def test_every_term_refused_is_a_result_too(subject, folder, capsys):
 
 
 def test_check_tells_what_the_data_can_tell(subject, folder, capsys):
-    assert run_refine(folder, QUICK, check_only=True, subject=subject) == 0
+    assert refine_folder(folder, QUICK, check_only=True, subject=subject) == 0
     assert "myelin x" in capsys.readouterr().out
     assert not list(folder.glob("*_refine*"))
 
 
 def test_a_network_of_maps_is_drawn_against_its_map(subject, folder, tmp_path, capsys):
     config = replace(QUICK, maps={"thickness": new_map(tmp_path)}, network=["thickness"], figures=True)
-    assert run_refine(folder, config, check_only=True, subject=subject) == 0
+    assert refine_folder(folder, config, check_only=True, subject=subject) == 0
     told = capsys.readouterr().out
     assert "network thickness 1" in told
     assert "thickness x" not in told
-    assert run_refine(folder, config, subject=subject) == 0
+    assert refine_folder(folder, config, subject=subject) == 0
     assert (folder / "figures" / "refine.png").exists()
 
 
@@ -122,7 +122,7 @@ def test_a_regional_fit_keeps_its_regions(subject, folder):
     lines[1][lines[0].index("w_EE")] = "5.5"
     table.write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
     task = task_of(read_fit(folder, from_values, subject), QUICK)
-    p = task.mechanism.frozen().parameters(torch.zeros((1, 0), dtype=torch.float64))
+    p = task.fitted.frozen().parameters(torch.zeros((1, 0), dtype=torch.float64))
     assert p.w_EE[0, 0].item() == pytest.approx(5.5)
 
 

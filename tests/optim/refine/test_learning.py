@@ -17,9 +17,9 @@ from optim.refine import placebos as simulated
 from optim.refine.information import fisher_report, standard_errors
 from optim.refine.learn import refine
 from optim.refine.nulls import mechanism_scan, moran_i, moran_surrogates
-from optim.refine.problem import Problem
+from optim.refine.problem import RefinementProblem
 from optim.refine.task import Recording, Task
-from optim.refine.tunable_fit import Mechanism
+from optim.refine.tunable_fit import TunableFit
 from optim.search.checkpoint import Checkpoint
 
 N, TR_S = 12, 0.72
@@ -43,7 +43,7 @@ def fit():
     own = mfm.RegionalMaps(np.random.default_rng(3).normal(size=(1, N)), ("m",))
     parameterisation = mfm.MapParameterisation(own)
     values = {"w_EE": 3.0, "w_EI": 2.5, "G": 1.5, "sigma": 0.005, "w_EE:m": 0.1}
-    return Mechanism.of(parameterisation, [values.get(name, 0.0) for name in parameterisation.names])
+    return TunableFit.of(parameterisation, [values.get(name, 0.0) for name in parameterisation.names])
 
 
 def task(fit, slope=0.0, frames=1200, seed=1, **settings):
@@ -51,7 +51,7 @@ def task(fit, slope=0.0, frames=1200, seed=1, **settings):
     config = RefineConfig(
         **{"placebos": 19, "spins": 19, "starts": 2, "bins": 8, "prior": 0.2, "amplitude": "global", **settings}
     )
-    truth = Problem(fit.frozen(), LinearResidual.of(MAPS, SC, bound=1.0), SC, None, torch.ones(1))
+    truth = RefinementProblem(fit.frozen(), LinearResidual.of(MAPS, SC, bound=1.0), SC, None, torch.ones(1))
     scans = mechanism_scan(truth.system(torch.tensor([slope]).double()), mfm.Protocol(TR_S, frames, dt_s=TR_S), 1.0, 1e-6, seed)
     return Task(fit, SC, MAPS, *(Recording.of_series(scan, TR_S) for scan in scans), config)
 
@@ -59,7 +59,7 @@ def task(fit, slope=0.0, frames=1200, seed=1, **settings):
 def noise_free(work):
     """The same task on the FC of the truth itself."""
     protocol = work.train.protocol
-    truth = Problem(work.mechanism.frozen(), LinearResidual.of(MAPS, SC, bound=1.0), SC, None, torch.ones(1))
+    truth = RefinementProblem(work.fitted.frozen(), LinearResidual.of(MAPS, SC, bound=1.0), SC, None, torch.ones(1))
     z = FisherZLikelihood(work.train.fc, protocol).predicted(truth.system(torch.tensor([1.0]).double()))
     fc = torch.eye(N, dtype=torch.float64)
     i, j = torch.triu_indices(N, N, 1)
@@ -88,7 +88,7 @@ def test_gradient_of_the_posterior_against_central_differences(fit, loss):
 def test_abscissa_is_penalised_with_its_derivative(fit):
     work = task(fit, edges=["h"])
     problem = work.problem(fit, work.residual())
-    limited = Problem(fit, work.residual(), SC, problem.likelihood, problem.prior_std)
+    limited = RefinementProblem(fit, work.residual(), SC, problem.likelihood, problem.prior_std)
     limited.__dict__["abscissa_limit"] = float(exact.abscissa(limited._fixed[0])) - 0.5
     x = problem.start.clone()
     x[0] = 0.3

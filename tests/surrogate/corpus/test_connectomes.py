@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 
 from mfm.errors import ConfigError, InputError, MissingInputError
 from surrogate.corpus.config import ConnectomesConfig, CorpusConfig
-from surrogate.corpus.connectomes import corpus_connectomes, generated, perturbed, read_table, smooth_maps
+from surrogate.corpus.connectomes import (
+    corpus_connectomes,
+    draw_connectome,
+    perturb_connectome,
+    real_connectomes,
+    smooth_maps,
+)
 
 HEADER = "name\tsc\ttransform\tsplit\tmaps\tfc\n"
 
@@ -14,8 +20,8 @@ HEADER = "name\tsc\ttransform\tsplit\tmaps\tfc\n"
 @settings(max_examples=30, deadline=None)
 def test_generated_and_perturbed_connectomes_are_connectomes(seed):
     rng = np.random.default_rng(seed)
-    parent = generated("g", "train", [10, 60], rng)
-    for found in (parent, perturbed(parent, "p", rng)):
+    parent = draw_connectome("g", "train", [10, 60], rng)
+    for found in (parent, perturb_connectome(parent, "p", rng)):
         weights = found.connectome.weights
         assert weights.max() == pytest.approx(0.02, rel=1e-6)
         assert (np.diag(weights) == 0).all()
@@ -25,7 +31,7 @@ def test_generated_and_perturbed_connectomes_are_connectomes(seed):
 
 def test_maps_are_standardised_and_alike_in_connected_regions():
     rng = np.random.default_rng(0)
-    weights = generated("g", "train", [60, 60], rng).weights.astype(float)
+    weights = draw_connectome("g", "train", [60, 60], rng).weights.astype(float)
     scale = 1 / np.sqrt(weights.sum(axis=1))
     normalised = scale[:, None] * weights * scale
     alike = []
@@ -59,18 +65,18 @@ def test_variants_are_made_of_training_connectomes_only_and_more_of_them_change_
 
 
 def test_a_table_is_checked(table, tmp_path):
-    assert [c.name for c in read_table(table)] == ["a", "b"]
+    assert [c.name for c in real_connectomes(table)] == ["a", "b"]
     with pytest.raises(MissingInputError, match="no table of connectomes"):
-        read_table(tmp_path / "none.tsv")
+        real_connectomes(tmp_path / "none.tsv")
     table.write_text("name,sc,transform,split\n")
     with pytest.raises(InputError, match="commas instead of tabs"):
-        read_table(table)
+        real_connectomes(table)
     table.write_text(HEADER + "a\tsc.csv\tlog\ttraining\tn/a\tn/a\n")
     with pytest.raises(InputError, match=r"Line 2 of .*(.|\n)*train \| validation \| test"):
-        read_table(table)
+        real_connectomes(table)
     table.write_text(HEADER + 2 * "a\tsc.csv\tlog\ttrain\tn/a\tn/a\n")
     with pytest.raises(InputError, match="occur twice"):
-        read_table(table)
+        real_connectomes(table)
 
 
 def test_settings_are_checked():

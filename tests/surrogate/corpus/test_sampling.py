@@ -4,14 +4,14 @@ import torch
 
 import mfm
 from surrogate import load_pretrained
-from surrogate.corpus.connectomes import generated, smooth_maps
+from surrogate.corpus.connectomes import draw_connectome, smooth_maps
 from surrogate.corpus.sampling import MapSpace, draw_sets
 
 
 @pytest.mark.parametrize("source", ["prior", "search"])
 def test_sets_keep_their_bounds_and_reach_beyond_the_stability_boundary(source):
     rng = np.random.default_rng(3)
-    connectome = generated("g", "train", [30, 30], rng)
+    connectome = draw_connectome("g", "train", [30, 30], rng)
     space = MapSpace(smooth_maps(connectome.weights.astype(float), 2, rng), mfm.Bounds())
     protocol = mfm.Protocol(2.0, 150, dt_s=0.00625)
     p = draw_sets(64, space, connectome.connectome, protocol, source, None, rng)
@@ -31,7 +31,7 @@ def test_sets_keep_their_bounds_and_reach_beyond_the_stability_boundary(source):
 
 def test_sets_of_a_surrogates_search_are_those_that_it_thinks_best():
     rng = np.random.default_rng(3)
-    connectome = generated("g", "train", [30, 30], rng)
+    connectome = draw_connectome("g", "train", [30, 30], rng)
     space = MapSpace(smooth_maps(connectome.weights.astype(float), 2, rng), mfm.Bounds())
     protocol = mfm.Protocol(2.0, 900, dt_s=0.00625, scheme="exponential")
     surrogate = load_pretrained("fic")
@@ -50,7 +50,7 @@ def test_sets_of_a_surrogates_search_are_those_that_it_thinks_best():
 
 
 def test_the_same_seed_draws_the_same_sets():
-    connectome = generated("g", "train", [20, 20], np.random.default_rng(0))
+    connectome = draw_connectome("g", "train", [20, 20], np.random.default_rng(0))
     space = MapSpace(np.empty((0, 20)), mfm.Bounds())
     protocol = mfm.Protocol(2.0, 150, dt_s=0.00625)
     first, again = (

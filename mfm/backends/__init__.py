@@ -1,1 +1,0 @@
-"""Simulation backends: `reference` (torch, readable, differentiable) and `compiled` (numba, explicit SIMD)."""

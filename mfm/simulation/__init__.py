@@ -1,0 +1,1 @@
+"""Simulation: parameters, connectome and timing in, BOLD and averages out, on the backend that suits."""

@@ -19,6 +19,7 @@ _HOMES = {
     "resting_state": "mfm.models.fic_feedback",
     "simulate": "mfm.simulation.run",
     "simulate_many": "mfm.simulation.run",
+    "Averages": "mfm.simulation.averages",
     "Simulation": "mfm.simulation.result",
     "SimulationRequest": "mfm.simulation.work",
     "SimStatus": "mfm.simulation.result",

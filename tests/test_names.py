@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Hooks of a protocol: the files of a folder define the same names on purpose, and nobody else does.
 HOOKS = {
     "optim/cli": {"add", "run", "main"},
-    "mfm/models": {"pack", "drift", "decay", "rest", "complete"},
+    "mfm/models": {"bold_signal", "pack", "drift", "decay", "rest", "complete"},
     "mfm/io/formats": {"sniff", "peek", "read"},
-    "mfm/simulation": {"obstacle", "run", "drift", "decay", "neural_step"},
+    "mfm/simulation": {"obstacle", "run", "drift", "decay", "neural_step", "bold_signal"},
 }
 
 # One function in several languages: torch and numpy, numba's vectors, Triton.

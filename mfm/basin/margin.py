@@ -1,6 +1,6 @@
-"""The basin of the 3 Hz fixed point: how far the state may be pushed before it leaves for another attractor.
+"""The basin of the fixed point: how far the state may be pushed before it leaves for another attractor.
 
-Linear stability is not enough: beside a stable 3 Hz state others may exist, some regions at a higher or a lower rate, and noise
+Linear stability is not enough: beside a stable state others may exist, some regions at a higher or a lower rate, and noise
 finds them within minutes. Noise-free simulations from displaced states find them within seconds.
 """
 
@@ -13,8 +13,9 @@ from mfm.brain.connectome import Connectome
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.linear.response import linear_response
-from mfm.models.fic import FICParameters
-from mfm.models.fic_feedback import resting_state
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import model_of
+from mfm.models.rest import rest_state
 from mfm.protocol import Protocol
 from mfm.simulation.run import simulate
 from mfm.statistics.rates import within_range
@@ -27,22 +28,21 @@ _FRAME_S = 0.06
 _SMALLEST, _LARGEST = 0.25, 128.0
 _BISECTIONS = 8
 
-# S_E is not displaced beyond this.
-_HIGHEST_S_E = 0.8
-
 
 def rates_after_displacement(
-    p: FICParameters, sc: Connectome, displacement, n_threads: int | None = None, scheme: str = "exponential"
+    p: ModelParameters, sc: Connectome, displacement, n_threads: int | None = None, scheme: str = "exponential"
 ) -> Tensor:
-    """Firing rates 12 s after S_E was displaced, without noise.
+    """Firing rates 12 s after the observed state was displaced, without noise.
 
     Parameters
     ----------
-    p : FICParameters
-        B candidates over N regions; their noise and ``w_IE`` are ignored.
+    p : ModelParameters
+        B candidates over N regions of a model that declares what is admissible; their noise is ignored, and weights that the
+        model solves (``w_IE`` of FIC) are solved.
     sc : Connectome
     displacement : float or tensor, (B,), (B, N) or (B, D, N)
-        Added to S_E* = 0.161; S_E starts between 0 and 0.8. D displacements of each candidate are D runs.
+        Added to the observed state at the fixed point (FIC: S_E* = 0.161), which starts within its `State.reach` (0 to 0.8).
+        D displacements of each candidate are D runs.
     n_threads : int, optional
     scheme : {"exponential", "euler"}
         As in `mfm.Protocol`, with a step of 6 ms.
@@ -50,12 +50,13 @@ def rates_after_displacement(
     Returns
     -------
     tensor, (B, N) or (B, D, N)
-        r_E, Hz.
+        The quantity that the model wants admissible; r_E of FIC, Hz.
 
     Raises
     ------
     InputError
-        If `p` and `sc` have different numbers of regions, or the displacement has another shape.
+        If `p` and `sc` have different numbers of regions, the displacement has another shape, or the model declares nothing
+        admissible.
 
     Examples
     --------
@@ -65,9 +66,13 @@ def rates_after_displacement(
     >>> mfm.rates_after_displacement(p, sc, 0.05).round(decimals=2).tolist()
     [[3.0, 3.0]]
     """
-    quiet = p.noise_free()
-    rest = resting_state(p.w_EI)
-    shift = as_float_tensor(displacement, "displacement").detach().to(p.w_EE)
+    model, quiet = model_of(p), p.noise_free()
+    if model.admissible is None:
+        raise InputError(
+            f"Nothing tells whether the model {model.name!r} returned.", expected="a model that declares what is admissible"
+        )
+    rest = rest_state(model, model.completed(quiet, sc), sc)
+    shift = as_float_tensor(displacement, "displacement").detach().to(rest[0])
     if shift.ndim > 3 or (shift.ndim == 1 and len(shift) != p.n_candidates):
         raise InputError(
             "The displacement has the wrong shape.",
@@ -76,11 +81,14 @@ def rates_after_displacement(
         )
     shift = shift[:, None] if shift.ndim == 1 else shift
     several = shift.ndim == 3
-    S_E = (rest.S_E + (shift if several else (shift + torch.zeros_like(rest.S_I))[:, None])).clamp(0.0, _HIGHEST_S_E)
+    moved = model.state_names.index(model.observed)
+    shift = shift if several else (shift + torch.zeros_like(rest[moved]))[:, None]
+    start = [x[:, None] for x in rest]
+    start[moved] = (start[moved] + shift).clamp(*model.states[moved].reach)
     protocol = Protocol(_FRAME_S, n_frames=1, burn_in_s=0.0, warm_up_s=_SETTLING_S, scheme=scheme)
-    start = (S_E, rest.S_I[:, None])
-    rate_E = simulate(quiet, sc, protocol, S_E.shape[1], backend="numba", initial=start, n_threads=n_threads).rate_E
-    return rate_E if several else rate_E[:, 0]
+    sim = simulate(quiet, sc, protocol, shift.shape[1], backend="numba", initial=tuple(start), n_threads=n_threads)
+    reported = getattr(sim, model.admissible.quantity)
+    return reported if several else reported[:, 0]
 
 
 def displaced_both_ways(displacement: Tensor) -> Tensor:
@@ -88,16 +96,17 @@ def displaced_both_ways(displacement: Tensor) -> Tensor:
     return torch.stack([displacement, -displacement], dim=1)
 
 
-def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None, scheme: str = "exponential") -> Tensor:
-    """How many standard deviations the noise must push the state before it does not return to 3 Hz.
+def basin_margin(p: ModelParameters, sc: Connectome, n_threads: int | None = None, scheme: str = "exponential") -> Tensor:
+    """How many standard deviations the noise must push the state before it does not return.
 
-    S_E is raised, and lowered, in every region by a multiple of the standard deviation that linear response predicts for it;
-    the margin is the smallest multiple from which noise-free dynamics do not return to within [2.7, 3.3] Hz in 12 s.
+    The observed state (S_E of FIC) is raised, and lowered, in every region by a multiple of the standard deviation that
+    linear response predicts for it; the margin is the smallest multiple from which noise-free dynamics do not return to what
+    the model wants admissible (FIC: 2.7 to 3.3 Hz) in 12 s.
 
     Parameters
     ----------
-    p : FICParameters
-        B candidates.
+    p : ModelParameters
+        B candidates of a model that declares what is admissible.
     sc : Connectome
     n_threads : int, optional
     scheme : {"exponential", "euler"}
@@ -107,7 +116,7 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     Returns
     -------
     tensor, (B,)
-        In standard deviations of S_E, from 0.25 to 128, to 3 %; 0 where the 3 Hz state is not stable.
+        In standard deviations of the observed state, from 0.25 to 128, to 3 %; 0 where the fixed point is not stable.
 
     Raises
     ------
@@ -128,13 +137,15 @@ def basin_margin(p: FICParameters, sc: Connectome, n_threads: int | None = None,
     >>> mfm.basin_margin(p, sc).item() > 10
     True
     """
+    admissible = model_of(p).admissible
+    band = (admissible.low, admissible.high) if admissible else (0.0, 0.0)
     with torch.no_grad():
         lin = linear_response(p, sc, Protocol(_FRAME_S, n_frames=1))
     std = lin.activity_std.double().nan_to_num(nan=1.0)
 
     def returns(multiple) -> Tensor:
         ends = rates_after_displacement(p, sc, displaced_both_ways(multiple * std), n_threads, scheme)
-        return within_range(ends).all(dim=1)
+        return within_range(ends, band).all(dim=1)
 
     low = torch.full((p.n_candidates, 1), _SMALLEST, dtype=torch.float64)
     high = torch.full_like(low, _LARGEST)

@@ -130,6 +130,11 @@ class LinearResponse:
         """(B,) bool: whether the fixed point is linearly stable."""
         return self.status == LinearStatus.OK
 
+    @property
+    def state(self) -> tuple[Tensor, ...]:
+        """The fixed point, a tensor (B, N) for each of the model's states."""
+        return self._x
+
     def __getitem__(self, index: Tensor) -> LinearResponse:
         """The candidates selected by `index`, a tensor of bools or of whole numbers."""
         return LinearResponse(

@@ -54,9 +54,9 @@ class FICParameters(ModelParameters):
     w_EI: Tensor = regional(
         "excitatory-to-inhibitory weight", bounds=(0.0, 5.0), signs=(("myelin", -1), ("gradient", +1)), may_be_negative=True
     )
-    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01))
+    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01), unit="gating variable per square root of a second")
     G: Tensor = whole_brain("global coupling", bounds=(0.0, 3.0))
-    w_IE: Tensor | None = optional("inhibitory-to-excitatory weight", solved=True)
+    w_IE: Tensor | None = optional("inhibitory-to-excitatory feedback weight that holds the region at 3 Hz", solved=True)
     I_ext: Tensor | None = optional("external current into the excitatory population", unit="nA")
 
 
@@ -139,21 +139,21 @@ def excitation_over_inhibition(S_E: Tensor, S_I: Tensor) -> Tensor:
     return S_E / S_I
 
 
+EI_RATIO = Quantity("ei_ratio", "", "E/I ratio, S_E / S_I of the time averages, mean over realisations", column="EI_ratio")
+
 FIC = Model(
     name="fic",
     title="feedback inhibition control, two populations per region",
     source="Deco et al. 2014, J Neurosci 34:7886; Zhang et al. 2024, PNAS",
     parameters=FICParameters,
     states=(
-        State("S_E", "excitatory gating variable"),
+        State("S_E", "excitatory gating variable", reach=(0.0, 0.8)),
         State("S_I", "inhibitory gating variable", fast=True),
     ),
     carried=("S_E",),
     observed="S_E",
-    reported=(Quantity("rate_E", "Hz", "excitatory firing rate"),),
-    derived=(
-        Derived(Quantity("ei_ratio", "", "excitation/inhibition ratio S_E / S_I"), ("S_E", "S_I"), excitation_over_inhibition),
-    ),
+    reported=(Quantity("rate_E", "Hz", "excitatory firing rate", column="r_E"),),
+    derived=(Derived(EI_RATIO, ("S_E", "S_I"), excitation_over_inhibition),),
     pack=pack,
     drift=drift,
     decay=decay,

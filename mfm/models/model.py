@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ class State:
         Dimensionless by default.
     start : float, default 0.1
         Where the search for a fixed point starts, for models without one in closed form.
+    reach : (low, high), default (-inf, inf)
+        Where a displaced state may start; beyond it the equations mean nothing.
     fast : bool, default False
         Stepped by the exponential scheme where a protocol asks for it; the model then declares `Model.decay`.
     """
@@ -33,6 +36,7 @@ class State:
     description: str
     unit: str = ""
     start: float = 0.1
+    reach: tuple[float, float] = (-math.inf, math.inf)
     fast: bool = False
 
 
@@ -43,11 +47,18 @@ class Quantity:
     Parameters
     ----------
     name, unit, description : str
+    column : str, default the name
+        Its heading in tables.
     """
 
     name: str
     unit: str
     description: str
+    column: str = ""
+
+    @property
+    def heading(self) -> str:
+        return self.column or self.name
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from mfm.models.registry import get_model
 # Two maps that contradict the signs asked of a parameter by more than this correlation leave less than one direction in six.
 _FLIPPED = 0.3
 
-REGIONAL_PARAMETERS = ("w_EE", "w_EI", "sigma")
-
 
 class Bounds:
     """Ranges that the parameters of a model must keep in a search.
@@ -206,6 +204,11 @@ class MapParameterisation:
         return self.bounds.model
 
     @property
+    def regional_names(self) -> tuple[str, ...]:
+        """The parameters that have a value for each region."""
+        return tuple(parameter.name for parameter in self.model.parameters.searched() if parameter.regional)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients, in order."""
         found: list[str] = []
@@ -237,11 +240,6 @@ class MapParameterisation:
             own = coefficients[:, self.slices()[parameter.name]]
             found[parameter.name] = own @ basis[: own.shape[1]] if parameter.regional else own[:, 0]
         return found
-
-    def regional(self, coefficients):
-        """To be dropped: `values` in two parts."""
-        values = self.values(coefficients)
-        return {name: values[name] for name in REGIONAL_PARAMETERS}, values["G"]
 
     def to_parameters(self, coefficients) -> ModelParameters:
         """Parameter sets for coefficients (B, D) or (D,)."""

@@ -69,7 +69,9 @@ def regional(
     return _declared(description, unit, bounds=bounds, maps=maps, signs=tuple(signs), may_be_negative=may_be_negative)
 
 
-def noise(description: str, bounds: tuple[float, float], unit: str = "1/sqrt(s)", maps: bool = True) -> Any:
+def noise(
+    description: str, bounds: tuple[float, float], unit: str = "state per square root of a second", maps: bool = True
+) -> Any:
     """Declare the regional field that holds the amplitude of the noise."""
     return _declared(description, unit, bounds=bounds, maps=maps, noise=True)
 

@@ -45,7 +45,7 @@ class PMFMParameters(ModelParameters):
 
     w: Tensor = regional("recurrent strength", bounds=(0.0, 1.0), may_be_negative=True)
     I_0: Tensor = regional("input from subcortical sources", bounds=(0.2, 0.5), unit="nA", may_be_negative=True)
-    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01))
+    sigma: Tensor = noise("noise amplitude", bounds=(0.0005, 0.01), unit="gating variable per square root of a second")
     G: Tensor = whole_brain("global coupling", bounds=(1.0, 10.0))
 
 

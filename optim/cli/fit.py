@@ -86,7 +86,7 @@ def fit_and_write(subject, config):
     result = fit_prepared(stages, folder.work, progress, progress.note)
     write_fit(result, folder)
     if not result.in_range:
-        say("warning: firing rates of the chosen parameters leave [2.7, 3.3] Hz in validation or test; do not use this fit")
+        say("warning: the chosen parameters leave the model's range in validation or test; do not use this fit")
     say(f"results: {folder.path}")
     return result
 
@@ -111,5 +111,15 @@ def stages_table(result) -> str:
             f"audits, rank correlation {s.rank_correlation:.2f}, offset {s.offset:+.3f}"
             + ("; given up, the rest was simulated" if s.given_up else "")
         )
-    lines.append(f"G = {float(result.parameters.G[0]):.3f}; mean E/I ratio = {float(result.ei_ratio.mean()):.3f}")
+    lines.append("; ".join(_found(result)))
     return "\n".join(lines)
+
+
+def _found(result) -> list[str]:
+    """The parameters of the whole brain, and the mean over regions of what the model derives."""
+    shared = [q for q in result.parameters.declared() if not q.regional]
+    found = [f"{q.name} = {float(getattr(result.parameters, q.name)[0]):.3f}" for q in shared]
+    for derived in result.model.derived:
+        label = derived.quantity.description.partition(",")[0]
+        found.append(f"mean {label} = {float(getattr(result, derived.quantity.name).mean()):.3f}")
+    return found

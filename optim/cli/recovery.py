@@ -56,6 +56,6 @@ def compare_with_truth(result: FitResult, demo: DemoSubject) -> str:
         "",
         f"regional E/I ratio: r = {r:.3f} with the truth, mean absolute error {error:.3f} "
         f"(true mean {float(demo.ei_ratio.mean()):.3f}, recovered mean {float(result.ei_ratio.mean()):.3f})",
-        "Coefficients trade off against each other: FC and FCD fix the E/I ratio better than each weight (see README, Limits).",
+        "Coefficients trade off against each other, and much of the E/I pattern is decided by bounds and signs (README).",
     ]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from mfm import FICParameters
+from mfm.models.parameters import ModelParameters
 from optim.config.objective import SurrogateObjectiveConfig
 from optim.fit.result import PredictionRecord
 from optim.fit.stages import Stages
@@ -26,7 +26,7 @@ class Choice:
     ----------
     u, coefficients : array, (D,)
         Search coordinates, and what they stand for.
-    parameters : FICParameters
+    parameters : ModelParameters
     validation : Evaluation
         Its simulated score.
     index : int
@@ -37,7 +37,7 @@ class Choice:
 
     u: np.ndarray
     coefficients: np.ndarray
-    parameters: FICParameters
+    parameters: ModelParameters
     validation: Evaluation
     index: int
     losses: Tensor

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import mfm
-from mfm import FICParameters, LinearStatus, Scan, upper_triangle
+from mfm import LinearStatus, Scan, upper_triangle
 from mfm.errors import InputError
-from mfm.models.parameterisation import REGIONAL_PARAMETERS
+from mfm.models.parameters import ModelParameters
 from optim.search.space import SearchSpace
 
 # Step of the central differences, in units of the prior's standard deviations; halved where a neighbour is not stable.
@@ -91,7 +91,12 @@ class Identifiability:
 
 
 def identifiability(
-    space: SearchSpace, coefficients, scan: Scan, protocol: mfm.Protocol, parameters: FICParameters | None = None, seed: int = 0
+    space: SearchSpace,
+    coefficients,
+    scan: Scan,
+    protocol: mfm.Protocol,
+    parameters: ModelParameters | None = None,
+    seed: int = 0,
 ) -> Identifiability:
     """Standard errors of the coefficients from the information in one scan's FC, by linear response.
 
@@ -104,9 +109,9 @@ def identifiability(
         Its connectome.
     protocol : Protocol
         TR and frames of the scan.
-    parameters : FICParameters, optional
-        One candidate, where regions deviate from the maps (`optim.search.regional`); deviations of w_EE and
-        w_EI, and ratios of sigma, are held fixed.
+    parameters : ModelParameters, optional
+        One candidate, where regions deviate from the maps (`optim.search.regional`); deviations from
+        them, and ratios of the noise, are held fixed.
     seed : int, default 0
         Of the scans drawn for the noise of FC.
 
@@ -155,12 +160,13 @@ def identifiability(
         unknown = np.full(len(prior_std), np.nan)
         return Identifiability(names, theta[0].numpy(), unknown, prior_std, unknown, (), reason, 0)
 
-    lin = mfm.linear_response(_displaced_parameters(space, theta, offset), scan.sc, protocol)
+    p = space.parameterisation.model.parameters(**_values(space, theta, offset))
+    lin = mfm.linear_response(p, scan.sc, protocol)
     if lin.status[0] != LinearStatus.OK:
-        return nothing("the 3 Hz state is not linearly stable: the theory says nothing of FC there")
+        return nothing("the fixed point is not linearly stable: the theory says nothing of FC there")
     J = _derivatives(space, theta, offset, scan, protocol, torch.from_numpy(scale))
     if J is None:
-        return nothing("the 3 Hz state loses its stability in the closest neighbourhood")
+        return nothing("the fixed point loses its stability in the closest neighbourhood")
     U, s, Vt = np.linalg.svd(J, full_matrices=False)
     known = s > _SINGULAR * max(s[0], 1e-300)
     noise = _projected_noise(lin, U[:, known], seed)
@@ -206,19 +212,30 @@ def _loadings(direction: np.ndarray) -> tuple[float, ...]:
     return tuple((direction * np.sign(direction[np.abs(direction).argmax()])).tolist())
 
 
-def _offset(space: SearchSpace, theta: Tensor, parameters: FICParameters | None) -> dict[str, Tensor]:
-    """Deviations (1, N) from the maps: differences, but ratios of sigma, whose common scale FC does not know."""
-    regional, _ = space.parameterisation.regional(theta)
+def _offset(space: SearchSpace, theta: Tensor, parameters: ModelParameters | None) -> dict[str, Tensor]:
+    """Deviations (1, N) from the maps: differences, but ratios of the noise, whose common scale FC does not know."""
+    parameterisation = space.parameterisation
+    of_maps = {name: value for name, value in parameterisation.values(theta).items() if name in parameterisation.regional_names}
+    noise = parameterisation.model.noise
     if parameters is None:
-        return {name: torch.full_like(value, float(name == "sigma")) for name, value in regional.items()}
-    found = {name: getattr(parameters, name).double() for name in REGIONAL_PARAMETERS}
-    return {name: found[name] / regional[name] if name == "sigma" else found[name] - regional[name] for name in found}
+        return {name: torch.full_like(value, float(name == noise)) for name, value in of_maps.items()}
+    found = {name: getattr(parameters, name).double() for name in of_maps}
+    return {name: found[name] / of_maps[name] if name == noise else found[name] - of_maps[name] for name in found}
 
 
-def _displaced_parameters(space: SearchSpace, theta: Tensor, offset: dict[str, Tensor]) -> FICParameters:
-    regional, G = space.parameterisation.regional(theta)
-    w_EE, w_EI = (regional[name] + offset[name] for name in ("w_EE", "w_EI"))
-    return FICParameters(w_EE, w_EI, regional["sigma"] * offset["sigma"], G)
+def _values(space: SearchSpace, theta: Tensor, offset: dict[str, Tensor]) -> dict[str, Tensor]:
+    values = space.parameterisation.values(theta)
+    for name, own in offset.items():
+        values[name] = values[name] * own if name == space.parameterisation.model.noise else values[name] + own
+    return values
+
+
+def _parameters(space: SearchSpace, theta: Tensor, offset: dict[str, Tensor]) -> ModelParameters | None:
+    """Candidates at coefficients (B, D), or None where one is none: a negative noise or coupling."""
+    try:
+        return space.parameterisation.model.parameters(**_values(space, theta, offset))
+    except InputError:
+        return None
 
 
 def _derivatives(
@@ -228,11 +245,10 @@ def _derivatives(
     step = _STEP
     for _ in range(_HALVINGS):
         moved = torch.cat([theta + step * scale.T, theta - step * scale.T])
-        regional, G = space.parameterisation.regional(moved)
-        valid = bool((G >= 0).all() and (regional["sigma"] * offset["sigma"] >= 0).all())
-        if valid:
+        p = _parameters(space, moved, offset)
+        if p is not None:
             with torch.no_grad():
-                lin = mfm.linear_response(_displaced_parameters(space, moved, offset), scan.sc, protocol)
+                lin = mfm.linear_response(p, scan.sc, protocol)
             if lin.stable.all():
                 plus, minus = torch.arctanh(upper_triangle(lin.fc)).chunk(2)
                 return ((plus - minus) / (2 * step)).T.numpy()

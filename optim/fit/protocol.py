@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 import mfm
-from mfm import FICParameters, SubjectData
+from mfm import SubjectData
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
 from optim.config.fit import FitConfig
 from optim.fit.choice import choose, free_regions, prediction_record, shortlist
 from optim.fit.identifiability import identifiability
@@ -92,7 +94,7 @@ def fit_prepared(
     seconds: dict[str, float] = {}
     states = _searched(stages, work, progress, report)
     seconds["search"] = sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)
-    winners, audits = _winners(states), AuditLog.joined([state.audits for state in states])
+    winners, audits = _winners(states, stages.space.parameterisation.model), AuditLog.joined([state.audits for state in states])
 
     began = time.perf_counter()
     predicted = None
@@ -160,12 +162,12 @@ def _searched(stages: Stages, work, progress, report) -> list[SearchState]:
     ]
 
 
-def _winners(states: list[SearchState]) -> np.ndarray:
+def _winners(states: list[SearchState], model: Model) -> np.ndarray:
     """Search coordinates (W, D) of the best candidate of every generation that had one within range."""
     winners = np.array([u for state in states for u in state.winners])
     if not len(winners):
         raise NoFitError(
-            "No candidate kept every region's firing rate within [2.7, 3.3] Hz.",
+            f"No candidate kept every region within range{_range_of(model)}.",
             found=f"0 of {sum(state.n_simulated for state in states)} simulated candidates",
             cause="a connectome that was not log-transformed, or too few generations",
             fix="check data.sc_transform; raise optimizer.generations or optimizer.initial_candidates",
@@ -173,12 +175,20 @@ def _winners(states: list[SearchState]) -> np.ndarray:
     return winners
 
 
-def _rescored(p: FICParameters, stages: Stages) -> Evaluation:
+def _range_of(model: Model) -> str:
+    a = model.admissible
+    if a is None:
+        return ""
+    unit = next(quantity.unit for quantity in model.reported if quantity.name == a.quantity)
+    return f": {a.quantity} from {a.low:g} to {a.high:g} {unit}"
+
+
+def _rescored(p: ModelParameters, stages: Stages) -> Evaluation:
     """One candidate on the search's data, with other noise than the search's."""
     return stages.objective("search").evaluate(p, stages.keys("rescore"))
 
 
-def _of_the_model(winner: FICParameters, test: Evaluation, stages: Stages) -> dict[str, Any]:
+def _of_the_model(winner: ModelParameters, test: Evaluation, stages: Stages) -> dict[str, Any]:
     """The fields of a result that tell of the fitted model and what it was fitted to."""
     return {
         "subject": stages.subject,
@@ -187,12 +197,8 @@ def _of_the_model(winner: FICParameters, test: Evaluation, stages: Stages) -> di
         "noise_seeds": {purpose: stages.keys(purpose)[0] for purpose in ("rescore", "validation", "test")},
         "parameterisation": stages.space.parameterisation,
         "parameters": winner,
-        "w_IE": mfm.feedback_weights(winner, stages.subject.test.sc)[0],
+        "completed": stages.space.parameterisation.model.completed(winner, stages.subject.test.sc),
         "test": test,
-        "rate_E": test.rate_E[0].mean(dim=0),
-        "S_E": test.S_E[0].mean(dim=0),
-        "S_I": test.S_I[0].mean(dim=0),
-        "ei_ratio": mfm.ei_ratio(test.S_E, test.S_I)[0],
     }
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import mfm
 from mfm.errors import ConfigError, InputError
 from mfm.io.formats.tables import existing_file
+from mfm.models.fic import FIC
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import get_model
 
 
 def fit_record(parameters: Path) -> dict:
@@ -22,28 +25,54 @@ def fit_record(parameters: Path) -> dict:
     return record if isinstance(record, dict) else {}
 
 
-def read_parameters(path: Path, G: float | None) -> tuple[mfm.FICParameters, tuple[str, ...] | None]:
-    """One parameter set, and the names of its regions, from a table with the columns w_EE, w_EI, sigma (and region, I_ext)."""
+def model_of_record(record: dict) -> Model:
+    """The model of a fit's record; FIC where it does not say, as in records of earlier versions."""
+    return get_model(record.get("model", "fic"))
+
+
+def read_parameters(
+    path: Path, whole_brain: dict[str, float | None], model: Model = FIC
+) -> tuple[ModelParameters, tuple[str, ...] | None]:
+    """Read one parameter set, and the names of its regions, from a table with a column for every regional parameter.
+
+    Parameters
+    ----------
+    path : path
+        A row for each region; the column ``region`` names them. Of FIC the columns w_EE, w_EI, sigma, and I_ext if there is.
+    whole_brain : dict of str to float
+        What the whole brain shares, such as G.
+    model : Model, default FIC
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or holds something that is not a number.
+    ConfigError
+        If a parameter of the whole brain is not known.
+    """
     header, *rows = _cells(path)
-    missing = [name for name in ("w_EE", "w_EI", "sigma") if name not in header]
+    declared = model.parameters.declared()
+    needed = [q.name for q in declared if q.regional and q.is_searched]
+    missing = [name for name in needed if name not in header]
     if missing or not rows:
         raise InputError(
             f"{path} is no table of parameters.",
-            expected="columns w_EE, w_EI, sigma, one row per region",
+            expected=f"columns {', '.join(needed)}, one row per region",
             found=f"no column {', '.join(missing)}" if missing else "no rows",
         )
+    # What the model solves (w_IE of FIC) is solved anew: it belongs to one connectome.
+    kept = [q.name for q in declared if q.regional and not q.solved and q.name in header]
     try:
-        columns = {
-            name: [float(row[header.index(name)]) for row in rows]
-            for name in ("w_EE", "w_EI", "sigma", "I_ext")
-            if name in header
-        }
+        columns = {name: [float(row[header.index(name)]) for row in rows] for name in kept}
     except (ValueError, IndexError) as error:
         raise InputError(f"{path} holds something that is not a number.", found=str(error)) from error
-    if G is None:
-        raise ConfigError("The global coupling is not known.", found=f"no fit's JSON beside {path.name}", fix="--G VALUE")
+    shared = {q.name: whole_brain.get(q.name) for q in declared if not q.regional}
+    for name, value in shared.items():
+        if value is None:
+            what = next(q.description for q in declared if q.name == name)
+            raise ConfigError(f"The {what} is not known.", found=f"no fit's JSON beside {path.name}", fix=f"`{name}=VALUE`")
     names = tuple(row[header.index("region")] for row in rows) if "region" in header else None
-    return mfm.FICParameters(**columns, G=[G]), names
+    return model.parameters(**columns, **{name: [value] for name, value in shared.items()}), names
 
 
 def _cells(path: Path) -> list[list[str]]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from mfm import CostValues, FICParameters, MapParameterisation, SubjectData
+from mfm import CostValues, MapParameterisation, SubjectData
 from mfm.errors import MfmfitError
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
 from optim.config.fit import FitConfig
 from optim.fit.identifiability import Identifiability
 from optim.objectives.audits import Audit
@@ -31,7 +33,7 @@ class StageScore:
     candidates : int
         Of how many it was the best.
     in_range : bool
-        Whether every r_E stayed in [2.7, 3.3] Hz.
+        Whether every region stayed within what the model wants admissible (FIC: 2.7 to 3.3 Hz).
     dt_s : float
     """
 
@@ -118,11 +120,10 @@ class FitResult:
     coefficients : tensor, (D,)
         In the order of ``parameterisation.names``; slopes are per unit of the map. Where the regional fit was chosen, its
         linear part, from which regions deviate.
-    parameters : FICParameters
+    parameters : ModelParameters
         One candidate.
-    w_IE, rate_E, S_E, S_I, ei_ratio : tensor, (N,)
-        Feedback weights; time averages over the test simulations (r_E in Hz), and the excitation/inhibition ratio S_E / S_I,
-        averaged over realisations.
+    completed : ModelParameters
+        The same with every weight solved that was left open: ``w_IE`` of FIC.
     stages : tuple of StageScore
         Of search, validation and test.
     trace : tuple of Generation
@@ -135,7 +136,9 @@ class FitResult:
     prediction : PredictionRecord or None
         Of a search by a surrogate.
     test : Evaluation
-        The test simulation: FC and FCD for figures.
+        The test simulation: FC and FCD for figures; what the model reports and its states, averaged over time, and what it
+        derives from them. Each is an attribute of the result too, (N,), the mean over realisations: ``rate_E`` (Hz), ``S_E``,
+        ``S_I`` and ``ei_ratio`` of FIC.
     bold : array, (R, T, N), or None
         Simulated BOLD of the test, where ``output.timeseries`` asks for it.
     noise_seeds : dict of str to int
@@ -163,12 +166,8 @@ class FitResult:
     config: FitConfig
     parameterisation: MapParameterisation
     coefficients: Tensor
-    parameters: FICParameters
-    w_IE: Tensor
-    rate_E: Tensor
-    S_E: Tensor
-    S_I: Tensor
-    ei_ratio: Tensor
+    parameters: ModelParameters
+    completed: ModelParameters
     stages: tuple[StageScore, ...]
     trace: tuple[Generation, ...]
     ceiling: NoiseCeiling
@@ -181,9 +180,20 @@ class FitResult:
     seconds: dict[str, float]
     fingerprint: str
 
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("__") or "test" not in self.__dict__:
+            raise AttributeError(name)
+        value = getattr(self.test.averages, name)[0]
+        return value.mean(dim=0) if value.ndim == 2 else value
+
+    @property
+    def model(self) -> Model:
+        """What the fitted model declares."""
+        return self.parameterisation.model
+
     @property
     def in_range(self) -> bool:
-        """Whether every r_E stayed in [2.7, 3.3] Hz in validation and test."""
+        """Whether every region stayed within what the model wants admissible (FIC: 2.7 to 3.3 Hz) in validation and test."""
         return all(score.in_range for score in self.stages if score.stage != "search")
 
     @property

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 import mfm
-from mfm import FICParameters, Scan, SubjectData
+from mfm import Scan, SubjectData
+from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
 from optim.config.objective import LinearObjectiveConfig, SimulationObjectiveConfig, SurrogateObjectiveConfig
@@ -147,7 +148,7 @@ class Stages:
             dt_s=objective.protocol.dt_s,
         )
 
-    def test_bold(self, winner: FICParameters) -> np.ndarray:
+    def test_bold(self, winner: ModelParameters) -> np.ndarray:
         """BOLD of the test's simulations of one candidate, (R, T, N): the same seed gives the same noise."""
         objective = self.objective("test")
         sim = mfm.simulate(

@@ -9,9 +9,9 @@ from typing import Protocol as TypingProtocol
 import torch
 from torch import Tensor
 
-from mfm import Cost, FICParameters
-from mfm.models.constants import RATE_RANGE_HZ
-from mfm.models.fic_feedback import resting_state
+from mfm import Averages, Cost
+from mfm.models.model import Model
+from mfm.models.parameters import ModelParameters
 
 #: Losses of candidates that cannot be chosen: out of range (plus how far), and never simulated (plus how implausible). Both
 #: lie above the largest possible cost, 2 + 2 + 1.
@@ -28,11 +28,13 @@ class Evaluation:
     cost : Cost
         Terms (B,) of the realisation-averaged FC and FCD; NaN for candidates that were not scored.
     within_range : tensor of bool, (B,)
-        Whether every region's mean rate lies in [2.7, 3.3] Hz in every realisation.
+        Whether every region stays within what the model declares admissible, in every realisation (FIC: a mean rate of 2.7
+        to 3.3 Hz).
     status : tensor of int, (B, R)
         `mfm.SimStatus`.
-    rate_E, S_E, S_I : tensor, (B, R, N)
-        Time averages of r_E (Hz) and of the gating variables (dimensionless).
+    averages : Averages
+        Time averages of what the model reports and of its states; each is an attribute too, (B, R, N): ``rate_E`` (Hz), ``S_E``
+        and ``S_I`` of FIC.
     fc : tensor, (B, N, N)
     fcd_cdf : tensor, (B, K)
         FC and FCD CDF, mean over realisations; NaN for candidates that were not scored.
@@ -42,14 +44,15 @@ class Evaluation:
     Examples
     --------
     >>> import mfm, torch
+    >>> from mfm.models.registry import get_model
     >>> from optim import Evaluation
     >>> rate_E = torch.tensor([[[3.0, 3.1, 2.9]], [[3.0, 3.1, 9.0]]])
     >>> S = torch.full((2, 1, 3), 0.16)
     >>> fc, cdf = torch.eye(3).repeat(2, 1, 1), torch.ones(2, 10)
     >>> each = torch.full((2, 1), 0.25)
     >>> cost, single = mfm.Cost(each[:, 0], each[:, 0], each[:, 0]), mfm.Cost(each, each, each)
-    >>> inside = mfm.within_range(rate_E).all(dim=1)
-    >>> e = Evaluation(cost, inside, torch.tensor([[0], [2]]), rate_E, S, S, fc, cdf, realisation_cost=single)
+    >>> averages = mfm.Averages(get_model("fic"), torch.stack([rate_E, S, S]))
+    >>> e = Evaluation(cost, averages.inside()[:, 0], torch.tensor([[0], [2]]), averages, fc, cdf, realisation_cost=single)
     >>> e.loss[0].item(), e.loss[1].item() > 6
     (0.75, True)
     """
@@ -57,21 +60,23 @@ class Evaluation:
     cost: Cost
     within_range: Tensor
     status: Tensor
-    rate_E: Tensor
-    S_E: Tensor
-    S_I: Tensor
+    averages: Averages
     fc: Tensor
     fcd_cdf: Tensor
     realisation_cost: Cost
 
     @property
     def loss(self) -> Tensor:
-        """What a search minimises: (B,), finite. Total cost within range; beyond it, 6 plus the mean excess of the rates."""
-        low, high = RATE_RANGE_HZ
-        rate = torch.nan_to_num(self.rate_E, nan=1e3)
-        excess = torch.maximum(low - rate, rate - high).clamp(min=0).mean(dim=(1, 2)).log1p()
+        """What a search minimises: (B,), finite. Total cost within range; beyond it, 6 plus the mean excess of what the model
+        wants admissible (FIC: the rates)."""
+        excess = self.averages.excess().log1p()
         loss = torch.where(self.within_range, self.cost.total, OUT_OF_RANGE_LOSS + excess.clamp(max=10.0))
         return torch.where(torch.isfinite(loss), loss, torch.full_like(loss, OUT_OF_RANGE_LOSS + 10.0))
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("__") or "averages" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.averages, name)
 
     def __getitem__(self, index: list[int]) -> Evaluation:
         """The candidates selected by `index`."""
@@ -79,23 +84,23 @@ class Evaluation:
 
     @classmethod
     def predicted(
-        cls, p: FICParameters, cost: Cost, within_range: Tensor, rate_E: Tensor, fc: Tensor, fcd_cdf: Tensor
+        cls, model: Model, states: Sequence[Tensor], reported: Tensor, cost: Cost, within_range: Tensor, fc: Tensor, fcd: Tensor
     ) -> Evaluation:
-        """Of candidates that were not simulated: gating variables are those of the 3 Hz state, and nothing diverged.
+        """Of candidates that were not simulated: `states` are those of the fixed point, (B, N), and nothing diverged.
 
-        `within_range` counts where the cost is finite; `rate_E` is (B, R, N).
+        `reported` (B, R, N) is what the model reports first; `within_range` counts where the cost is finite.
         """
-        rest = resting_state(p.w_EI)
-        B, N = p.w_EI.shape
+        B, R, N = reported.shape
+        unknown = torch.full((max(0, len(model.reported) - 1), B, R, N), float("nan"), dtype=torch.float64)
+        at_rest = torch.stack([x.double()[:, None].expand(B, R, N) for x in states])
+        known = reported.double()[None] if model.reported else unknown.new_empty((0, B, R, N))
         return cls(
             cost=cost,
             within_range=within_range & torch.isfinite(cost.total),
             status=torch.zeros((B, 1), dtype=torch.int64),
-            rate_E=rate_E,
-            S_E=torch.full((B, 1, N), rest.S_E, dtype=torch.float64),
-            S_I=rest.S_I[:, None],
+            averages=Averages(model, torch.cat([known, unknown, at_rest])),
             fc=fc,
-            fcd_cdf=fcd_cdf,
+            fcd_cdf=fcd,
             realisation_cost=cost[:, None],
         )
 
@@ -104,7 +109,7 @@ class Evaluation:
         """The candidates of all parts, in order."""
 
         def join(values):
-            return Cost.concatenate(values) if isinstance(values[0], Cost) else torch.cat(values)
+            return torch.cat(values) if isinstance(values[0], Tensor) else type(values[0]).concatenate(values)
 
         return cls(**{f.name: join([getattr(part, f.name) for part in parts]) for f in fields(cls)})
 
@@ -124,12 +129,12 @@ class Objective(TypingProtocol):
     ...         return self.objective.evaluate(p, seed)
     """
 
-    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+    def evaluate(self, p: ModelParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; `seed` as in `mfm.simulate`. Never raises for what a candidate's dynamics do.
 
         Parameters
         ----------
-        p : FICParameters
+        p : ModelParameters
         seed : int or sequence of B ints
 
         Returns

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 import mfm
-from mfm import FICParameters, Scan
+from mfm import Scan
 from mfm.basin.margin import displaced_both_ways
+from mfm.models.parameters import ModelParameters
+from mfm.models.registry import model_of
 from optim.objectives.base import Evaluation
 
-# Displacement of S_E of candidates that are not stable.
+# Displacement of the observed state of candidates that are not stable.
 _NEARBY = 0.01
 
 
@@ -21,9 +24,10 @@ class LinearObjective:
     """Score candidates by the theory of their fluctuations, gated by a displaced start.
 
     FC is that of linear response; the FCD distribution is that of BOLD sampled from the predicted spectra, with the same noise
-    for every candidate. A candidate is within range if its 3 Hz state is linearly stable and noise-free dynamics return to it
-    from displacements by `margin` standard deviations of S_E, up and down (`mfm.basin_margin`): without that gate a search ends
-    where the theory looks best and another state takes over. What is reported must still be simulated.
+    for every candidate. A candidate is within range if its fixed point is linearly stable and, of models that declare what is
+    admissible, noise-free dynamics return to it from displacements by `margin` standard deviations of the observed state, up
+    and down (`mfm.basin_margin`): without that gate a search ends where the theory looks best and another state takes over.
+    What is reported must still be simulated.
 
     Parameters
     ----------
@@ -32,7 +36,7 @@ class LinearObjective:
     n_samples : int, default 3
         Sampled series per candidate.
     margin : float, default 10
-        In standard deviations of S_E; 0 leaves only linear stability.
+        In standard deviations of the observed state; 0 leaves only linear stability.
     window_step : int, default 5
         Frames from one FCD window to the next.
     n_repeats : int, optional
@@ -59,21 +63,28 @@ class LinearObjective:
     n_repeats: int | None = None
     n_threads: int | None = None
 
-    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+    def evaluate(self, p: ModelParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; of several seeds the first is used, for all."""
         key = (seed if isinstance(seed, int) else seed[0]) % 2**63
         sc, target = self.scan.sc, self.scan.target
         K = len(target.fcd_cdf)
         with torch.no_grad():
             lin = mfm.linear_response(p, sc, self.protocol)
-            # Unstable candidates run too, from nearby: where they end tells the search how far they are.
-            displacement = (self.margin * lin.activity_std).nan_to_num(nan=_NEARBY)
-            rate_E = mfm.rates_after_displacement(p, sc, displaced_both_ways(displacement), self.n_threads).double()
-            returns = mfm.within_range(rate_E).all(dim=1) & lin.stable
+            reported, returns = self._after_displacement(p, lin)
             fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))
             cdf = torch.full((len(returns), K), float("nan"), dtype=torch.float64)
             cdf[returns] = lin[returns].sample_fcd_cdf(self.n_samples, key, K, self.window_step, self.n_threads)
         cost = mfm.cost(fc, cdf, target)
         if self.n_repeats is not None:
             cost = mfm.attenuated(cost, fc, lin.fc_sampling_variance, self.n_repeats)
-        return Evaluation.predicted(p, cost, returns, rate_E, fc, cdf)
+        return Evaluation.predicted(model_of(p), lin.state, reported, cost, returns, fc, cdf)
+
+    def _after_displacement(self, p: ModelParameters, lin: mfm.LinearResponse) -> tuple[Tensor, Tensor]:
+        """What the model reports after displacements, (B, R, N), and whether a candidate is stable and returned, (B,)."""
+        admissible = model_of(p).admissible
+        if admissible is None:
+            return lin.mean_reported[:, None], lin.stable
+        # Unstable candidates run too, from nearby: where they end tells the search how far they are.
+        displacement = (self.margin * lin.activity_std).nan_to_num(nan=_NEARBY)
+        ends = mfm.rates_after_displacement(p, self.scan.sc, displaced_both_ways(displacement), self.n_threads).double()
+        return ends, mfm.within_range(ends, (admissible.low, admissible.high)).all(dim=1) & lin.stable

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 import mfm
-from mfm import FICParameters, Scan, SimStatus
+from mfm import Scan, SimStatus
+from mfm.models.parameters import ModelParameters
 from mfm.simulation.backends import compute_device
 from optim.objectives.base import Evaluation
 
@@ -55,7 +56,7 @@ class SimulationObjective:
     n_threads: int | None = None
     score_out_of_range: bool = False
 
-    def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
+    def evaluate(self, p: ModelParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates (see `Objective.evaluate`); an InputError if they have other regions than the scan."""
         seeds = [seed] * p.n_candidates if isinstance(seed, int) else list(seed)
         bytes_each = self.n_repeats * self.protocol.n_frames * p.n_regions * 4
@@ -63,7 +64,7 @@ class SimulationObjective:
         starts = range(0, p.n_candidates, size)
         return Evaluation.concatenate([self._evaluate(p[k : k + size], seeds[k : k + size]) for k in starts])
 
-    def _evaluate(self, p: FICParameters, seeds: list[int]) -> Evaluation:
+    def _evaluate(self, p: ModelParameters, seeds: list[int]) -> Evaluation:
         # On a GPU, BOLD stays where FC and FCD are made of it.
         p = p.to(compute_device(p, self.backend))
         with torch.no_grad():
@@ -88,9 +89,7 @@ class SimulationObjective:
             cost=mfm.cost(mean_fc, mean_cdf, target),
             within_range=sim.within_range.cpu(),
             status=sim.status.cpu(),
-            rate_E=sim.rate_E.cpu(),
-            S_E=sim.S_E.cpu(),
-            S_I=sim.S_I.cpu(),
+            averages=sim.averages.to("cpu"),
             fc=mean_fc,
             fcd_cdf=mean_cdf,
             realisation_cost=each.map(lambda term: term.reshape(B, R)),

@@ -9,24 +9,13 @@ import torch
 from torch import Tensor
 
 import mfm
-from mfm import Cost, FICParameters, LinearResponse, MapParameterisation, Scan, upper_triangle
-from mfm.basin.return_rate import ReturnRate
-from mfm.models.fic_feedback import feedback_weights, resting_state
+from mfm import Cost, LinearResponse, MapParameterisation, Scan, upper_triangle
+from mfm.basin.return_rate import return_rate
+from mfm.models.parameters import ModelParameters
 from mfm.statistics.soft_fcd import soft_cdf_of_target, soft_fcd_cdf, soft_kolmogorov_smirnov
 
 # Rounding of the kink of |mean difference|, far below what a scan tells.
 _KINK = 2e-3
-
-# Model time after which a displaced state must be on its way back: of 604 random candidates (demo subject) that were back after
-# 12 s all had come nearer after 2 s, and of 13 that were stable but not back, 10 had not.
-_RETURN_S = 2.0
-
-# Its Euler step, whatever that of the protocol: the inhibitory gate relaxes at up to 715 per second, so that a step beyond
-# 2.8 ms, such as the 6 ms of a search, makes it oscillate, which looks like a second state.
-_STEP_S = 0.002
-
-# S_E is not displaced beyond this, as in `mfm.rates_after_displacement`.
-_HIGHEST_S_E = 0.8
 
 # FCD windows overlap by this share: more of them cost time and tell nothing new.
 _WINDOW_STEPS = 8
@@ -80,7 +69,7 @@ class SmoothCost:
     def _target_fc(self) -> Tensor:
         return upper_triangle(self.scan.target.fc)
 
-    def response(self, p: FICParameters) -> LinearResponse:
+    def response(self, p: ModelParameters) -> LinearResponse:
         """What linear response predicts: all that is known of a candidate follows from one such solution."""
         return mfm.linear_response(p, self.scan.sc, self.protocol)
 
@@ -101,7 +90,7 @@ class SmoothCost:
         corr, mean_diff, ks = found
         return Cost(corr=corr, mean_diff=mean_diff, ks=ks)
 
-    def __call__(self, p: FICParameters) -> Tensor:
+    def __call__(self, p: ModelParameters) -> Tensor:
         """Total cost (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
         return self.terms(self.response(p)).total
 
@@ -111,12 +100,12 @@ class SmoothCost:
         cdf = soft_fcd_cdf(bold, window, max(1, window // _WINDOW_STEPS))
         return soft_kolmogorov_smirnov(cdf.mean(dim=1), self._target_cdf).double()
 
-    def return_rate(self, p: FICParameters, lin: LinearResponse | None = None) -> Tensor:
-        """How fast a noise-free state returns to 3 Hz after S_E was raised by `margin` standard deviations in every region.
+    def return_rate(self, p: ModelParameters, lin: LinearResponse | None = None) -> Tensor:
+        """How fast a noise-free state returns after the observed state was raised by `margin` standard deviations everywhere.
 
         Parameters
         ----------
-        p : FICParameters
+        p : ModelParameters
         lin : LinearResponse, optional
             `response` of `p`, where it is known already.
 
@@ -124,26 +113,21 @@ class SmoothCost:
         -------
         tensor, (B,)
             Mean rate, per second, at which the root mean square deviation of S_E shrinks over 2 s of Euler steps of 2 ms:
-            above 0 it returns, below it goes away; NaN where the 3 Hz state is not stable. Differentiable for a given
-            displacement, unlike the gate of `LinearObjective`.
+            above 0 it returns, below it goes away; NaN where the fixed point is not stable. Differentiable for a given
+            displacement, unlike the gate of `LinearObjective`. Of models other than FIC the rate of the slowest mode.
         """
         lin = self.response(p) if lin is None else lin
-        rest, w_IE = resting_state(p.w_EI), feedback_weights(p, self.scan.sc)
-        C = torch.tensor(self.scan.sc.weights, dtype=p.w_EE.dtype)
-        displacement = (self.margin * lin.activity_std.detach()).clamp(max=_HIGHEST_S_E - rest.S_E)
-        n_steps = round(_RETURN_S / _STEP_S)
-        return ReturnRate.apply(p.w_EE, p.w_EI, w_IE, rest.S_I, p.G, C, rest.S_E, displacement, _STEP_S, n_steps)
+        return return_rate(p, self.scan.sc, self.margin * lin.activity_std.detach(), lin.abscissa)
 
 
-def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: Tensor) -> Tensor:
+def room(parameterisation: MapParameterisation, values: dict[str, Tensor]) -> Tensor:
     """How far candidates are from every wall of bounds and plausibility: (B, W), positive inside.
 
     Parameters
     ----------
     parameterisation : MapParameterisation
         Its bounds and plausibility rules.
-    regional : dict of parameter to tensor, (B, N)
-    G : tensor, (B,)
+    values : dict of parameter to tensor, (B, N) or (B,)
 
     Returns
     -------
@@ -152,12 +136,13 @@ def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: 
         positive; and standard deviations over their least value, minus 1. Differentiable.
     """
     walls = []
-    for name, value in (*regional.items(), ("G", G[:, None])):
+    for name, value in values.items():
+        value = value.reshape(len(value), -1)
         low, high = getattr(parameterisation.bounds, name)
         walls += [(value - low) / (high - low), (high - value) / (high - low)]
     rules, maps = parameterisation.plausibility, parameterisation.maps
     for parameter, of_maps in (rules.signs or {}).items():
-        deviation = regional[parameter] - regional[parameter].mean(dim=1, keepdim=True)
+        deviation = values[parameter] - values[parameter].mean(dim=1, keepdim=True)
         for name, sign in of_maps.items():
             if name in maps.names:
                 m = torch.tensor(maps.values[maps.names.index(name)], dtype=deviation.dtype)
@@ -165,5 +150,5 @@ def room(parameterisation: MapParameterisation, regional: dict[str, Tensor], G: 
                 walls.append((sign * (deviation @ m) / (deviation.norm(dim=1) * m.norm()).clamp(min=1e-12))[:, None])
     for parameter, least in rules.min_std.items():
         if least > 0 and maps.names:
-            walls.append((regional[parameter].std(dim=1) / least - 1)[:, None])
+            walls.append((values[parameter].std(dim=1) / least - 1)[:, None])
     return torch.cat(walls, dim=1)

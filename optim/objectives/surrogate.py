@@ -13,6 +13,8 @@ import mfm
 from mfm import FICParameters, Scan
 from mfm.errors import ConfigError, InputNote
 from mfm.models.constants import RATE_RANGE_HZ
+from mfm.models.registry import model_of
+from mfm.models.rest import rest_state
 from optim.config.objective import GATES
 from optim.objectives.audits import Correction, Place
 from optim.objectives.base import Evaluation
@@ -113,7 +115,8 @@ class SurrogateObjective:
         # Out of range by as much as the classifier is sure of it: a slope for the search.
         excess = (1 - found.p_within_range.double())[:, None].expand(B, N)
         rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
-        return Evaluation.predicted(p, cost, within, rate[:, None], fc, cdf), place
+        states = rest_state(model_of(p), p, self.scan.sc)
+        return Evaluation.predicted(model_of(p), states, rate[:, None], cost, within, fc, cdf), place
 
     def errors(self, p: FICParameters, simulated: Evaluation) -> tuple[Place, Tensor]:
         """Where simulated candidates lie, and simulated minus predicted terms of their costs against this scan, uncorrected.

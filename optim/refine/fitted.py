@@ -128,7 +128,7 @@ def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig
     coefficients = [record["coefficients"][name] for name in parameterisation.names]
     p = parameterisation.to_parameters(coefficients)
     if record.get("penalty_strength") is not None:  # regions deviate from the maps
-        p, _ = read_parameters(folder / f"{stem}_regional.tsv", record["G"])
+        p, _ = read_parameters(folder / f"{stem}_regional.tsv", record)
     return FittedSubject(folder, stem, record, config, subject, p)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mfm import FICParameters, MapParameterisation
 from mfm.errors import InputError
-from mfm.models.parameterisation import REGIONAL_PARAMETERS
 from optim.search.space import SearchSpace
 
 
@@ -40,7 +39,9 @@ class TunableFit:
     ) -> TunableFit:
         """Make it from a fit's coefficients; `anchor` is the search coordinates' standard deviation as share of the ranges."""
         optimum = torch.as_tensor(coefficients, dtype=torch.float64).reshape(-1)
-        regional, _ = parameterisation.regional(optimum)
+        regional = {
+            name: value for name, value in parameterisation.values(optimum).items() if name in parameterisation.regional_names
+        }
         deviation = {name: torch.zeros_like(value) for name, value in regional.items()}
         if parameters is not None:
             deviation = {name: getattr(parameters, name).double() - value for name, value in regional.items()}
@@ -64,8 +65,8 @@ class TunableFit:
 
     def values(self, t: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return regional parameters (B, N) by name and G (B,) at `t` (B, K)."""
-        regional, G = self.parameterisation.regional(self.optimum + t @ self.basis)
-        return {name: regional[name] + self.deviation[name] for name in REGIONAL_PARAMETERS}, G
+        values = self.parameterisation.values(self.optimum + t @ self.basis)
+        return {name: values[name] + deviation for name, deviation in self.deviation.items()}, values["G"]
 
     def parameters(self, t: Tensor) -> FICParameters | None:
         """Return candidates at `t` (B, K), or None where noise or coupling would be negative."""

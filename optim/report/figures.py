@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mfm.io import write_atomic
+from mfm.models.model import Quantity
 from optim.fit.result import FitResult, StageScore
 from optim.report.folder import FitFolder
 
@@ -31,8 +34,8 @@ def write_figures(result: FitResult, folder: FitFolder) -> list[Path]:
     """Draw a fit as PNG files, 150 dpi, in ``figures/`` of its folder.
 
     ``fc.png``: empirical and simulated FC, and one against the other; ``fcd_cdf.png``: FCD distributions and their KS
-    distance; ``ei_ratio.png``: E/I ratio by region; ``convergence.png``: the search by generation. Simulated values are
-    those of the test stage. What a diverged test leaves NaN is left blank.
+    distance; ``ei_ratio.png``: E/I ratio by region, or what else the model derives; ``convergence.png``: the search by
+    generation. Simulated values are those of the test stage. What a diverged test leaves NaN is left blank.
 
     Parameters
     ----------
@@ -50,7 +53,9 @@ def write_figures(result: FitResult, folder: FitFolder) -> list[Path]:
     OutputError
         If the folder cannot be written.
     """
-    draw = {"fc": _fc, "fcd_cdf": _fcd_cdf, "ei_ratio": _ei_ratio, "convergence": _convergence}
+    draw: dict[str, Callable[[FitResult], Figure]] = {"fc": _fc, "fcd_cdf": _fcd_cdf}
+    draw |= {derived.quantity.name: partial(_by_region, derived.quantity) for derived in result.model.derived}
+    draw["convergence"] = _convergence
     return [_write(folder.path / "figures" / f"{name}.png", make(result)) for name, make in draw.items()]
 
 
@@ -161,16 +166,17 @@ def _hemisphere(label: str) -> str | None:
     return found.lastgroup if found else None
 
 
-def _ei_ratio(result: FitResult) -> Figure:
-    """E/I ratio by region from high to low, in as many columns as keep the names readable."""
-    ratio, labels = result.ei_ratio.numpy(), result.subject.labels
+def _by_region(quantity: Quantity, result: FitResult) -> Figure:
+    """What a model derives, by region from high to low, in as many columns as keep the names readable."""
+    ratio, labels = getattr(result, quantity.name).numpy(), result.subject.labels
+    name = quantity.description.partition(",")[0]
     order = np.argsort(-ratio, kind="stable")
     sides = [_hemisphere(label) for label in labels]
     finite = ratio[np.isfinite(ratio)]
     n_columns = min(4, math.ceil(len(labels) / 50))
     n_rows = math.ceil(len(labels) / n_columns)
 
-    figure = _figure(result, "E/I ratio, test stage", max(6.4, 4.4 * n_columns), 1.6 + 0.165 * n_rows)
+    figure = _figure(result, f"{name}, test stage", max(6.4, 4.4 * n_columns), 1.6 + 0.165 * n_rows)
     columns = figure.subplots(1, n_columns, sharex=True, squeeze=False)[0]
     for c, axes in enumerate(columns):
         shown = order[c * n_rows : (c + 1) * n_rows]
@@ -180,14 +186,14 @@ def _ei_ratio(result: FitResult) -> Figure:
             axes.scatter(ratio[shown[own]], rows[own], s=24, color=color, marker=marker, zorder=3)
         if len(finite):
             axes.axvline(finite.mean(), color=_INK, linewidth=1, linestyle="--")
-        _style_axes(axes, "E/I ratio $S_E / S_I$ (dimensionless)", "")
+        _style_axes(axes, f"{name} ({quantity.unit or 'dimensionless'})", "")
         axes.set_yticks(rows, [labels[k] for k in shown], fontsize=7.5, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.set(xlim=_padded_limits(ratio), ylim=(n_rows - 0.4, -0.6))
     for side in [side for side in _HEMISPHERES if side in sides]:
         color, marker = _HEMISPHERES[side]
-        name = f"{side} hemisphere" if side else "region"
-        columns[0].scatter([], [], s=24, color=color, marker=marker, label=name)
+        label = f"{side} hemisphere" if side else "region"
+        columns[0].scatter([], [], s=24, color=color, marker=marker, label=label)
     if len(finite):
         columns[0].plot([], [], color=_INK, linewidth=1, linestyle="--", label=f"mean {finite.mean():.3f}")
     figure.legend(loc="outside lower center", ncols=4, fontsize=8.5, frameon=False)

@@ -13,7 +13,7 @@ from mfm.io import load_connectome, write_json, write_npy, write_tsv
 from mfm.io.formats.tables import existing_file
 from mfm.protocol import coarse_hemodynamic_dt, nearest_dt
 from optim.config.objective import ObjectiveConfig
-from optim.fit.record import fit_record, read_parameters
+from optim.fit.record import fit_record, model_of_record, read_parameters
 
 
 def simulate_to_folder(
@@ -35,8 +35,9 @@ def simulate_to_folder(
     Parameters
     ----------
     parameters : path
-        Table with the columns w_EE, w_EI, sigma; where the JSON of a fit lies beside it, what is not given is as in the fit's
-        test: G, connectome transform and scale, TR, frames, step, burn-in.
+        Table with a column for every regional parameter of the model (FIC: w_EE, w_EI, sigma); where the JSON of a fit lies
+        beside it, what is not given is as in the fit's test: model, G, connectome transform and scale, TR, frames, step,
+        burn-in.
     out : path
         Folder.
     sc : path
@@ -45,7 +46,8 @@ def simulate_to_folder(
     fit = fit_record(parameters)
     data = fit.get("config", {}).get("data", {})
     transform = sc_transform or data.get("sc_transform", "log")
-    p, names = read_parameters(parameters, fit.get("G") if G is None else G)
+    model = model_of_record(fit)
+    p, names = read_parameters(parameters, fit if G is None else {**fit, "G": G}, model)
     plain = load_connectome(
         sc,
         transform,
@@ -57,12 +59,13 @@ def simulate_to_folder(
     connectome = _corrected(plain, fit.get("edges"), parameters.parent)
     protocol = _protocol(fit.get("protocols", {}).get("test", {}), tr_s, n_frames, dt_s)
     sim = mfm.simulate(p, connectome, protocol, n_repeats, seed, backend)
-    averages = [x[0].mean(dim=0).tolist() for x in (sim.rate_E, sim.S_E, sim.S_I)]
+    averages = sim.averages.values[:, 0].mean(dim=1).tolist()
+    headings = [quantity.heading for quantity in model.reported] + list(model.state_names)
     rows = [(k + 1, *row) for k, row in enumerate(zip(connectome.default_labels, *averages, strict=True))]
     files = [
         write_npy(out / "bold.npy", sim.bold[0].numpy()),
         write_npy(out / "fc.npy", mfm.functional_connectivity(sim.bold[0]).mean(dim=0).numpy()),
-        write_tsv(out / "regional.tsv", ("index", "region", "r_E", "S_E", "S_I"), rows),
+        write_tsv(out / "regional.tsv", ("index", "region", *headings), rows),
         write_json(
             out / "simulation.json",
             {
@@ -71,7 +74,8 @@ def simulate_to_folder(
                 "seed": seed,
                 "backend": sim.backend,
                 "status": [mfm.SimStatus(int(status)).name for status in sim.status[0]],
-                "G": float(p.G[0]),
+                "model": model.name,
+                **{q.name: float(getattr(p, q.name)[0]) for q in p.declared() if not q.regional},
                 "version": mfm.__version__,
             },
         ),

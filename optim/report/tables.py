@@ -7,12 +7,13 @@ import math
 import platform
 import shutil
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 import mfm
 from mfm import SubjectData
@@ -26,18 +27,38 @@ from optim.report.folder import FitFolder
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
 
-_COLUMNS = {
-    "index": "Position of the region, from 1",
-    "region": "Name of the region",
-    "w_EE": "Recurrent excitation (dimensionless)",
-    "w_EI": "Excitatory-to-inhibitory weight (dimensionless)",
-    "w_IE": "Inhibitory-to-excitatory feedback weight that holds the region at 3 Hz (dimensionless)",
-    "sigma": "Noise amplitude (gating variable per square root of a second)",
-    "S_E": "Time-averaged excitatory gating variable",
-    "S_I": "Time-averaged inhibitory gating variable",
-    "r_E": "Time-averaged excitatory firing rate (Hz)",
-    "EI_ratio": "Excitation/inhibition ratio: time-averaged S_E / time-averaged S_I, mean over realisations",
-}
+
+@dataclass(frozen=True, eq=False)
+class RegionalColumn:
+    """A column of a fit's regional table: what its heading means, and its values (N,)."""
+
+    heading: str
+    meaning: str
+    values: Tensor
+
+
+def regional_columns(result: FitResult) -> tuple[RegionalColumn, ...]:
+    """What is written of every region: parameters, states, what the model reports, and what follows from them."""
+    model = result.model
+    given = [q for q in model.parameters.declared() if q.regional and getattr(result.completed, q.name) is not None]
+    columns = [
+        RegionalColumn(q.name, _meaning(q.description, q.unit), getattr(result.completed, q.name)[0])
+        for q in sorted(given, key=lambda q: q.noise)
+    ]
+    for state in model.states:
+        meaning = _meaning(f"time-averaged {state.description}", state.unit)
+        columns.append(RegionalColumn(state.name, meaning, getattr(result, state.name)))
+    for quantity in model.reported:
+        meaning = _meaning(f"time-averaged {quantity.description}", quantity.unit)
+        columns.append(RegionalColumn(quantity.heading, meaning, getattr(result, quantity.name)))
+    for derived in model.derived:
+        q = derived.quantity
+        columns.append(RegionalColumn(q.heading, _meaning(q.description, q.unit), getattr(result, q.name)))
+    return tuple(columns)
+
+
+def _meaning(description: str, unit: str) -> str:
+    return f"{description[0].upper()}{description[1:]} ({unit or 'dimensionless'})"
 
 
 def write_fit(result: FitResult, folder: FitFolder) -> None:
@@ -87,16 +108,16 @@ def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
 
 
 def _write_regional(result: FitResult, folder: FitFolder) -> None:
-    p = result.parameters
-    columns = (p.w_EE[0], p.w_EI[0], result.w_IE, p.sigma[0], result.S_E, result.S_I, result.rate_E, result.ei_ratio)
-    rows = [(k + 1, label, *(float(column[k]) for column in columns)) for k, label in enumerate(result.subject.labels)]
-    write_tsv(folder.file("regional.tsv"), list(_COLUMNS), rows)
-    write_json(folder.file("regional.json"), _record(result))
+    columns = regional_columns(result)
+    headings = [column.heading for column in columns]
+    rows = [(k + 1, label, *(float(c.values[k]) for c in columns)) for k, label in enumerate(result.subject.labels)]
+    write_tsv(folder.file("regional.tsv"), ["index", "region", *headings], rows)
+    write_json(folder.file("regional.json"), _record(result, columns))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputNote)  # told before work started
         space = output_space(result.subject, result.config)
     if space is not None:
-        write_scalars(folder.file("regional"), list(_COLUMNS)[2:], np.stack([np.asarray(column) for column in columns]), space)
+        write_scalars(folder.file("regional"), headings, np.stack([np.asarray(column.values) for column in columns]), space)
 
 
 def _write_dataset_description(folder: Path) -> None:
@@ -171,16 +192,18 @@ def _finite(number) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def _record(result: FitResult) -> dict:
+def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
     """Everything needed to reproduce and judge the fit."""
     subject = result.subject
     packages = ("mfmfit", "torch", "numba", "numpy", "scipy", "cma")
     return {
         "schema": 1,
-        "columns": _COLUMNS,
+        "columns": {"index": "Position of the region, from 1", "region": "Name of the region"}
+        | {column.heading: column.meaning for column in columns},
         "subject": subject.subject_id,
         "within_range": result.in_range,
-        "G": float(result.parameters.G[0]),
+        "model": result.model.name,
+        **{q.name: float(getattr(result.parameters, q.name)[0]) for q in result.model.parameters.declared() if not q.regional},
         "coefficients": dict(zip(result.parameterisation.names, result.coefficients.tolist(), strict=True)),
         "regional_values": "linear in the maps"
         if math.isinf(result.penalty_strength)

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm import FICParameters
-from mfm.models.parameterisation import REGIONAL_PARAMETERS
 from optim.objectives.linear import LinearObjective
 from optim.objectives.smooth_cost import SmoothCost, room
 from optim.search.descent import BFGS
@@ -28,20 +26,18 @@ _SLOWEST_RETURN = 0.1
 _STEPS_PER_GENERATION = 4
 
 
-def walled_value(
-    smooth: SmoothCost, space: SearchSpace, regional: dict[str, Tensor], G: Tensor, barrier: float = _BARRIERS[-1]
-) -> Tensor:
+def walled_value(smooth: SmoothCost, space: SearchSpace, values: dict[str, Tensor], barrier: float = _BARRIERS[-1]) -> Tensor:
     """Predicted cost plus barriers, (B,): infinite outside of bounds, plausibility, stability and the basin.
 
     ``cost - barrier * (log room, mean over regions + log(return rate - 0.1))``, as interior-point methods do. The return rate
     (`SmoothCost.return_rate`) stands for the gate of `LinearObjective`, which has no gradient and judges what becomes a winner.
     """
-    value = torch.full_like(G, float("inf"))
-    walls = room(space.parameterisation, regional, G)
+    walls = room(space.parameterisation, values)
+    value = torch.full_like(walls[:, 0], float("inf"))
     inside = torch.nonzero((walls > 0).all(dim=1))[:, 0]
     if not len(inside):
         return value
-    p = FICParameters(**{name: regional[name][inside] for name in REGIONAL_PARAMETERS}, G=G[inside])
+    p = space.parameterisation.model.parameters(**{name: each[inside] for name, each in values.items()})
     lin = smooth.response(p)
     excess = smooth.return_rate(p, lin) - _SLOWEST_RETURN
     kept = torch.nonzero(excess > 0)[:, 0]  # a NaN is not
@@ -61,13 +57,13 @@ class MapProblem:
         self._origin = torch.from_numpy(origin)
         self._basis = torch.from_numpy(space.to_coefficients(np.eye(space.n_dimensions)) - origin)
 
-    def parameters(self, u: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Regional parameters (B, N) by name and G (B,) at search coordinates (B, D), differentiable."""
-        return self.space.parameterisation.regional(self._origin + u @ self._basis)
+    def values(self, u: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, (B, N) or (B,), at search coordinates (B, D), differentiable."""
+        return self.space.parameterisation.values(self._origin + u @ self._basis)
 
     def value_and_gradient(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         u = torch.tensor(x, requires_grad=True)
-        return value_and_gradient(walled_value(self.smooth, self.space, *self.parameters(u), self.barrier), u)
+        return value_and_gradient(walled_value(self.smooth, self.space, self.values(u), self.barrier), u)
 
 
 def value_and_gradient(value: Tensor, x: Tensor) -> tuple[np.ndarray, np.ndarray]:

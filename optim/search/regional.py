@@ -1,4 +1,4 @@
-"""The 3N + 1 fit: every region's w_EE, w_EI and sigma free, pulled towards linear functions of the maps.
+"""The regional fit: the parameters of every region free (FIC: 3N + 1), pulled towards linear functions of the maps.
 
     cost(maps(coefficients) + width * z, G) + strength * mean(z ** 2)
 
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm import CostValues, FICParameters
-from mfm.models.parameterisation import REGIONAL_PARAMETERS
+from mfm import CostValues
+from mfm.models.parameters import ModelParameters
 from optim.objectives.base import Evaluation, Objective
 from optim.objectives.rows import cost_columns
 from optim.objectives.smooth_cost import SmoothCost
@@ -30,7 +30,7 @@ STRENGTHS = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.0)
 # BFGS steps at each strength, from where the last one ended.
 _STEPS = 30
 
-# Longest step: root mean square change of the 3N deviations, as a share of the parameters' ranges.
+# Longest step: root mean square change of the deviations, as a share of the parameters' ranges.
 _LONGEST_STEP = 0.05
 
 
@@ -49,7 +49,7 @@ class PenaltyPoint:
     cost : CostValues
         Simulated, against the validation data.
     in_range : bool
-        Whether every r_E stayed in [2.7, 3.3] Hz in the simulation.
+        Whether every region stayed within what the model wants admissible in the simulation.
     chosen : bool
     """
 
@@ -62,7 +62,7 @@ class PenaltyPoint:
 
 
 class RegionalProblem(MapProblem):
-    """Predicted cost plus penalty as a function of (u, z), D + 3N coordinates; an `optim.search.descent.Problem`.
+    """Predicted cost plus penalty as a function of (u, z), D + K N coordinates; an `optim.search.descent.Problem`.
 
     Parameters
     ----------
@@ -76,26 +76,28 @@ class RegionalProblem(MapProblem):
         super().__init__(smooth, space)
         self.strength = strength
         self.n_map = space.n_dimensions
-        self.scale = float(np.sqrt(3 * space.parameterisation.maps.n_regions))
+        self.names = space.parameterisation.regional_names
+        self.n_free = len(self.names) * space.parameterisation.maps.n_regions
+        self.scale = float(np.sqrt(self.n_free))
 
     def start(self, u: np.ndarray) -> np.ndarray:
-        """Coordinates (1, D + 3N) of the map fit at search coordinates `u` (D,)."""
-        return np.concatenate([u, np.zeros(3 * self.space.parameterisation.maps.n_regions)])[None]
+        """Coordinates (1, D + K N) of the map fit at search coordinates `u` (D,)."""
+        return np.concatenate([u, np.zeros(self.n_free)])[None]
 
-    def parameters(self, u: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        regional, G = super().parameters(u[:, : self.n_map])
-        for name, z in zip(REGIONAL_PARAMETERS, self.deviation(u).unbind(dim=1), strict=True):
+    def values(self, u: Tensor) -> dict[str, Tensor]:
+        values = super().values(u[:, : self.n_map])
+        for name, z in zip(self.names, self.deviation(u).unbind(dim=1), strict=True):
             low, high = getattr(self.space.parameterisation.bounds, name)
-            regional[name] = regional[name] + (high - low) * z
-        return regional, G
+            values[name] = values[name] + (high - low) * z
+        return values
 
     def deviation(self, x: Tensor) -> Tensor:
-        """z, (B, 3, N): coordinates are scaled so that a step of length 1 is a root mean square deviation of 1."""
-        return x[:, self.n_map :].reshape(len(x), 3, -1) * self.scale
+        """z, (B, K, N): coordinates are scaled so that a step of length 1 is a root mean square deviation of 1."""
+        return x[:, self.n_map :].reshape(len(x), len(self.names), -1) * self.scale
 
     def value_and_gradient(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x_ = torch.tensor(x, requires_grad=True)
-        value = walled_value(self.smooth, self.space, *self.parameters(x_), self.barrier)
+        value = walled_value(self.smooth, self.space, self.values(x_), self.barrier)
         value = value + self.strength * (self.deviation(x_) ** 2).mean(dim=(1, 2))
         return value_and_gradient(value, x_)
 
@@ -108,12 +110,12 @@ class PenaltyPath:
     ----------
     strengths : tuple of float
         From infinite downwards.
-    coordinates : array, (L, D + 3N)
+    coordinates : array, (L, D + K N)
         Search coordinates of the maps' coefficients, then scaled deviations.
     coefficients : array, (L, D)
     deviations : array, (L,)
         Root mean square, as a share of the parameters' ranges.
-    parameters : FICParameters
+    parameters : ModelParameters
         L candidates.
     predicted : Evaluation
         By the theory, on the search data.
@@ -123,7 +125,7 @@ class PenaltyPath:
     coordinates: np.ndarray
     coefficients: np.ndarray
     deviations: np.ndarray
-    parameters: FICParameters
+    parameters: ModelParameters
     predicted: Evaluation
 
     def table(self, validation: Evaluation, chosen: int) -> tuple[PenaltyPoint, ...]:
@@ -209,8 +211,7 @@ def penalty_path(
         if checkpoint is not None:
             checkpoint.save(points)
     x = np.concatenate(points)
-    regional, G = problem.parameters(torch.from_numpy(x))
-    parameters = FICParameters(G=G, **regional)
+    parameters = space.parameterisation.model.parameters(**problem.values(torch.from_numpy(x)))
     return PenaltyPath(
         strengths=(float("inf"), *strengths),
         coordinates=x,

@@ -6,7 +6,6 @@ import numpy as np
 
 from mfm import MapParameterisation
 from mfm.errors import InputError
-from mfm.models.parameterisation import REGIONAL_PARAMETERS
 
 # A slope coordinate of 1 moves a parameter by this share of its range for one standard deviation of the map.
 _SLOPE_SCALE = 0.25
@@ -35,12 +34,11 @@ class SearchSpace:
         for name, part in self.parameterisation.slices().items():
             low, high = getattr(self.parameterisation.bounds, name)
             width = high - low
-            if name == "G":
-                coefficients[:, part] = low + width * u[:, part]
-                continue
-            slopes = u[:, part][:, 1:] * width * _SLOPE_SCALE / self._spread
-            coefficients[:, part.start + 1 : part.stop] = slopes
-            coefficients[:, part.start] = low + width * u[:, part.start] - slopes @ self._centre
+            coefficients[:, part.start] = low + width * u[:, part.start]
+            if part.stop - part.start > 1:
+                slopes = u[:, part][:, 1:] * width * _SLOPE_SCALE / self._spread
+                coefficients[:, part.start + 1 : part.stop] = slopes
+                coefficients[:, part.start] -= slopes @ self._centre
         return coefficients
 
     def violation(self, u: np.ndarray) -> np.ndarray:
@@ -78,9 +76,8 @@ class SearchSpace:
     def _propose(self, n: int, rng: np.random.Generator) -> np.ndarray:
         u = rng.uniform(size=(n, self.n_dimensions))
         maps = (self.parameterisation.maps.values - self._centre[:, None]) / self._spread[:, None]
-        for name in REGIONAL_PARAMETERS:
-            part = self.parameterisation.slices()[name]
-            if not len(maps):
+        for part in self.parameterisation.slices().values():
+            if part.stop - part.start == 1:  # follows no maps
                 continue
             direction = rng.normal(size=(n, len(maps)))
             deviation = direction @ maps * _SLOPE_SCALE

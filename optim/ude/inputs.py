@@ -182,7 +182,8 @@ def _mechanism(config: MechanismConfig) -> tuple[Mechanism, tuple[str, ...] | No
         G = fit_record(table).get("G") if config.G is None else config.G
         if G is None:
             raise ConfigError("The global coupling is not known.", found=f"no JSON beside {table.name}", fix="model.G=VALUE")
-        p, names = read_parameters(table, G)
+        p, names = read_parameters(table, {"G": G})
+        assert isinstance(p, mfm.FICParameters)
         sc = load_connectome(config.sc, config.sc_transform, regions=names)
         return FICMechanism(mfm.FICParameters(p.w_EE, p.w_EI, p.sigma, p.G), sc), names or sc.labels
     module, _, name = config.name.partition(":")

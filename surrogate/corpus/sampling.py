@@ -11,7 +11,6 @@ import torch
 
 import mfm
 from mfm import Bounds, FICParameters, Protocol
-from mfm.models.parameterisation import REGIONAL_PARAMETERS
 from mfm.statistics.fc import square_matrix
 from surrogate.features import GLOBAL_FEATURES
 
@@ -67,7 +66,7 @@ class MapSpace:
         m = 1 + len(self.maps)
         basis = np.vstack([np.ones((1, self.maps.shape[1])), self.maps])
         shares = u[:, : 3 * m].reshape(len(u), 3, m) @ basis + deviation
-        ranges = [getattr(self.bounds, name) for name in REGIONAL_PARAMETERS]
+        ranges = [getattr(self.bounds, name) for name in ("w_EE", "w_EI", "sigma")]
         regional = [low + (high - low) * _reflected(shares[:, k]) for k, (low, high) in enumerate(ranges)]
         low, high = self.bounds.G
         return FICParameters(*regional, G=low + (high - low) * _reflected(u[:, -1]))

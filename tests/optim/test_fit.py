@@ -226,7 +226,7 @@ def test_a_failed_fit_leaves_the_earlier_results(subject, config):
     before = FitFolder(config).file("fit.tsv").read_text()
     wild = replace(
         config,
-        model=replace(config.model, w_EE=[9.0, 10.0], w_EI=[0.0, 0.5], G=[2.9, 3.0]),
+        model=replace(config.model, ranges={"w_EE": [9.0, 10.0], "w_EI": [0.0, 0.5], "G": [2.9, 3.0]}),
         output=replace(config.output, overwrite=True),
     )
     with pytest.raises(NoFitError):
@@ -278,8 +278,8 @@ def test_an_interrupted_fit_goes_on_where_it_stopped(subject, config, monkeypatc
 
 
 def test_a_search_without_any_candidate_in_range_says_so(subject, config):
-    wild = replace(config, model=replace(config.model, w_EE=[9.0, 10.0], w_EI=[0.0, 0.5], G=[2.9, 3.0]))
-    with pytest.raises(NoFitError, match=r"within \[2.7, 3.3\] Hz"):
+    wild = replace(config, model=replace(config.model, ranges={"w_EE": [9.0, 10.0], "w_EI": [0.0, 0.5], "G": [2.9, 3.0]}))
+    with pytest.raises(NoFitError, match=r"rate_E from 2.7 to 3.3 Hz"):
         fit_subject(subject, wild)
 
 

@@ -146,8 +146,8 @@ def test_walls_are_infinite_and_leave_the_others_alone(space, smooth, inside):
 
 def test_room_agrees_with_violation(space):
     u = np.random.default_rng(1).normal(0.5, 0.4, size=(200, 10)) * [1, 0.2, 0.2, 1, 0.2, 0.2, 1, 1, 0.1, 0.1]
-    regional, G = space.parameterisation.regional(space.to_coefficients(u))
-    inside = (room(space.parameterisation, regional, G) > 0).all(dim=1).numpy()
+    values = space.parameterisation.values(space.to_coefficients(u))
+    inside = (room(space.parameterisation, values) > 0).all(dim=1).numpy()
     assert np.array_equal(inside, space.violation(u) == 0)
     assert inside.any()
 
@@ -156,8 +156,8 @@ def test_smallest_standard_deviation_is_a_wall(subject):
     rules = mfm.Plausibility(min_std={"w_EI": 0.3})
     space = SearchSpace(mfm.MapParameterisation(subject.maps, plausibility=rules))
     u = np.random.default_rng(1).normal(0.5, 0.3, size=(200, 10)) * [1, 0.2, 0.2, 1, 0.2, 0.2, 1, 1, 0.1, 0.1]
-    regional, G = space.parameterisation.regional(space.to_coefficients(u))
-    inside = (room(space.parameterisation, regional, G) > 0).all(dim=1).numpy()
+    values = space.parameterisation.values(space.to_coefficients(u))
+    inside = (room(space.parameterisation, values) > 0).all(dim=1).numpy()
     assert np.array_equal(inside, space.violation(u) == 0)
 
 
@@ -244,5 +244,5 @@ def test_scaling_the_noise_changes_nothing_that_theory_knows(space, smooth, insi
 
 
 def test_walled_value_of_nobody_inside(space, smooth, inside):
-    regional, G = space.parameterisation.regional(space.to_coefficients(inside[4:]))
-    assert torch.isinf(walled_value(smooth, space, regional, G)).all()
+    values = space.parameterisation.values(space.to_coefficients(inside[4:]))
+    assert torch.isinf(walled_value(smooth, space, values)).all()

@@ -28,11 +28,11 @@ def space(subject):
 
 def test_coordinates_are_means_and_slopes_in_units_of_the_range(space):
     u = np.array([[0.5, 0.0, 0.0, 0.2, 0.4, 0.0, 1.0, 0.0, 0.0, 0.0]])
-    regional, G = space.parameterisation.regional(space.to_coefficients(u))
-    assert torch.allclose(regional["w_EE"], torch.full((1, 8), 5.5, dtype=torch.float64))
-    assert regional["w_EI"].mean() == pytest.approx(1.0)
-    assert regional["w_EI"].std(correction=0) == pytest.approx(0.4 * 5 * 0.25)
-    assert pytest.approx(3.0) == G
+    values = space.parameterisation.values(space.to_coefficients(u))
+    assert torch.allclose(values["w_EE"], torch.full((1, 8), 5.5, dtype=torch.float64))
+    assert values["w_EI"].mean() == pytest.approx(1.0)
+    assert values["w_EI"].std(correction=0) == pytest.approx(0.4 * 5 * 0.25)
+    assert values["G"] == pytest.approx(3.0)
 
 
 def test_draws_are_plausible_and_cover_the_range(space):

@@ -58,7 +58,7 @@ class PredictionError:
         Where hidden states are looked for first, one number for each state of the mechanism; default 0.
     missing_size : float, optional
         About how large the missing part is; default the gain of a network, else 1. Segments start from a smoothed trajectory
-        in which the missing part is an unknown input of this size (`mfm.ude.training.gradient.gradient.smoother`).
+        in which the missing part is an unknown input of this size (`mfm.ude.training.gradient.gradient.gradient.smoother`).
 
     Examples
     --------

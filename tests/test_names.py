@@ -17,9 +17,6 @@ HOOKS = {
 # One function in several languages: torch and numpy, numba's vectors, Triton.
 TRANSLATIONS = {"exp", "log", "sqrt", "tanh", "phi", "phi_slope", "gaussian_pair", "philox"}
 
-# to be renamed
-PENDING = {"prepare"}
-
 
 def public_names(root: Path) -> dict[str, set[str]]:
     """The modules that define each public top-level class or function below `root`, by name."""
@@ -41,7 +38,7 @@ def test_no_two_public_things_share_a_name():
     shared = {
         name: sorted(modules)
         for name, modules in public_names(ROOT).items()
-        if len(modules) > 1 and name not in TRANSLATIONS | PENDING and not is_hook(name, modules)
+        if len(modules) > 1 and name not in TRANSLATIONS and not is_hook(name, modules)
     }
     assert not shared, "\n".join(f"{name}: {', '.join(modules)}" for name, modules in sorted(shared.items()))
 

@@ -108,7 +108,9 @@ def _fields(group: type) -> Iterator[tuple[str, list[type]]]:
     for field in fields(group):
         hint = hints[field.name]
         members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        yield field.name, [member for member in members if is_dataclass(member) and isinstance(member, type)]
+        groups = [member for member in members if is_dataclass(member) and isinstance(member, type)]
+        # A choice is declared by the class that its kinds share.
+        yield field.name, [kind for group in groups for kind in (group, *group.__subclasses__())]
 
 
 def _typed(code: str, names: Names) -> str:

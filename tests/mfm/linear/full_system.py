@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from fic_equations import neural_drift
+from scipy.linalg import expm, solve_continuous_lyapunov
 
 import mfm
 from mfm.models.constants import HEMODYNAMIC
@@ -35,3 +36,12 @@ def state_space(p, sc):
     state = HemodynamicState(*point.reshape(6, n)[2:])
     J = torch.func.jacrev(lambda x: bold_signal(HemodynamicState(*x.reshape(4, n))))(torch.cat(list(state))).numpy()
     return A, Q, np.hstack([np.zeros((n, 2 * n)), J])
+
+
+def scan_covariance(A, Q, J, scan_s):
+    """Covariance of J x over a scan, its mean taken away: the integral of the autocovariance over all pairs of times."""
+    P = solve_continuous_lyapunov(A, -Q)
+    inverse = np.linalg.inv(A)
+    F = -(inverse + inverse @ inverse @ (expm(A * scan_s) - np.eye(len(A))) / -scan_s) / scan_s
+    P = P - F @ P - P @ F.T
+    return J @ P @ J.T

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from full_system import state_space
-from scipy.linalg import expm, solve_continuous_lyapunov
+from full_system import scan_covariance, state_space
+from scipy.linalg import solve_continuous_lyapunov
 from scipy.optimize import brentq
 
 import mfm
@@ -31,16 +31,9 @@ def candidates(B=1, seed=1, **values):
 
 
 def brute_force(p, sc, scan_s=None):
-    """FC and BOLD covariance from the Lyapunov equation of all 6 N states, with a Jacobian by automatic differentiation.
-
-    Over a scan the covariance of the mean is taken away: the integral of the autocovariance over all pairs of times."""
+    """FC and BOLD covariance from the Lyapunov equation of all 6 N states, with a Jacobian by automatic differentiation."""
     A, Q, J = state_space(p, sc)
-    P = solve_continuous_lyapunov(A, -Q)
-    if scan_s is not None:
-        inverse = np.linalg.inv(A)
-        F = -(inverse + inverse @ inverse @ (expm(A * scan_s) - np.eye(6 * N)) / -scan_s) / scan_s
-        P = P - F @ P - P @ F.T
-    covariance = J @ P @ J.T
+    covariance = J @ solve_continuous_lyapunov(A, -Q) @ J.T if scan_s is None else scan_covariance(A, Q, J, scan_s)
     std = np.sqrt(np.diag(covariance))
     return covariance / np.outer(std, std), covariance
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mfm.errors import InputError
 from mfm.io.formats.arrays import decode, shape_of_only_matrix
+from mfm.io.formats.containers import dense
 from mfm.io.formats.format import Content, Format, Peek, Request
 from mfm.io.formats.input_file import InputFile
 
@@ -59,6 +60,4 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
         found = loadmat(io.BytesIO(content))
     except MatReadError as error:
         raise ValueError(str(error)) from error
-    return {
-        name: value.toarray() if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"
-    }
+    return {name: dense(value) if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"}

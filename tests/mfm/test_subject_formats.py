@@ -261,7 +261,7 @@ def test_regions_cannot_leave_an_fcd(sc, tmp_path):
     from mfm.io import StageFiles
 
     fc, cdf = str(tmp_path / "fc.csv"), str(tmp_path / "cdf.csv")
-    write_table(fc, np.corrcoef(recorded(0).T), NAMES)
+    write_table(tmp_path / "fc.csv", np.corrcoef(recorded(0).T), NAMES)
     np.savetxt(cdf, np.linspace(0.1, 1, 10))
     files = DataFiles("s1", sc, search=StageFiles(fc, cdf), exclude_regions=["lh-a"])
     with pytest.raises(ConfigError, match="cannot be left out of an FCD"):

@@ -1,4 +1,4 @@
-"""Structural connectomes: validation, transformation, reading."""
+"""Structural connectomes: what is kept, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,41 +6,25 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from matrix_files import raw_counts
 
-from mfm import Connectome, load_connectome
+from mfm import Connectome
 from mfm.brain.connectome import check_labels, check_square
-from mfm.errors import InputError, InputNote, MissingInputError
+from mfm.errors import InputError
 from mfm.io.readers.connectomes import transform_connectome
 
 NAMES = ("lh-bankssts", "lh-cuneus", "rh-bankssts", "rh-cuneus")
 
 
-def streamline_counts(n_regions=4, seed=0):
-    """Symmetric counts over several orders of magnitude, with a diagonal and a missing connection."""
-    rng = np.random.default_rng(seed)
-    counts = np.floor(10 ** rng.uniform(0.5, 4, (n_regions, n_regions)))
-    counts = counts + counts.T
-    counts[0, 1] = counts[1, 0] = 0
-    return counts
-
-
-def save(path, matrix, names=None):
-    rows = [",".join(map(repr, map(float, row))) for row in matrix]
-    path.write_text("\n".join(([",".join(names)] if names else []) + rows) + "\n")
-    return path
-
-
 def test_keeps_weights_and_labels():
-    weights = streamline_counts()
+    weights = raw_counts()
     sc = Connectome(weights, labels=list(NAMES))
     np.testing.assert_array_equal(sc.weights, weights)
     assert (sc.n_regions, sc.labels, sc.weights.dtype) == (4, NAMES, np.float64)
 
 
 def test_is_a_frozen_copy():
-    weights = streamline_counts()
+    weights = raw_counts()
     before = weights.copy()
     sc = Connectome(weights)
     assert not np.shares_memory(sc.weights, weights)
@@ -53,11 +37,11 @@ def test_is_a_frozen_copy():
 
 
 def test_the_callers_array_stays_writable():
-    weights = streamline_counts()
+    weights = raw_counts()
     Connectome(weights)
     transform_connectome(weights)
     assert weights.flags.writeable
-    np.testing.assert_array_equal(weights, streamline_counts())
+    np.testing.assert_array_equal(weights, raw_counts())
 
 
 def test_direction_and_diagonal_are_kept():
@@ -66,8 +50,8 @@ def test_direction_and_diagonal_are_kept():
 
 
 def test_regions_without_names_are_numbered():
-    assert Connectome(streamline_counts()).default_labels == ("region-001", "region-002", "region-003", "region-004")
-    assert Connectome(streamline_counts(), NAMES).default_labels == NAMES
+    assert Connectome(raw_counts()).default_labels == ("region-001", "region-002", "region-003", "region-004")
+    assert Connectome(raw_counts(), NAMES).default_labels == NAMES
 
 
 def test_repr_tells_names_density_and_maximum():
@@ -112,7 +96,7 @@ def test_a_binary_matrix_is_a_connectome():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_names_rows_that_are_not_finite(bad):
-    weights = streamline_counts()
+    weights = raw_counts()
     weights[2, 3] = weights[3, 2] = bad
     with pytest.raises(
         InputError, match=r"(?s)not finite.*found: 2 NaN or infinite entries, in rows \[2, 3\].*logarithm of zero.*fix"
@@ -121,7 +105,7 @@ def test_names_rows_that_are_not_finite(bad):
 
 
 def test_refuses_negative_weights():
-    weights = streamline_counts()
+    weights = raw_counts()
     weights[0, 2] = weights[2, 0] = -3
     with pytest.raises(InputError, match=r"(?s)negative.*found: 2 negative entries, minimum -3.*already logged.*fix: .*log1p"):
         Connectome(weights)
@@ -135,12 +119,12 @@ def test_refuses_a_matrix_without_connections(weights):
 
 def test_refuses_another_number_of_labels():
     with pytest.raises(InputError, match=r"(?s)names do not fit the connectome.*expected: 4 names.*found: 3"):
-        Connectome(streamline_counts(), NAMES[:3])
+        Connectome(raw_counts(), NAMES[:3])
 
 
 def test_refuses_labels_given_twice():
     with pytest.raises(InputError, match=r"(?s)not unique.*found: lh-bankssts, rh-cuneus$"):
-        Connectome(streamline_counts(), ["rh-cuneus", "lh-bankssts", "lh-bankssts", "rh-cuneus"])
+        Connectome(raw_counts(), ["rh-cuneus", "lh-bankssts", "lh-bankssts", "rh-cuneus"])
 
 
 def test_check_labels_gives_a_tuple_of_text():
@@ -151,193 +135,3 @@ def test_check_labels_gives_a_tuple_of_text():
 def test_check_square_gives_the_matrix_itself():
     matrix = np.array([[0.0, -1.0], [1.0, 0.0]])
     assert check_square(matrix, "The matrix") is matrix
-
-
-@pytest.mark.parametrize(
-    ("transform", "function"),
-    [("log", lambda x: np.log(np.where(x > 0, x, 1))), ("log1p", np.log1p), ("none", lambda x: x)],
-)
-@pytest.mark.parametrize("scale_max", [0.02, 0.2, None])
-def test_transform_then_scale(transform, function, scale_max):
-    counts = streamline_counts()
-    weights = function(counts)
-    np.fill_diagonal(weights, 0)
-    if scale_max is not None:
-        weights = weights * scale_max / weights.max()
-    sc = transform_connectome(counts, transform, scale_max, NAMES)
-    np.testing.assert_allclose(sc.weights, weights, rtol=1e-14)
-    assert sc.labels == NAMES
-
-
-def test_default_is_the_logarithm_scaled_to_0_02():
-    counts = streamline_counts()
-    np.testing.assert_array_equal(transform_connectome(counts).weights, transform_connectome(counts, "log", 0.02).weights)
-
-
-def test_the_diagonal_does_not_count():
-    counts = streamline_counts()
-    np.fill_diagonal(counts, [1e6, -1, 0.5, 3])
-    np.testing.assert_array_equal(transform_connectome(counts).weights, transform_connectome(streamline_counts()).weights)
-
-
-@pytest.mark.parametrize("transform", ["log", "log1p", "none"])
-def test_asymmetric_counts_stay_asymmetric(transform):
-    counts = streamline_counts()
-    counts[0, 2] = 2 * counts[2, 0] + 1
-    with pytest.warns(
-        InputNote, match=r"not symmetric \(differences up to \d+% of the maximum\): rows are taken as targets.*sym"
-    ):
-        weights = transform_connectome(counts, transform).weights
-    assert weights[0, 2] > weights[2, 0] > 0
-
-
-@settings(max_examples=25, deadline=None)
-@given(n_regions=st.integers(3, 9), seed=st.integers(0, 10**6), transform=st.sampled_from(["log", "log1p", "none"]))
-def test_transforms_keep_zeros_order_and_symmetry(n_regions, seed, transform):
-    counts = streamline_counts(n_regions, seed)
-    weights = transform_connectome(counts, transform).weights
-    np.fill_diagonal(counts, 0)
-    np.testing.assert_array_equal(weights == 0, counts == 0)
-    np.testing.assert_array_equal(weights, weights.T)
-    assert weights.max() == pytest.approx(0.02, rel=1e-12)
-    assert (np.diff(weights.ravel()[np.argsort(counts, axis=None)]) >= 0).all()
-
-
-def test_refuses_an_unknown_transform():
-    with pytest.raises(InputError, match=r"(?s)'log10'.*expected: log \| log1p \| none"):
-        transform_connectome(streamline_counts(), "log10")
-
-
-@pytest.mark.parametrize("scale_max", [0, -0.02, float("nan")])
-def test_refuses_a_scale_that_is_not_positive(scale_max):
-    with pytest.raises(InputError, match=rf"(?s)scale_max must be positive.*found: {scale_max}"):
-        transform_connectome(streamline_counts(), scale_max=scale_max)
-
-
-@pytest.mark.parametrize(("half", "name"), [(np.triu, "upper"), (np.tril, "lower")])
-def test_a_triangle_is_completed_and_told(half, name):
-    with pytest.warns(InputNote, match=rf"{name} triangular, as MRtrix writes without -symmetric; it was completed"):
-        sc = transform_connectome(half(streamline_counts()))
-    np.testing.assert_array_equal(sc.weights, transform_connectome(streamline_counts()).weights)
-    assert sc.steps[0] == f"{name} triangle mirrored"
-
-
-@pytest.mark.parametrize("transform", ["log", "log1p", "none"])
-def test_refuses_counts_that_are_negative(transform):
-    logged = np.log(streamline_counts() / 100 + 1e-3)
-    n_negative = (logged[~np.eye(4, dtype=bool)] < 0).sum()
-    with pytest.raises(
-        InputError, match=rf"(?s)negative entries.*found: {n_negative} negative.*already logged.*fix: undo.*exp"
-    ):
-        transform_connectome(logged, transform)
-
-
-def test_refuses_the_logarithm_of_weights_below_one():
-    counts = streamline_counts()
-    counts[0, 2] = counts[2, 0] = 0.25
-    with pytest.raises(
-        InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: `transform=\"log1p\"`"
-    ):
-        transform_connectome(counts)
-    assert transform_connectome(counts, "log1p").weights[0, 2] > 0
-
-
-def test_connections_of_one_vanish_with_a_note():
-    counts = streamline_counts()
-    counts[0, 2] = counts[2, 0] = 1
-    with pytest.warns(InputNote, match=r'The connectome: 2 entries of 1 vanish under `transform="log"`; .*"log1p"` keeps them'):
-        weights = transform_connectome(counts).weights
-    assert weights[0, 2] == 0
-    np.testing.assert_array_equal(weights > 0, (counts > 1) & ~np.eye(4, dtype=bool))
-
-
-@pytest.mark.parametrize("transform", ["log1p", "none"])
-def test_connections_of_one_stay_under_other_transforms(transform):
-    counts = streamline_counts()
-    counts[0, 2] = counts[2, 0] = 1
-    assert transform_connectome(counts, transform).weights[0, 2] > 0
-
-
-def test_a_diagonal_of_ones_is_not_noted():
-    counts = streamline_counts()
-    np.fill_diagonal(counts, 1)
-    assert transform_connectome(counts).n_regions == 4
-
-
-@pytest.mark.parametrize("transform", ["log", "log1p", "none"])
-@pytest.mark.parametrize("diagonal", [0, 5])
-def test_a_zero_matrix_connects_nothing(transform, diagonal):
-    with pytest.raises(InputError, match=r"(?s)connects no two regions.*all off-diagonal entries are zero"):
-        transform_connectome(np.diag([diagonal] * 3), transform)
-
-
-def test_load_equals_the_transform_in_memory(tmp_path):
-    sc = load_connectome(save(tmp_path / "sc.csv", streamline_counts()), "log1p", 0.1, NAMES)
-    np.testing.assert_array_equal(sc.weights, transform_connectome(streamline_counts(), "log1p", 0.1).weights)
-    assert sc.labels == NAMES
-
-
-def test_names_in_the_file_come_first(tmp_path):
-    path = save(tmp_path / "sc.csv", streamline_counts(), NAMES)
-    assert load_connectome(path).labels == NAMES
-    assert load_connectome(path, labels=NAMES[::-1]).labels == NAMES
-
-
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        (np.ones((3, 4)), "is not a square matrix"),
-        (-streamline_counts(), "has negative entries"),
-        (streamline_counts() / 1e6, "has weights below 1"),
-        (np.eye(3), "connects no two regions"),
-    ],
-)
-def test_load_names_the_file(tmp_path, counts, message):
-    path = save(tmp_path / "sub-07_SC.csv", counts)
-    with pytest.raises(InputError, match=rf"sub-07_SC\.csv {message}"):
-        load_connectome(path)
-
-
-def test_the_note_names_the_file_and_the_line_that_loads_it(tmp_path):
-    path = save(tmp_path / "sub-07_SC.csv", np.where(streamline_counts() < 1000, 1, streamline_counts()))
-    with pytest.warns(InputNote, match=r"sub-07_SC\.csv: \d+ entries of 1 vanish") as notes:
-        load_connectome(path)
-    assert [note.filename for note in notes] == [__file__]
-
-
-def test_load_refuses_a_missing_file(tmp_path):
-    with pytest.raises(MissingInputError, match=r"(?s)connectome file is not there: .*SC\.csv.*fix: check the path"):
-        load_connectome(tmp_path / "SC.csv")
-
-
-def test_group_counts(shared):
-    path = shared / "data/dk68/group-train/SC.csv"
-    regions = tuple((shared / "data/dk68/regions.txt").read_text().split())
-    sc = load_connectome(path, transform="log1p", labels=regions)
-    expected = np.log1p(np.loadtxt(path, delimiter=","))
-    np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(sc.weights, expected * (0.02 / expected.max()), rtol=1e-12)
-    assert sc.labels[0] == "ctx-lh-bankssts"
-    assert 0.2 < (sc.weights > 0).mean() < 0.4
-
-
-def test_a_subjects_diagonal_is_dropped(shared):
-    path = shared / "data/dk68-ebrains/sub-000/SC.csv"
-    assert np.diag(np.loadtxt(path, delimiter=",")).any()
-    assert not np.diag(load_connectome(path, "log1p").weights).any()
-
-
-def test_a_subjects_weakest_connections_are_noted(shared):
-    path = shared / "data/dk68-ebrains/sub-000/SC.csv"
-    counts = np.loadtxt(path, delimiter=",")
-    np.fill_diagonal(counts, 0)
-    with pytest.warns(InputNote, match=rf"SC\.csv: {(counts == 1).sum()} entries of 1 vanish"):
-        weights = load_connectome(path).weights
-    np.testing.assert_array_equal(weights > 0, counts > 1)
-
-
-def test_mean_counts_below_one_ask_for_log1p(shared):
-    path = shared / "data/schaefer100-7n/group-train706/SC.csv"
-    with pytest.raises(InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.5.*log1p"):
-        load_connectome(path)
-    assert load_connectome(path, "log1p").n_regions == 100

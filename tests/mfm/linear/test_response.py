@@ -181,9 +181,8 @@ def test_autocorrelation_time_is_that_of_long_series():
     # Variance of the mean over T seconds is variance times autocorrelation time / T: 400 series, 4.5 standard errors.
     protocol = mfm.Protocol(tr_s=0.72, n_frames=1000)
     found = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, protocol)
-    series = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, mfm.Protocol(tr_s=0.72, n_frames=2000)).sample_bold(
-        400, 3
-    )[0]
+    longer = mfm.Protocol(tr_s=0.72, n_frames=2000)
+    series = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, longer).sample_bold(400, 3)[0]
     means = series[:, :1000].mean(dim=1)
     expected = found.autocorrelation_time_s[0] / protocol.scan_s
     ratio = means.var(dim=0) / (series.var(dim=1).mean(dim=0) * expected)

@@ -74,11 +74,8 @@ def test_same_noise_gives_the_same_path(timing):
 @pytest.mark.parametrize(("n_regions", "B"), [(2, 1), (17, 1), (20, 9), (68, 3), (100, 1), (130, 2)])
 def test_any_number_of_regions_and_candidates(n_regions, B):
     protocol = mfm.Protocol(tr_s=0.006, n_frames=2, burn_in_s=0.0, warm_up_s=0.006)
-    p, start = driven(B, n_regions=n_regions), displaced(B, n_regions)
-    a, b = (
-        mfm.simulate(p, connectome(n_regions), protocol, seed=3, backend=name, initial=start)
-        for name in ("triton", "reference")
-    )
+    p, sc, start = driven(B, n_regions=n_regions), connectome(n_regions), displaced(B, n_regions)
+    a, b = (mfm.simulate(p, sc, protocol, seed=3, backend=name, initial=start) for name in ("triton", "reference"))
     assert a.bold.shape == (B, 1, 2, n_regions)
     assert (a.bold - b.bold).abs().max() < 1e-6
     for name in ("rate_E", "S_E", "S_I"):

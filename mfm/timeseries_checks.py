@@ -43,10 +43,11 @@ def _check_frames(bad: np.ndarray, what: str) -> None:
 
 
 def _check_regions(bad: np.ndarray, values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
-    for problem, regions in (
+    found: tuple[tuple[str, np.ndarray], ...] = (
         ("not finite", bad.any(axis=0)),
         ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
-    ):
+    )
+    for problem, regions in found:
         if regions.all():
             raise InputError(
                 f"Regions of {what} are {problem}.",
@@ -55,7 +56,7 @@ def _check_regions(bad: np.ndarray, values: np.ndarray, names: Sequence[str] | N
                 fix="extract the time series again",
             )
         if regions.any():
-            partly = problem == "not finite" and not bad.all(axis=0)[regions].any()
+            partly = problem == "not finite" and not np.logical_and(bad.all(axis=0), regions).any()
             raise InputError(
                 f"Regions of {what} are {problem}.",
                 found=_named(regions, names),

@@ -54,7 +54,9 @@ _NETWORKS = {
 }
 _SCHAEFER = re.compile(r"(?:^|_)(?:(7|17)networks?_)?(lh|rh)_([a-z]+)_((?:[a-z0-9]+_)*\d+)$")
 _SCHAEFER_SIZES = frozenset(range(100, 1001, 100))
-_WALL = frozenset({"unknown", "unassigned", "corpuscallosum", "medialwall", "background", "backgroundfreesurferdefinedmedialwall"})
+_WALL = frozenset(
+    {"unknown", "unassigned", "corpuscallosum", "medialwall", "background", "backgroundfreesurferdefinedmedialwall"}
+)
 _BELOW = re.compile(
     r"thal(amus)?$|thalamus|hypothal|subthal|caudate|putamen|pallid|^hippo|amygd|accumb|ventraldc|cerebell|brainstem|ventricle|"
     r"^[lr](accumb|amyg|caud|hippo|pal|put|thal|latvent)$"

@@ -21,7 +21,9 @@ def key_without_side(name: str) -> str:
     return "_".join(parts)
 
 
-_SENSORY = frozenset("pericalcarine cuneus lingual lateraloccipital postcentral precentral paracentral transversetemporal".split())
+_SENSORY = frozenset(
+    "pericalcarine cuneus lingual lateraloccipital postcentral precentral paracentral transversetemporal".split()
+)
 _ASSOCIATION = frozenset(
     "temporalpole frontalpole rostralanteriorcingulate medialorbitofrontal lateralorbitofrontal parsorbitalis middletemporal "
     "rostralmiddlefrontal".split()

@@ -120,7 +120,9 @@ def choose_matrix(
         raise InputError(
             f"{path} holds {'several matrices' if found else 'no matrix'}.",
             expected="one, or the name of the one that is meant" if argument else "one",
-            found=_listed(found) if found else ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing",
+            found=_listed(found)
+            if found
+            else ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing",
             cause=None if found else "vectors, text, or a stack of which no two sides are equal",
             fix=_fix(fitting or list(found), argument) or "save the matrix that is meant by itself",
         )
@@ -133,7 +135,7 @@ def choose_matrix(
     ]  # fmt: skip
     if others or name not in arrays:
         more = f"; it also holds {', '.join(others[:_MOST_LISTED])}" if others else ""
-        choice = f" (`{argument}=\"NAME\"` takes another)" if argument and others else ""
+        choice = f' (`{argument}="NAME"` takes another)' if argument and others else ""
         warnings.warn(InputNote(f"Of {path} the array {name} {found[name].shape} was taken{more}{choice}."), stacklevel=3)
     return name, found[name]
 

@@ -64,7 +64,7 @@ def check_before_transform(weights: np.ndarray, transform: str, what: str) -> li
     if looks is not None and transform != "none":
         raise InputError(
             f"{what} {looks.problem}.",
-            expected=f"raw streamline counts for `transform=\"{transform}\"`, which span orders of magnitude",
+            expected=f'raw streamline counts for `transform="{transform}"`, which span orders of magnitude',
             found=found,
             cause=looks.cause,
             fix=looks.fix,

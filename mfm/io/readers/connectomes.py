@@ -13,7 +13,7 @@ from mfm.brain.atlas import explain_count, listed, order_by_name, same_name
 from mfm.brain.connectome import Connectome
 from mfm.errors import InputError, InputNote
 from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform, check_sign
-from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete, complete_matrix, read_raw_matrix
+from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, completed_matrix, read_raw_matrix
 from mfm.io.readers.region_names import region_names
 from mfm.io.readers.unassigned import one_row_more
 
@@ -108,7 +108,7 @@ def load_connectome(
     raw = read_raw_matrix(path, options, region_names(labels))
     if exclude_regions:
         raw = without_regions(raw, exclude_regions)
-    raw = complete(raw, options, f"The connectome {path}")
+    raw = completed_matrix(raw, options, f"The connectome {path}")
     return with_warnings(*connectome_of(raw, weighting, regions, f"The connectome {path}"))
 
 
@@ -228,7 +228,9 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str, la
         return raw.values, regions, steps
     if n_rows == len(regions) + 1 and explain_count(n_rows, len(regions)) is None:
         drop = "drop_unassigned=True"
-        raise one_row_more(what, raw.values, len(regions), drop if labels_argument[0] == "l" else f"sc_file=MatrixOptions({drop})")
+        raise one_row_more(
+            what, raw.values, len(regions), drop if labels_argument[0] == "l" else f"sc_file=MatrixOptions({drop})"
+        )
     if n_rows != len(regions):
         cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
         if (others := explain_count(len(regions), n_rows)) is not None:

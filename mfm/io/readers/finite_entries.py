@@ -30,7 +30,7 @@ def regions_without_numbers(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(bad.all(axis=1) & bad.all(axis=0))
 
 
-def check_finite(values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
+def check_entries(values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
     """Raise an InputError that names what is not finite, and says what that is likely to be."""
     bad = ~np.isfinite(values)
     if not bad.any():
@@ -65,14 +65,14 @@ def check_finite(values: np.ndarray, names: Sequence[str] | None, what: str) -> 
     )
 
 
-def told(positions: Sequence[int], names: Sequence[str] | None, most: int = 8) -> str:
+def told(positions: Sequence[int] | np.ndarray, names: Sequence[str] | None, most: int = 8) -> str:
     """Regions by name or, where they have none, by number; counted from 1."""
     shown = [names[k] if names else str(k + 1) for k in list(positions)[:most]]
     counted = "" if names else " (counted from 1)"
     return ", ".join(shown) + (f", ... ({len(positions)} in all)" if len(positions) > most else "") + counted
 
 
-def exclusion(positions: Sequence[int], names: Sequence[str] | None) -> str:
+def exclusion(positions: Sequence[int] | np.ndarray, names: Sequence[str] | None) -> str:
     """What is typed to leave regions out."""
     chosen = [names[k] if names else str(k + 1) for k in positions]
     return f"`exclude_regions=[{', '.join(_quoted(name) for name in chosen)}]`"

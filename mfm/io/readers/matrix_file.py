@@ -16,7 +16,7 @@ from mfm.io.formats.containers import choose_matrix
 from mfm.io.formats.format import Content, Request
 from mfm.io.formats.registry import read_file
 from mfm.io.formats.tables import names_of
-from mfm.io.readers.finite_entries import check_finite, with_diagonal
+from mfm.io.readers.finite_entries import check_entries, with_diagonal
 from mfm.io.readers.region_names import read_labels
 from mfm.io.readers.unassigned import looks_like_a_region, looks_unassigned, one_row_more
 
@@ -70,7 +70,7 @@ def read_raw_matrix(
     """Read a matrix as its file has it: square, the row of unassigned streamlines left out where asked, and nothing more.
 
     The kind of file is told by its content. Names in the file come before `labels`, which may be a function. Entries are judged
-    by `complete`, after regions that are to be left out were.
+    by `completed_matrix`, after regions that are to be left out were.
 
     Raises
     ------
@@ -175,8 +175,7 @@ def raw_matrix(values: np.ndarray, names: Sequence[str] | None, options: MatrixO
     names = None if names is None else tuple(str(name) for name in names)
     steps, notes = [], []
     if options.drop_unassigned:
-        named = names is not None and len(names) == len(values)
-        first = names[0] if named else None
+        first = names[0] if names is not None and len(names) == len(values) else None
         if first is not None and looks_like_a_region(first):
             raise InputError(
                 f"The first row of {what[0].lower() + what[1:]} is a region.",
@@ -186,11 +185,11 @@ def raw_matrix(values: np.ndarray, names: Sequence[str] | None, options: MatrixO
             )
         if first is None and not looks_unassigned(values):
             notes.append(
-                f"{what}: the first row and column were left out as asked, but look like those of a region: if they are one, all "
-                "other rows were shifted by one. `drop_unassigned=False` keeps them."
+                f"{what}: the first row and column were left out as asked, but look like those of a region: if they are one, "
+                "all other rows were shifted by one. `drop_unassigned=False` keeps them."
             )
         values = check_square(values[1:, 1:], what, finite=False)
-        names = names[1:] if named and names is not None else names
+        names = names[1:] if names is not None and first is not None else names
         steps.append("first row and column (unassigned streamlines) left out")
     elif names is not None and len(names) + 1 == len(values):
         raise one_row_more(what, values, len(names))
@@ -206,7 +205,7 @@ def raw_matrix(values: np.ndarray, names: Sequence[str] | None, options: MatrixO
     return RawMatrix(values.astype(np.float64), labels, tuple(steps), tuple(notes))
 
 
-def complete(raw: RawMatrix, options: MatrixOptions, what: str) -> RawMatrix:
+def completed_matrix(raw: RawMatrix, options: MatrixOptions, what: str) -> RawMatrix:
     """Bring a matrix to both directions of each connection, and check that every one of them is a number."""
     steps, notes = list(raw.steps), list(raw.notes)
     values, left_out = with_diagonal(raw.values, 0.0)
@@ -216,7 +215,7 @@ def complete(raw: RawMatrix, options: MatrixOptions, what: str) -> RawMatrix:
     if side:
         steps.append(f"{side} triangle mirrored")
         notes.append(f"{what} is {side} triangular, as MRtrix writes without -symmetric; it was completed to both directions.")
-    check_finite(values, raw.labels, what)
+    check_entries(values, raw.labels, what)
     if not side and options.symmetrise and (values != values.T).any():
         values = (values + values.T) / 2
         steps.append("averaged with its transpose")
@@ -225,7 +224,7 @@ def complete(raw: RawMatrix, options: MatrixOptions, what: str) -> RawMatrix:
 
 def complete_matrix(values: np.ndarray, names: Sequence[str] | None, options: MatrixOptions, what: str) -> RawMatrix:
     """Check a matrix and bring it to both directions of each connection."""
-    return complete(raw_matrix(values, names, options, what), options, what)
+    return completed_matrix(raw_matrix(values, names, options, what), options, what)
 
 
 def mirrored(values: np.ndarray) -> tuple[np.ndarray, str]:

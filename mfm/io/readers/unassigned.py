@@ -45,10 +45,11 @@ def one_row_more(what: str, values: np.ndarray, n_regions: int, argument: str = 
             cause=f"MRtrix tck2connectome -keep_unassigned: its first row, which {how}, counts streamlines without a region",
             fix=f"`{argument}` leaves that row and column out",
         )
+    labels = 'labels="FILE"'
     return InputError(
         problem,
         **facts,
-        cause="a region that the other inputs, or the list of names, lack: which one cannot be told without names. The first row "
-        "does not look like unassigned streamlines",
-        fix="name every row: " + ('`labels="FILE"`' if argument.startswith("drop") else '`sc_file=MatrixOptions(labels="FILE")`'),
+        cause="a region that the other inputs, or the list of names, lack: which one cannot be told without names. The first "
+        "row does not look like unassigned streamlines",
+        fix=f"name every row: `{labels if argument.startswith('drop') else f'sc_file=MatrixOptions({labels})'}`",
     )

@@ -15,9 +15,9 @@ from mfm.brain.maps import RegionalMaps
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.readers.connectomes import Weighting, connectome_of, with_warnings
 from mfm.io.readers.fcd_file import fcd_cdf_of
-from mfm.io.readers.finite_entries import check_finite, exclusion, told, with_diagonal
+from mfm.io.readers.finite_entries import check_entries, exclusion, told, with_diagonal
 from mfm.io.readers.maps import map_in_order
-from mfm.io.readers.matrix_file import RawMatrix, complete
+from mfm.io.readers.matrix_file import RawMatrix, completed_matrix
 from mfm.io.subject.files import DataFiles
 from mfm.io.subject.names import matrix_in_order
 from mfm.io.subject.read import RawInputs, RawStage
@@ -54,7 +54,7 @@ def assemble(
 def _weighted(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None) -> Connectome:
     weighting = Weighting(files.sc_transform, files.sc_scale_max, files.sc_scale_mean)
     labels_argument, what = 'sc_file=MatrixOptions(labels="{}")', f"The connectome {raw.path}"
-    return with_warnings(*connectome_of(complete(raw, files.sc_file, what), weighting, names, what, labels_argument))
+    return with_warnings(*connectome_of(completed_matrix(raw, files.sc_file, what), weighting, names, what, labels_argument))
 
 
 def _without_excluded(files: DataFiles, sc: Connectome, raw: RawInputs) -> Connectome:
@@ -161,9 +161,11 @@ def _fc_in_order(raw: RawMatrix, names: tuple[str, ...] | None, what: str) -> np
         return fc  # told where it is used
     fc, n_set = with_diagonal(fc, 1.0)
     if n_set:
-        told_of = f"The diagonal of {what} is not finite; it was set to 1, as of correlations. Of Fisher z, save tanh(z) instead."
+        told_of = (
+            f"The diagonal of {what} is not finite; it was set to 1, as of correlations. Of Fisher z, save tanh(z) instead."
+        )
         warnings.warn(InputNote(told_of), stacklevel=2)
-    check_finite(fc, names, f"{what[0].upper()}{what[1:]}")
+    check_entries(fc, names, f"{what[0].upper()}{what[1:]}")
     return fc
 
 

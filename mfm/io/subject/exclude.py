@@ -18,7 +18,7 @@ from mfm.io.subject.read import RawInputs, RawStage
 
 
 def without_excluded(raw: RawInputs, excluded: Sequence[str]) -> RawInputs:
-    """Return inputs without the regions that a person wants left out; those that an input lacks anyway are not looked for in it.
+    """Return inputs without the regions that a person wants left out, where they have them.
 
     Inputs with names are taken by name, in any spelling. Those without are taken by the position that a region has in the first
     list of names of as many regions as they have rows; where nothing has names, by number, counted from 1. An input without
@@ -86,7 +86,9 @@ class _Exclusion:
         every = list(range(n_rows))
         if names is None:
             lists = self.lists or (Connectome.numbered(self.n_rows),)
-            names = next((one for one in lists if len(one) == n_rows and len(kept_regions(one, self.excluded, False)) < n_rows), None)
+            names = next(
+                (one for one in lists if len(one) == n_rows and len(kept_regions(one, self.excluded, False)) < n_rows), None
+            )
             if names is None and not self.lists and n_rows == self.n_rows:
                 names = lists[0]
             if names is None:

@@ -39,8 +39,8 @@ def _right_first(sides: np.ndarray, named: Sequence[tuple[str, tuple[str, ...] |
     if not without or half < 2 or not ((sides[:half] == "R").all() and (sides[half:] != "R").all()):
         return []
     return [
-        f"The names begin with the right hemisphere, and {', '.join(without)} without names were taken in that order; most tools "
-        "write the left one first, and hemispheres would be exchanged."
+        f"The names begin with the right hemisphere, and {', '.join(without)} without names were taken in that order; most "
+        "tools write the left one first, and hemispheres would be exchanged."
     ]
 
 
@@ -75,8 +75,8 @@ def _another_order(scan: Scan) -> list[str]:
         return []
     return [
         f"FC follows the connectome better if one of them is read {what}: Spearman r = {found[what]:.2f} in place of {now:.2f} "
-        "over pairs of regions. Hemispheres may be exchanged or in another order: give files with region names, or name the rows "
-        'of those without (`sc_file=MatrixOptions(labels="FILE")`, `labels="FILE"`).'
+        "over pairs of regions. Hemispheres may be exchanged or in another order: give files with region names, or name the "
+        'rows of those without (`sc_file=MatrixOptions(labels="FILE")`, `labels="FILE"`).'
     ]
 
 
@@ -96,15 +96,16 @@ def _names_against_weights(scan: Scan, sides: np.ndarray) -> list[str]:
         return []
     return [
         "The connectome's names say left and right where its weights do not: they are "
-        f"{by_name:.2f} times as strong within the named hemispheres as between them, and {others[how]:.2f} times where rows are "
-        f"taken {how}. Its names may belong to another order of rows."
+        f"{by_name:.2f} times as strong within the named hemispheres as between them, and {others[how]:.2f} times where rows "
+        f"are taken {how}. Its names may belong to another order of rows."
     ]
 
 
 def _names_against_fc(scan: Scan, labels: tuple[str, ...], sides: np.ndarray) -> list[str]:
     n, fc = scan.sc.n_regions, scan.target.fc.numpy()
-    other_side = {key_without_side(name): k for k, name in enumerate(labels) if sides[k] == "R"}
-    pairs = [(k, other_side[key]) for k, name in enumerate(labels) if sides[k] == "L" and (key := key_without_side(name)) in other_side]
+    keys = [key_without_side(name) for name in labels]
+    right = {key: k for k, key in enumerate(keys) if sides[k] == "R"}
+    pairs = [(k, right[key]) for k, key in enumerate(keys) if sides[k] == "L" and key in right]
     if len(pairs) < _LEAST_REGIONS // 2:
         return []
     above = fc[np.triu_indices(n, 1)]

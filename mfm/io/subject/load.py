@@ -14,7 +14,7 @@ from mfm.io.subject.files import DataFiles, StageFiles
 from mfm.io.subject.names import join_names
 from mfm.io.subject.notes import notes_on_subject
 from mfm.io.subject.read import read_inputs
-from mfm.io.subject.regions import check_same_regions
+from mfm.io.subject.regions import check_regions_agree
 from mfm.io.subject.runs import common_tr
 from mfm.protocol import check_timing
 from mfm.subject import STAGES, SubjectData
@@ -80,7 +80,7 @@ def load_subject(
         as_read = read_inputs(files, tr_s, n_frames, labels, sc)
         raw = without_excluded(as_read, files.exclude_regions)
         names = join_names(raw)
-        check_same_regions(raw, names, files.orientation)
+        check_regions_agree(raw, names, files.orientation)
         subject = assemble(files, raw, names, common_tr(tr_s, raw.runs), n_frames, sc)
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:

@@ -32,7 +32,9 @@ def notes_on_maps(subject: SubjectData, named: bool) -> tuple[str, ...]:
         for j in range(k):
             r = float(np.corrcoef(maps.values[j], maps.values[k])[0, 1])
             if abs(r) > _SAME:
-                notes.append(f"The maps {maps.names[j]!r} and {name!r} are nearly the same (r = {r:+.3f}): was one file given twice?")
+                notes.append(
+                    f"The maps {maps.names[j]!r} and {name!r} are nearly the same (r = {r:+.3f}): was one file given twice?"
+                )
     return (*notes, *_against_expectation(subject, named))
 
 
@@ -45,7 +47,9 @@ def _against_expectation(subject: SubjectData, named: bool) -> tuple[str, ...]:
     level = np.array([hierarchy_of(label) for label in labels])
     if min((level < 0).sum(), (level > 0).sum()) < 3:
         return _by_range(values)
-    rise = {name: float((values[name][level > 0].mean() - values[name][level < 0].mean()) / values[name].std()) for name in signs}
+    rise = {
+        name: float((values[name][level > 0].mean() - values[name][level < 0].mean()) / values[name].std()) for name in signs
+    }
     wrong = [name for name, sign in signs.items() if sign * rise[name] < -_CLEAR]
     if not wrong:
         return ()
@@ -58,7 +62,9 @@ def _against_expectation(subject: SubjectData, named: bool) -> tuple[str, ...]:
         if len(wrong) > 1
         else "another map was given under this name, or its sign is turned round"
     )
-    return (f"From sensory to association cortex {told}, where {usual} as a rule{unsure}: {why}, or rows are in another order.",)
+    return (
+        f"From sensory to association cortex {told}, where {usual} as a rule{unsure}: {why}, or rows are in another order.",
+    )
 
 
 def _by_range(values: dict[str, np.ndarray]) -> tuple[str, ...]:
@@ -67,7 +73,7 @@ def _by_range(values: dict[str, np.ndarray]) -> tuple[str, ...]:
         return ()
     if (values["gradient"] > 0).all() and (values["myelin"] < 0).any() and (values["myelin"] > 0).any():
         return (
-            "The map 'myelin' has values below 0 and the map 'gradient' has none, where T1w/T2w ratios are positive and gradients "
-            "have both signs: the two files may be exchanged.",
+            "The map 'myelin' has values below 0 and the map 'gradient' has none, where T1w/T2w ratios are positive and "
+            "gradients have both signs: the two files may be exchanged.",
         )
     return ()

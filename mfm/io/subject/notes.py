@@ -97,6 +97,6 @@ def note_same_regions(subject: SubjectData) -> tuple[str, ...]:
     more = f"; ... ({len(pairs)} pairs)" if len(pairs) > 4 else ""
     second = names[next(iter(pairs))[1]]
     return (
-        f"Regions with the same time series: {told}{more}. One was written twice, or one region stands for two; their FC of 1 is "
-        f'no finding. `exclude_regions=["{second}"]` leaves one of them out.',
+        f"Regions with the same time series: {told}{more}. One was written twice, or one region stands for two; their FC of 1 "
+        f'is no finding. `exclude_regions=["{second}"]` leaves one of them out.',
     )

@@ -15,7 +15,7 @@ _MOST_LEFT_OUT = 0.1
 _DROP = "sc_file=MatrixOptions(drop_unassigned=True)"
 
 
-def check_same_regions(raw: RawInputs, names: tuple[str, ...] | None, orientation: str | None) -> None:
+def check_regions_agree(raw: RawInputs, names: tuple[str, ...] | None, orientation: str | None) -> None:
     """Raise an InputError where inputs are not of the same regions.
 
     Parameters
@@ -119,14 +119,15 @@ def _why_other_regions(connectome: RawMatrix, n_connectome: int, n_series: int, 
             "leave those regions out, or name columns and connectome",
         )
     if 0 < abs(n_connectome - n_series) <= max(3, int(_MOST_LEFT_OUT * n_connectome)):
-        fewer, more = ("time series", "connectome") if n_series < n_connectome else ("connectome", "time series")
-        how_many = f"{abs(n_connectome - n_series)} region{'s' * (abs(n_connectome - n_series) > 1)}"
+        lacking, having = ("the time series lack", "the connectome has")
+        if n_connectome < n_series:
+            lacking, having = ("the connectome lacks", "the time series have")
+        number = abs(n_connectome - n_series)
         cause = (
-            f"{how_many} that the {fewer} lack{'s' * (fewer == 'connectome')} and the {more} ha{'s' if fewer != 'connectome' else 've'}: "
-            "left out by the tool for want of voxels or streamlines, or a parcellation with other regions. Which ones cannot be "
-            "told without names"
+            f"{number} region{'s' * (number > 1)} that {lacking} and {having}: left out by the tool for want of voxels or "
+            "streamlines, or a parcellation with other regions. Which ones cannot be told without names"
         )
-        name_them = f"name {unnamed} ({'a header row' if columns else ''}{', or ' if columns and rows else ''}{labels if rows else ''})"
+        name_them = f"name {unnamed} ({' or '.join(part for part in (columns and 'a header row', rows and labels) if part)})"
         if named and rows:
             return cause, name_them
         example = '`exclude_regions=["NUMBER"]`, counted from 1' if rows else '`exclude_regions=["NAME"]`'

@@ -9,13 +9,13 @@ import pytest
 from cifti_files import write_pconn, write_ptseries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write, write_gifti, write_qsirecon
 
 from mfm import load_connectome
 from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.io import read_labels, read_matrix
 from mfm.io.readers.connectomes import transform_connectome
-from tests.matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write, write_gifti, write_qsirecon
 
 DK68 = DESIKAN_VARIANTS["DK68"]
 
@@ -200,7 +200,7 @@ def test_enigma_is_logged_already(tmp_path):
 @pytest.mark.parametrize("transform", ["log", "log1p", "none"])
 def test_enigma_with_negative_entries(tmp_path, transform):
     (tmp_path / "sc.csv").write_text(as_csv(np.log(streamline_counts(68) / 10 + np.eye(68))))
-    with pytest.raises(InputError, match=r"(?s)sc\.csv has negative entries.*the logarithm of weights.*fix: give the weights before"):
+    with pytest.raises(InputError, match=r"(?s)sc\.csv has negative entries.*logarithm of weights.*fix: give the weights"):
         load_connectome(tmp_path / "sc.csv", transform)
 
 

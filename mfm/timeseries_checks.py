@@ -44,8 +44,8 @@ def _check_frames(bad: np.ndarray, what: str) -> None:
 
 def _check_regions(bad: np.ndarray, values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
     found: tuple[tuple[str, np.ndarray], ...] = (
-        ("not finite", bad.any(axis=0)),
-        ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
+        ("not finite", np.asarray(bad.any(axis=0))),
+        ("constant", np.asarray(np.ptp(np.nan_to_num(values), axis=0) == 0)),
     )
     for problem, regions in found:
         if regions.all():

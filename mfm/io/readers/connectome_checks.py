@@ -34,7 +34,7 @@ def check_sign(weights: np.ndarray, what: str) -> None:
     fix = "give the matrix as it was before that; the equations take no negative weights"
     if not (between > 0).any():
         cause, fix = "the logarithm of weights below 1", "give the weights before the logarithm"
-    elif np.abs(between).max() <= 1 + 1e-6 and (weights == weights.T).all():
+    elif np.abs(between).max() <= 1 + 1e-6 and np.allclose(weights, weights.T, atol=1e-6):
         cause, fix = "a correlation matrix (FC), or a z-scored matrix", "give the structural connectome: streamline counts"
     elif len(negative) < len(between) / 4 and between.max() < 20:
         cause = "the logarithm of weights some of which were below 1, or a z-scored matrix"
@@ -87,7 +87,8 @@ def _likeness(weights: np.ndarray, positive: np.ndarray, transform: str) -> _Lik
     if transform == "log" and least == largest == 1:
         return _Likeness("holds nothing but zeros and ones, whose logarithm is 0", "a binary connectome", _NONE)
     kind = _normalisation(weights, largest)
-    if not heavy and largest < 20 and (positive != np.round(positive)).any() and enough:
+    # Who asks for the smallest weight as unit was told, and knows that nothing was logged.
+    if enough and not heavy and largest < 20 and (positive != np.round(positive)).any() and transform != "log1p_relative":
         scaled = f", and {kind} after that" if kind else ""
         return _Likeness(
             "looks as if it was logged already",

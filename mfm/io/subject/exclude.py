@@ -37,12 +37,11 @@ def without_excluded(raw: RawInputs, excluded: Sequence[str]) -> RawInputs:
     if not excluded:
         return raw
     exclusion = _Exclusion.of(raw, tuple(dict.fromkeys(excluded)))
-    stages = {name: exclusion.stage(stage, name) for name, stage in (raw.stages or {}).items()}
     found = replace(
         raw,
         connectome=exclusion.matrix(raw.connectome, "connectome"),
         runs=tuple(exclusion.columns(run, "time series") for run in raw.runs),
-        stages=stages,
+        stages={name: exclusion.stage(stage, name) for name, stage in (raw.stages or {}).items()},
         maps={name: exclusion.vector(one, f"map {name}") for name, one in (raw.maps or {}).items()},
         gradient_fc=None if raw.gradient_fc is None else exclusion.matrix(raw.gradient_fc, "FC for the gradient"),
         labels=exclusion.labels(raw.labels),

@@ -14,7 +14,7 @@ from mfm.errors import InputError, InputNote
 from mfm.io import DataFiles, load_timeseries
 from mfm.io.formats.containers import matrices_by_name
 from mfm.io.readers.connectomes import transform_connectome
-from tests.made_up_inputs import N, TR_S, connectome, recording, runs, streamlines
+from tests.made_up_inputs import TR_S, N, connectome, recording, runs, streamlines
 
 
 def assert_counts(sc, factor=1):

@@ -74,7 +74,7 @@ def test_dropping_a_first_row_that_is_a_region_is_told(tmp_path):
 
 def recorded(shared, which):
     folder = shared / "data" / which
-    series = np.loadtxt(sorted(folder.glob("*timeseries.tsv"))[0], skiprows=int(which.startswith("schaefer")))
+    series = np.loadtxt(sorted(folder.glob("*timeseries.tsv"))[0], skiprows=1)
     counts = np.loadtxt(folder / "SC.csv", delimiter=",")
     return counts, series if series.shape[1] == len(counts) else series.T
 

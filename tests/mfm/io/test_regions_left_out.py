@@ -11,7 +11,7 @@ from mfm import load_connectome, load_subject
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io import DataFiles, StageFiles
 from mfm.io.readers.connectomes import transform_connectome
-from tests.made_up_inputs import N, NAMES, TR_S, connectome, recording, runs, streamlines, table
+from tests.made_up_inputs import NAMES, TR_S, N, connectome, recording, runs, streamlines, table
 
 GONE = 3
 WITHOUT = [k for k in range(N) if k != GONE]

@@ -179,7 +179,7 @@ def _range_of(model: Model) -> str:
     a = model.admissible
     if a is None:
         return ""
-    unit = next(quantity.unit for quantity in model.reported if quantity.name == a.quantity)
+    unit = next(each.unit for each in (*model.reported, *model.states) if each.name == a.quantity)
     return f": {a.quantity} from {a.low:g} to {a.high:g} {unit}"
 
 

@@ -116,7 +116,7 @@ def columns(folder: Path, name: str) -> list[str]:
 def test_recipes_take_what_the_table_says(followed):
     assert followed[1] == {
         "A model": (2, 0),
-        "A term of the cost": (0, 5),
+        "A term of the cost": (0, 8),
         "A backend": (1, 1),
         "An input format": (1, 2),
         "A command": (1, 1),
@@ -147,11 +147,11 @@ def test_a_backend_is_known_to_settings_and_to_the_command_line(copy):
     (copy.folder / "p.csv").write_text("w_EE,w_EI,sigma\n" + "3,2.5,0.005\n" * 6)
     copy.python(
         "from optim.cli.main import main\nfrom optim.cli.settings import compose\n"
-        "words = 'simulate --parameters p.csv --G 1 --sc SC.csv --tr 2 --frames 3 --dt 0.02 --backend sequential --out out'\n"
+        "words = 'simulate --parameters p.csv --G 1 --sc SC.csv --tr 2 --frames 3 --dt 0.02 --backend double --out out'\n"
         "assert main(words.split()) == 0\n"
-        "assert compose(['objective.backend=sequential']).objective.backend == 'sequential'"
+        "assert compose(['objective.backend=double']).objective.backend == 'double'"
     )
-    assert '"backend": "sequential"' in (copy.folder / "out/simulation.json").read_text(encoding="utf-8")
+    assert '"backend": "double"' in (copy.folder / "out/simulation.json").read_text(encoding="utf-8")
 
 
 def test_an_input_format_is_read_and_inspected(copy):

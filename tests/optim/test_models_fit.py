@@ -217,6 +217,12 @@ def test_a_table_of_another_model_needs_its_json(files, capsys):
     assert "expected: auto | reference | numba | triton" in capsys.readouterr().err
 
 
+def test_a_fit_with_another_term_is_another_fit(subject, monkeypatch):
+    before = Stages(subject, FitConfig()).fingerprint
+    monkeypatch.setitem(mfm.Cost.TERMS, "none", Term("none", "", "", lambda found, _: 0 * found.mean_fc))
+    assert Stages(subject, FitConfig()).fingerprint != before
+
+
 def test_terms_without_a_smooth_form_are_left_to_the_choice(subject, monkeypatch):
     spread = Term("spread", "std diff", "difference of standard deviations", lambda found, _: found.pairs.std(dim=1))
     scan = subject.search

@@ -123,8 +123,19 @@ def check_labels(labels: Sequence[str] | None, n_regions: int, what: str) -> tup
         return None
     labels = tuple(str(label) for label in labels)
     if len(labels) != n_regions:
-        raise InputError(f"The region names do not fit {what}.", expected=f"{n_regions} names", found=f"{len(labels)}")
+        raise InputError(
+            f"The region names do not fit {what}.",
+            expected=f"{n_regions} names",
+            found=f"{len(labels)}: {', '.join(labels[:3])}, ...",
+            cause="names of another parcellation, a heading among them, or rows that were left out",
+            fix="give one name for every row, in the order of the rows",
+        )
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise InputError(f"Region names of {what} are not unique.", found=", ".join(repeated[:5]))
+        raise InputError(
+            f"Region names of {what} are not unique.",
+            found=", ".join(repeated[:5]),
+            cause="names without their hemisphere, a column of networks in place of names, or a region that was written twice",
+            fix="give every region a name of its own, such as lh-NAME and rh-NAME",
+        )
     return labels

@@ -40,6 +40,30 @@ def check_regions_agree(raw: RawInputs, names: tuple[str, ...] | None, orientati
         # Columns with names are joined by them.
         if not (run.labels and names) and run.values.shape[1] != n_regions:
             raise _other_count(raw, run, n_regions, orientation)
+    others = [(f"{stage} FC", one.fc.path, one.fc.labels, len(one.fc.values)) for stage, one in (raw.stages or {}).items()]
+    others += [(f"map {name}", one.path, one.labels, len(one.values)) for name, one in (raw.maps or {}).items()]
+    for what, path, own, n in others:
+        if not (own and names) and n < n_regions and _is_few(n_regions - n, n_regions):
+            raise _lacks_without_names(f"The {what} {path}", n, n_regions, bool(own), bool(names))
+
+
+def _is_few(number: int, n_regions: int) -> bool:
+    return 0 < number <= max(3, int(_MOST_LEFT_OUT * n_regions))
+
+
+def _lacks_without_names(what: str, n: int, n_regions: int, named: bool, others_named: bool) -> InputError:
+    """The error for an FC or a map that has a few regions fewer than the connectome, where one of the two has no names."""
+    example = '`exclude_regions=["NAME"]`' if others_named else '`exclude_regions=["NUMBER"]`, counted from 1'
+    fix = f"name its regions, and they are told by name; if you know which they are: {example}"
+    if named:
+        fix = 'name the rows of the connectome, and they are told by name: `sc_file=MatrixOptions(labels="FILE")`'
+    return InputError(
+        f"{what} has another number of regions than the connectome.",
+        expected=f"{n_regions}",
+        found=f"{n}",
+        cause="regions that were left out for want of voxels; which ones cannot be told without names",
+        fix=fix,
+    )
 
 
 def _check_labels(raw: RawInputs, n_rows: int) -> None:
@@ -118,7 +142,7 @@ def _why_other_regions(connectome: RawMatrix, n_connectome: int, n_series: int, 
             f"the time series are of {explained[0]}",
             "leave those regions out, or name columns and connectome",
         )
-    if 0 < abs(n_connectome - n_series) <= max(3, int(_MOST_LEFT_OUT * n_connectome)):
+    if _is_few(abs(n_connectome - n_series), n_connectome):
         lacking, having = ("the time series lack", "the connectome has")
         if n_connectome < n_series:
             lacking, having = ("the connectome lacks", "the time series have")

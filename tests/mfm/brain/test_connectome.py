@@ -124,7 +124,7 @@ def test_refuses_another_number_of_labels():
 
 
 def test_refuses_labels_given_twice():
-    with pytest.raises(InputError, match=r"(?s)not unique.*found: lh-bankssts, rh-cuneus$"):
+    with pytest.raises(InputError, match=r"(?s)not unique.*found: lh-bankssts, rh-cuneus\n"):
         Connectome(raw_counts(), ["rh-cuneus", "lh-bankssts", "lh-bankssts", "rh-cuneus"])
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from mfm.errors import InputError
+from mfm.io.formats.header_time import HeaderTime
 from mfm.io.formats.input_file import InputFile
 
 #: What a reader wants of a file. ``vector``: one column of numbers, such as an FCD CDF.
@@ -77,8 +78,8 @@ class Content:
         Of the one array without a name.
     orientation : {"frames_by_regions", "regions_by_frames"}, optional
         Where the format tells which side of a time series is time.
-    tr_s : float, optional
-        Repetition time in the header, seconds.
+    time : HeaderTime
+        What the header tells of the repetition time.
     notes : tuple of str
         What was accepted but should be known; `mfm.io.formats.registry.read_file` warns of it.
     """
@@ -88,7 +89,7 @@ class Content:
     row_names: tuple[str, ...] | None = None
     column_names: tuple[str, ...] | None = None
     orientation: str | None = None
-    tr_s: float | None = None
+    time: HeaderTime = HeaderTime()
     notes: tuple[str, ...] = ()
 
     @property
@@ -135,14 +136,14 @@ class Peek:
         Rows and columns of a table, names not counted; frames and regions of an image.
     orientation : {"frames_by_regions", "regions_by_frames"} or None
         None where nothing in the file tells.
-    tr_s : float or None
-        Repetition time of the header, seconds.
+    time : HeaderTime
+        What the header tells of the repetition time.
     flaw : Flaw or None
     """
 
     shape: tuple[int, int] | None = None
     orientation: str | None = None
-    tr_s: float | None = None
+    time: HeaderTime = HeaderTime()
     flaw: Flaw | None = None
 
     @property

@@ -203,7 +203,13 @@ def _derivative(file: TreeFile) -> Candidate | None:
     denoised = desc.startswith("denoised") or parcellated
     layout = "XCP-D" if desc.startswith("denoised") or (parcellated and name.atlas and space) else "fMRIPrep"
     # One of several spaces is taken: the surface first, and unsmoothed before smoothed; echoes combined before a single one.
-    rank = (int(not parcellated) + volume, int(not denoised), int("mooth" in desc), int(space != "fsLR"), int(name.get("echo") is not None))
+    rank = (
+        int(not parcellated) + volume,
+        int(not denoised),
+        int("mooth" in desc),
+        int(space != "fsLR"),
+        int(name.get("echo") is not None),
+    )
     return Candidate(
         file,
         TIMESERIES,
@@ -242,7 +248,11 @@ def _own(file: TreeFile) -> Candidate | None:
 
 def _version(name: FileName) -> str:
     """What was made of a scan, for people: its space and way of cleaning, and what else its name tells."""
-    told = [name.get("space"), name.get("desc"), *(f"{key}-{name.get(key)}" for key in ("res", "rec", "echo", "part") if name.get(key))]
+    told = [
+        name.get("space"),
+        name.get("desc"),
+        *(f"{key}-{name.get(key)}" for key in ("res", "rec", "echo", "part") if name.get(key)),
+    ]
     return "_".join(part for part in told if part)
 
 

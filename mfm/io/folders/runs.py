@@ -76,9 +76,11 @@ def _repetition_time(
         told, value = None, sidecar.values.get("RepetitionTime")
         text = str(error).splitlines()[0] if value is None else f"the sidecar's RepetitionTime is {value}, not seconds"
         said.append(Finding(SUSPICIOUS, text, "correct the sidecar"))
-    header = looked.time.tr_s if looked.time.tr_s is not None or told is not None else _tr_of_versions(candidate, versions)
+    header = looked.tr_s if looked.tr_s is not None or told is not None else _tr_of_versions(candidate, versions)
     if header is not None and not plausible_tr(header):
-        said.append(Finding(SUSPICIOUS, f"the header's TR is {header:g} s, of another unit", "correct the header, or --tr SECONDS"))
+        said.append(
+            Finding(SUSPICIOUS, f"the header's TR is {header:g} s, of another unit", "correct the header, or --tr SECONDS")
+        )
         header = None
     if header is not None and told is not None and not same_tr(header, told):
         text = f"TR {header:g} s in the header, {told:g} s in the sidecar"
@@ -86,7 +88,7 @@ def _repetition_time(
     known = header if told is None else told
     if known is None:
         if choices.tr_s is None:
-            hint = f" (header: {looked.time.hint})" if looked.time.hint else ""
+            hint = f" (header: {looked.untold.hint})" if looked.untold.hint else ""
             said.append(Finding(SUSPICIOUS, f"TR not known{hint}", "--tr SECONDS"))
         return choices.tr_s, said
     if choices.tr_s is not None and not same_tr(known, choices.tr_s):
@@ -99,7 +101,7 @@ def _tr_of_versions(candidate: Candidate, versions: Sequence[Candidate]) -> floa
     """The TR in the header of the same run's CIFTI file, where the chosen file is a table."""
     for other in versions:
         same = (other.session, other.run) == (candidate.session, candidate.run) and other.file is not candidate.file
-        if same and other.file.name.extension.endswith("series.nii") and (tr_s := peek(other.file).time.tr_s) is not None:
+        if same and other.file.name.extension.endswith("series.nii") and (tr_s := peek(other.file).tr_s) is not None:
             return tr_s
     return None
 

@@ -54,7 +54,9 @@ class Sidecar:
         steps = [later - t for t, later in pairwise(times)] if numbers else []
         if not steps or not min(steps) > 0 or not math.isfinite(max(steps)):
             raise InputError(
-                f"The VolumeTiming in {self.paths[0]} is no list of times.", expected="seconds that increase", found=str(times)[:80]
+                f"The VolumeTiming in {self.paths[0]} is no list of times.",
+                expected="seconds that increase",
+                found=str(times)[:80],
             )
         if max(steps) - min(steps) > 1e-2 * max(steps):
             raise InputError(

@@ -59,7 +59,7 @@ class CiftiFormat(Format):
         flaw = truncation(path, data_at + n_rows * n_columns * int(header["bitpix"]) // 8)
         step = _series_step(xml)
         time = HeaderTime() if step is None else _header_time(step, path)
-        return Peek((n_rows, n_columns), "frames_by_regions", time, flaw)
+        return Peek((n_rows, n_columns), "frames_by_regions", time.tr_s, flaw, time)
 
     def read(self, file: InputFile, request: Request) -> Content:
         read = {"timeseries": _read_series, "matrix": _read_matrix, "map": _read_maps}[request.role]
@@ -128,7 +128,8 @@ def _read_series(image, axes, file: InputFile, request: Request) -> Content:
     else:
         regions = required_regions(request.regions, path).read_once(parcellation_of)
         values, names = parcellate(image.dataobj, space, regions, str(path)), regions.names
-    return Content(path, {"": values}, None, names, "frames_by_regions", _header_time(float(series.step), path))
+    time = _header_time(float(series.step), path)
+    return Content(path, {"": values}, None, names, "frames_by_regions", time.tr_s, untold=time)
 
 
 def required_regions(regions: RegionFile | None, path: Path) -> RegionFile:

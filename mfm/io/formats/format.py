@@ -78,10 +78,12 @@ class Content:
         Of the one array without a name.
     orientation : {"frames_by_regions", "regions_by_frames"}, optional
         Where the format tells which side of a time series is time.
-    time : HeaderTime
-        What the header tells of the repetition time.
+    tr_s : float, optional
+        Repetition time in the header, seconds.
     notes : tuple of str
         What was accepted but should be known; `mfm.io.formats.registry.read_file` warns of it.
+    untold : HeaderTime
+        Where the header holds a time that is no statement of the repetition time: that.
     """
 
     path: Path
@@ -89,8 +91,14 @@ class Content:
     row_names: tuple[str, ...] | None = None
     column_names: tuple[str, ...] | None = None
     orientation: str | None = None
-    time: HeaderTime = HeaderTime()
+    tr_s: float | None = None
     notes: tuple[str, ...] = ()
+    untold: HeaderTime = HeaderTime()
+
+    @property
+    def time(self) -> HeaderTime:
+        """What the header tells of the repetition time."""
+        return self.untold if self.tr_s is None else HeaderTime(self.tr_s)
 
     @property
     def is_one_array(self) -> bool:
@@ -136,15 +144,18 @@ class Peek:
         Rows and columns of a table, names not counted; frames and regions of an image.
     orientation : {"frames_by_regions", "regions_by_frames"} or None
         None where nothing in the file tells.
-    time : HeaderTime
-        What the header tells of the repetition time.
+    tr_s : float or None
+        Repetition time of the header, seconds.
     flaw : Flaw or None
+    untold : HeaderTime
+        As of `Content`.
     """
 
     shape: tuple[int, int] | None = None
     orientation: str | None = None
-    time: HeaderTime = HeaderTime()
+    tr_s: float | None = None
     flaw: Flaw | None = None
+    untold: HeaderTime = HeaderTime()
 
     @property
     def n_frames(self) -> int | None:

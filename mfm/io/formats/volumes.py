@@ -87,7 +87,8 @@ class VolumeFormat(Format):
         if len(shape) != 4 or shape[3] < 2:
             return Peek(flaw=Flaw(f"not a series of volumes, but of shape {shape}", "give the 4-D image"))
         n_bytes = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * int(header["bitpix"]) // 8
-        return Peek((shape[3], 0), "frames_by_regions", _header_time(header), truncation(path, n_bytes))
+        time = _header_time(header)
+        return Peek((shape[3], 0), "frames_by_regions", time.tr_s, truncation(path, n_bytes), time)
 
     def read(self, file: InputFile, request: Request) -> Content:
         if request.regions is None:
@@ -170,7 +171,8 @@ def _read_series(file: InputFile, regions: RegionFile) -> Content:
         note = f"{path} covers few voxels of {', '.join(low[:6])}; below {LEAST_COVERAGE:.0%} a region has no data."
         warnings.warn(InputNote(note), stacklevel=2)
     values[:, coverage < LEAST_COVERAGE] = np.nan
-    return Content(path, {"": values}, None, labels.names, "frames_by_regions", _header_time(image.header))
+    time = _header_time(image.header)
+    return Content(path, {"": values}, None, labels.names, "frames_by_regions", time.tr_s, untold=time)
 
 
 def _on_the_grid_of(image, labels: _LabelImage, path: Path, labels_path: str | Path):

@@ -213,7 +213,9 @@ def _unrecorded(values: np.ndarray) -> list[_Bad]:
     found = []
     zero = _blocks((x == 0).all(axis=1), x.shape[1])
     if len(zero):
-        found.append(_Bad(zero, "zero in all regions", "a scan that was cut short and filled up, or frames set to zero for motion"))
+        found.append(
+            _Bad(zero, "zero in all regions", "a scan that was cut short and filled up, or frames set to zero for motion")
+        )
     alike = np.ptp(x, axis=1) <= 1e-9 * np.abs(x).max(axis=1)
     alike[zero] = False
     if len(alike := _blocks(alike, x.shape[1])):
@@ -286,7 +288,9 @@ def _decides(x: np.ndarray, frames: np.ndarray) -> bool:
     with np.errstate(invalid="ignore", divide="ignore"):
         change = np.abs(np.corrcoef(_bounded(x).T) - np.corrcoef(_bounded(np.delete(x, frames, axis=0)).T))
     off = change[~np.eye(len(change), dtype=bool)].reshape(len(change), -1)
-    return bool(not np.isfinite(off).all() or off.mean() > _LARGEST_CHANGE or off.mean(axis=1).max() > _LARGEST_CHANGE_OF_REGION)
+    return bool(
+        not np.isfinite(off).all() or off.mean() > _LARGEST_CHANGE or off.mean(axis=1).max() > _LARGEST_CHANGE_OF_REGION
+    )
 
 
 def _bounded(x: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ class Sidecar:
 
     @property
     def tr_s(self) -> float | None:
-        """The repetition time, seconds: of RepetitionTime, or of the equal steps of VolumeTiming; None where it does not say."""
+        """The repetition time, seconds: RepetitionTime, or the equal steps of VolumeTiming; None where it does not say."""
         value = self.values.get("RepetitionTime")
         if value is None:
             return self._step_of_volumes()
@@ -101,7 +101,8 @@ def read_sidecar(path: str | Path) -> Sidecar:
         inherited = [other for other in inherited if not any(_same_place(other, file) for file in found)]
         inherited.sort(key=lambda other: (-len(entities(other)), other.name))
         read |= {other: _read_json(other) for other in inherited}
-        _check_alike(inherited, read, path)
+        if not any("RepetitionTime" in read[nearer] for nearer in found):
+            _check_alike(inherited, read, path)
         found += inherited
     values: dict[str, Any] = {}
     for one in found:

@@ -91,7 +91,7 @@ def _series_step(xml: bytes) -> float | None:
 
 
 def _header_time(step: float, path: Path) -> HeaderTime:
-    """Return what a step of seconds tells; Workbench writes 1 s where it is not told, but HCP's 7 T scans do have a TR of 1 s."""
+    """Return what a step of seconds tells; Workbench writes 1 s where it is not told, but HCP's 7 T scans do last 1 s."""
     return header_time(step, "SECOND", is_known=_HCP_7T.search(path.name) is not None)
 
 

@@ -18,7 +18,7 @@ from mfm.errors import ConfigError, InputError, InputNote
 _FAR_RMS, _FAR_MEAN = 7.0, 8.0
 _NEAR_RMS, _NEAR_MEAN = 3.5, 3.5
 # Frames that change FC by more, on average over all pairs or over those of one region, decide it; a run with them is refused.
-_LARGEST_CHANGE, _LARGEST_CHANGE_OF_REGION = 0.05, 0.25
+_LARGEST_CHANGE, _LARGEST_CHANGE_OF_REGION = 0.1, 0.3
 # With few regions whole frames are zero or alike by chance, where numbers are rounded.
 _ENOUGH_REGIONS, _LONG_BLOCK = 8, 5
 _ENOUGH_FRAMES = 40
@@ -37,7 +37,7 @@ def frame_counts(value: Any, name: str) -> tuple[int, ...]:
     """
     counts = (value,) if isinstance(value, Integral) else value
     whole = isinstance(counts, Sequence) and not isinstance(counts, str)
-    if not whole or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 0 for n in counts):
+    if not whole or not all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 0 for n in counts):
         raise ConfigError(
             f"`{name}` is no number of frames.", expected="a whole number from 0, or one for each run", found=repr(value)
         )
@@ -222,7 +222,7 @@ def _unrecorded(values: np.ndarray) -> list[_Bad]:
         found.append(_Bad(alike, "one value in all regions", "frames that were filled in with a number"))
     if found:
         return found
-    size = x.std(axis=0)
+    size = np.median(np.abs(x - np.median(x, axis=0)), axis=0)  # which a spike does not enlarge
     same = (np.abs(np.diff(x, axis=0)) <= _REPEATED * size).all(axis=1)
     repeated = _blocks(np.concatenate([[False], same]), x.shape[1])
     if len(repeated):

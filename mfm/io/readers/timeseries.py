@@ -13,7 +13,7 @@ from mfm.brain.atlas import Atlas, explain_count
 from mfm.brain.connectome import check_labels
 from mfm.errors import InputError, InputNote
 from mfm.io.formats.arrays import check_byte_order, choose_array
-from mfm.io.formats.bids import Sidecar, read_sidecar
+from mfm.io.formats.bids import read_sidecar
 from mfm.io.formats.format import RegionFile, Request
 from mfm.io.formats.header_time import HeaderTime
 from mfm.io.formats.input_file import existing_file, file_digest

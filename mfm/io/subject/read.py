@@ -145,8 +145,8 @@ class _Reading:
         """Time series, of runs of `n_frames` where that is given."""
         files = self._files
         per_file = max(1, len(files.run_frames))
-        counts = [frame_counts(getattr(files, name), name) for name in ("drop_frames", "drop_last_frames")]
-        trim = Trim(*counts, n_runs=per_file * len(files.timeseries)) if files.timeseries else Trim()
+        first, last = (frame_counts(getattr(files, name), name) for name in ("drop_frames", "drop_last_frames"))
+        trim = Trim(first, last, per_file * len(files.timeseries)) if files.timeseries else Trim()
         options = SeriesOptions(
             regions=self._regions,
             orientation=files.orientation,

@@ -198,6 +198,11 @@ def _best_version(versions: Sequence[Candidate]) -> Step:
         return [], [*said, Finding(CHOOSE, text, fix, where=places_text)]
     # The same content in several formats: what is readable without tools first, and what is there before what is not.
     best.sort(key=lambda c: (bool(c.file.problem), _preference(c.file.name.extension)))
+    if len(best) > 1:
+        others_text = ", ".join(c.file.name.extension for c in best[1:])
+        said.append(
+            Finding(NOTE, f"the same series in several formats: {best[0].file.name.extension} taken, not {others_text}")
+        )
     return best[:1], said
 
 

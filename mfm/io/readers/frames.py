@@ -23,6 +23,8 @@ _LARGEST_CHANGE, _LARGEST_CHANGE_OF_REGION = 0.1, 0.3
 _ENOUGH_REGIONS, _LONG_BLOCK = 8, 5
 _ENOUGH_FRAMES = 40
 _REPEATED = 1e-6
+# A window of 60 s has more frames; one without any signal has no FC.
+_SHORTEST_WINDOW = 15
 #: Recordings have a mean FC of 0.16 to 0.61.
 HIGH_MEAN_FC = 0.9
 
@@ -166,7 +168,9 @@ def _tell(problem: str, bad: _Bad, n_frames: int, start: int, place: tuple[Trim,
     kept = n_frames - first - last
     fix = f"{trim.advice(run, first, last)} leaves them out"
     if kept < 0.8 * n_frames:
-        other = "repair those frames, give another run, or take it as it is (`allow_censored=True`)"
+        other = "repair those frames, or give another run"
+        if _longest_block(bad.frames) < _SHORTEST_WINDOW and "numbers" not in bad.why:
+            other = "repair those frames, give another run, or take it as it is (`allow_censored=True`)"
         fix = other if kept < 0.25 * n_frames else f"{other}; {trim.advice(run, first, last)} keeps the longest stretch without"
     if note_only:
         warnings.warn(InputNote(f"{problem[:-1]}: {found}; {fix}."), stacklevel=4)
@@ -187,6 +191,10 @@ def ranges(frames: np.ndarray) -> str:
     blocks = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
     texts = [f"{b[0]}" if len(b) == 1 else f"{b[0]}-{b[-1]}" for b in blocks]
     return ", ".join(texts[:8]) + (f", ... ({len(frames)} in all)" if len(texts) > 8 else "")
+
+
+def _longest_block(frames: np.ndarray) -> int:
+    return max(map(len, np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)))
 
 
 def _longest_stretch(frames: np.ndarray, n_frames: int) -> tuple[int, int]:
@@ -224,9 +232,14 @@ def _unrecorded(values: np.ndarray) -> list[_Bad]:
         return found
     size = np.median(np.abs(x - np.median(x, axis=0)), axis=0)  # which a spike does not enlarge
     same = (np.abs(np.diff(x, axis=0)) <= _REPEATED * size).all(axis=1)
-    repeated = _blocks(np.concatenate([[False], same]), x.shape[1])
+    # The first of alike frames too: what fills a run up is no frame of it.
+    repeated = _blocks(np.concatenate([[False], same]) | np.concatenate([same, [False]]), x.shape[1])
     if len(repeated):
-        return [_Bad(repeated, "as the frame before", "a scan that was cut short and filled up, or frames replaced for motion")]
+        return [
+            _Bad(
+                repeated, "alike from frame to frame", "a scan that was cut short and filled up, or frames replaced for motion"
+            )
+        ]
     return _copied(x)
 
 

@@ -74,15 +74,15 @@ def _check_other_unit(place: str, value: float, said: float | None, path: Path) 
         note = f"{place[0].upper()}{place[1:]} of {path} tells a TR of {value:g} s; {said:g} s were said: its unit is wrong."
         warnings.warn(InputNote(note), stacklevel=4)
         return
-    command = f"wb_command -cifti-change-mapping {path} ROW OUT -series SECOND 0 {seconds:g}"
-    if not path.name.endswith(".nii") or path.name.count(".") < 2:
-        command = f"`tr_s={seconds:g}`, if that is what it means"
+    said_so = f"`tr_s={seconds:g}` if that is what it means"
+    if path.name.endswith("series.nii"):
+        said_so += f", or wb_command -cifti-change-mapping {path} ROW OUT -series SECOND 0 {seconds:g}"
     raise InputError(
         f"The repetition time in {place} of {path} is implausible.",
         expected="seconds, usually 0.5 to 3",
         found=f"{value:g}",
         cause="milliseconds were written" if value > seconds else "seconds were written, and milliseconds named as their unit",
-        fix=command if place == "the header" else f'"RepetitionTime": {seconds:g}',
+        fix=said_so if place == "the header" else f'"RepetitionTime": {seconds:g}',
     )
 
 

@@ -85,7 +85,7 @@ BAD = {
     _zero_end: ("380-399", "zero in all regions", "`drop_last_frames=20`"),
     _zero_start: ("0-4", "zero in all regions", "`drop_frames=5`"),
     _both_ends: ("0-2, 393-399", "zero in all regions", "`drop_frames=3, drop_last_frames=7`"),
-    _held: ("370-399", "as the frame before", "`drop_last_frames=30`"),
+    _held: ("369-399", "alike from frame to frame", "`drop_last_frames=31`"),
     _one_value: ("390-399", "one value in all regions", "`drop_last_frames=10`"),
     _steady: (r"0-\d", "far out over regions", r"`drop_frames=\d`"),
     _dip: ("390-399", "far out over regions", "`drop_last_frames=10`"),
@@ -173,6 +173,22 @@ def test_frames_in_the_middle_may_be_accepted(tmp_path):
         series = load_timeseries(path, allow_censored=True)
     assert any("frames 200-209, counted from 0: zero in all regions" in note for note in series.notes)
     assert load_timeseries(path, drop_last_frames=200).n_frames == 200
+
+
+@pytest.mark.parametrize(("value", "length", "kept"), [(0, 100, "drop_last_frames=250"), (np.nan, 5, "drop_frames=155")])
+def test_what_leaves_windows_without_fc_is_not_advised(tmp_path, value, length, kept):
+    x = bold()
+    x[150 : 150 + length] = value
+    with pytest.raises(InputError, match=f"repair those frames, or give another run; `{kept}` keeps the longest") as told:
+        load_timeseries(save(tmp_path / "run.csv", x))
+    assert "allow_censored" not in str(told.value)
+
+
+def test_the_join_of_two_runs_is_noted_and_the_advice_helps(tmp_path):
+    path = save(tmp_path / "run.csv", np.concatenate([bold(1), 50 + bold(2)]))
+    with pytest.warns(InputNote, match=r"mean FC of .* is 0\.99.*`run_frames=\[T1,T2\]`"):
+        load_timeseries(path)
+    assert load_timeseries(path, run_frames=(T, T)).notes == ()
 
 
 def test_frames_far_out_that_do_not_decide_fc_are_noted(tmp_path):

@@ -114,4 +114,6 @@ def _own_tr(numbers: set[float]) -> str:
     seconds = numbers.pop()
     while not plausible_tr(seconds) and seconds > 1:
         seconds /= 1000
+    if seconds == 1:
+        return "`tr_s=SECONDS`, as the scan's protocol says; `tr_s=1` only if it is 1 s"
     return f"`tr_s={seconds:g}` if the header's number is the TR, else the scan's own"

@@ -123,7 +123,10 @@ def test_the_advice_for_a_wrong_unit_helps(tmp_path, labels):
         assert read(volume(tmp_path / "run.nii.gz", step, unit), labels, 0.72)[0] == 0.72
 
 
-@pytest.mark.parametrize(("step", "advice"), [(None, "`tr_s=1` if"), (2, "`tr_s=2` if"), (720, "`tr_s=0.72` if")])
+@pytest.mark.parametrize(
+    ("step", "advice"),
+    [(None, "`tr_s=SECONDS`, as the scan's protocol says; `tr_s=1` only if"), (2, "`tr_s=2` if"), (720, "`tr_s=0.72` if")],
+)
 def test_a_subject_without_a_known_tr_is_told_what_headers_hold(tmp_path, labels, step, advice):
     counts = np.round(np.exp(np.random.default_rng(0).normal(5, 1, (N, N))))
     np.savetxt(tmp_path / "sc.csv", np.triu(counts, 1) + np.triu(counts, 1).T, delimiter=",")

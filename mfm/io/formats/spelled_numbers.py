@@ -122,6 +122,11 @@ def numbers_of(cells: np.ndarray) -> Numbers:
 
 def _values(flat: Sequence[str], spelling: Spelling, shape: tuple[int, ...]) -> np.ndarray:
     # `float` rounds as IEEE 754 says, so that what was written with enough digits comes back equal.
+    if spelling == POINT:
+        try:
+            return np.array(list(map(float, flat)), dtype=np.float64).reshape(shape)
+        except ValueError:
+            pass  # missing values that are not spelled nan
     numbers = (float("nan") if is_missing(cell) else spelling.number(cell) for cell in flat)
     return np.fromiter(numbers, np.float64, len(flat)).reshape(shape)
 
@@ -147,12 +152,14 @@ def looks_halved(cells: np.ndarray, separator: str) -> bool:
     if separator == " ":
         pairs = cells.shape[1] == 2 and len(cells) > 2
         return pairs and all(re.fullmatch(r"[+-]?[1-9]\d{0,2} \d{3}", f"{a} {b}", re.ASCII) for a, b in cells.tolist())
-    if separator != ",":
+    whole = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
+    if separator != "," or not all(whole(cell) or is_missing(cell) for cell in cells.ravel().tolist()):
         return False
+    cells = cells[[all(map(whole, row)) for row in cells.tolist()]]
     padded = re.compile(r"0\d+", re.ASCII).fullmatch
     if any(padded(b) and a.lstrip("+-").isdecimal() for row in cells.tolist() for a, b in itertools.pairwise(row)):
         return True
-    if cells.shape[1] % 2 or not all(re.fullmatch(r"[+-]?\d+", cell, re.ASCII) for cell in cells.ravel().tolist()):
+    if cells.shape[1] % 2 or not len(cells):
         return False
     before, behind = cells[:, ::2].ravel().tolist(), cells[:, 1::2].ravel().tolist()
     if not all(cell.isdigit() for cell in behind):

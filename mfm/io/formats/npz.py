@@ -40,4 +40,5 @@ class NpzFormat(Format):
 
 def _arrays(content: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        found = {name: archive[name] for name in archive.files}
+    return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}  # others are files of any kind

@@ -16,6 +16,7 @@ from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
 from mfm.statistics.target import Target
+from mfm.timeseries_checks import check_timeseries
 
 STAGES = ("search", "validation", "test")
 SPLITS = ("by_run", "pooled")
@@ -303,7 +304,7 @@ def _scan_of_run(source: str, run: np.ndarray, sc: Connectome, tr_s: float, name
             found=f"{run.shape[0]} frames",
             cause="a short scan, a wrong TR, or regions x time instead of time x regions",
         )
-    check_timeseries(run, names, source)
+    check_timeseries(run, names, source, window)
     bold = torch.as_tensor(run, dtype=torch.float64)
     return Scan(Target(functional_connectivity(bold), fcd_cdf(bold, window), names), sc, tr_s, len(run), source, bold)
 
@@ -317,21 +318,3 @@ def _pooled(scans: Sequence[Scan]) -> Scan:
     n_frames = round(sum(scan.n_frames for scan in scans) / len(scans))
     first = scans[0]
     return Scan(Target(fc, cdf, first.target.labels), first.sc, first.tr_s, n_frames, f"runs 1 to {len(scans)}, pooled")
-
-
-def check_timeseries(values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
-    """Raise an InputError that names regions of (T, N) which are constant or not finite."""
-    for problem, bad in (
-        ("not finite", ~np.isfinite(values).all(axis=0)),
-        ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
-    ):
-        if bad.any():
-            regions = [names[k] if names else f"region {k + 1}" for k in np.flatnonzero(bad).tolist()]
-            quoted = [f'"{region}"' for region in regions]
-            raise InputError(
-                f"Regions of {what} are {problem}.",
-                found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
-                cause="regions outside the field of view, or dropped for low coverage",
-                fix="remove them from time series, connectome and maps alike"
-                + (f": `exclude_regions=[{','.join(quoted)}]`" if names else ""),
-            )

@@ -57,8 +57,13 @@ class RegionalMaps:
             )
         for name, value in zip(names, values, strict=True):
             if not np.isfinite(value).all():
-                bad = np.flatnonzero(~np.isfinite(value))
-                raise InputError(f"The map {name!r} is not finite in regions {bad[:8].tolist()}.", fix="fill or drop them")
+                bad = np.flatnonzero(~np.isfinite(value))[:8].tolist()
+                which = ", ".join(str(self.labels[k]) if self.labels and k < len(self.labels) else str(k + 1) for k in bad)
+                counted = "" if self.labels else " (counted from 1)"
+                raise InputError(
+                    f"The map {name!r} is not finite in regions {which}{counted}.",
+                    fix="leave them out of every input, or fill them",
+                )
             if np.ptp(value) == 0:
                 raise InputError(f"The map {name!r} is the same in every region.", fix="leave it out: the intercept does that")
         values.setflags(write=False)

@@ -62,12 +62,15 @@ def fit_from_files(config, check_only: bool = False) -> int:
 
 def _prepared_folder(subject, config):
     """The fit's stages, its output folder, and whether it is done; every error that can be found before the work is."""
+    from optim.fit.notes import notes_on_setup
     from optim.fit.stages import Stages
     from optim.report.folder import FitFolder
     from optim.report.tables import output_space
 
     stages, folder = Stages.prepare(subject, config), FitFolder(config)
     output_space(subject, config)
+    for note in notes_on_setup(subject, config):  # those of a surrogate are warned of where it is read
+        say(f"note: {as_settings(note)}")
     return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite)
 
 

@@ -193,6 +193,7 @@ def _of_the_model(winner: ModelParameters, test: Evaluation, stages: Stages) -> 
     return {
         "subject": stages.subject,
         "config": stages.config,
+        "setup_notes": stages.notes,
         "fingerprint": stages.fingerprint,
         "noise_seeds": {purpose: stages.keys(purpose)[0] for purpose in ("rescore", "validation", "test")},
         "parameterisation": stages.space.parameterisation,

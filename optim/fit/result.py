@@ -146,6 +146,8 @@ class FitResult:
     seconds : dict of stage to float
     fingerprint : str
         Digest of data, settings and version.
+    setup_notes : tuple of str
+        What should be known of how the fit was set up (`optim.fit.stages.Stages.notes`).
 
     Examples
     --------
@@ -179,6 +181,7 @@ class FitResult:
     noise_seeds: dict[str, int]
     seconds: dict[str, float]
     fingerprint: str
+    setup_notes: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> Tensor:
         if name.startswith("__") or "test" not in self.__dict__:
@@ -190,6 +193,11 @@ class FitResult:
     def model(self) -> Model:
         """What the fitted model declares."""
         return self.parameterisation.model
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know: of the data, and of how the fit was set up."""
+        return (*self.subject.notes, *self.setup_notes)
 
     @property
     def in_range(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +11,13 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
-from mfm.errors import ConfigError
+from mfm.errors import ConfigError, InputNote
 from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
 from optim.config.objective import LinearObjectiveConfig, SimulationObjectiveConfig, SurrogateObjectiveConfig
 from optim.fit.fingerprint import fingerprint
+from optim.fit.notes import notes_on_setup
 from optim.fit.result import StageScore
 from optim.objectives.audited import AuditedObjective
 from optim.objectives.audits import audited_populations
@@ -67,7 +69,8 @@ class Stages:
         stages = cls(subject, config)
         if stages.surrogate is not None:
             _check_surrogate(stages.surrogate, config)
-            stages.prediction("search").check_scan()
+        for note in stages.surrogate_notes:
+            warnings.warn(InputNote(note), stacklevel=2)
         for stage in STAGES:
             stages.objective(stage)
         # To find out whether bounds and plausibility rules leave enough candidates.
@@ -84,6 +87,16 @@ class Stages:
         """The surrogate that the search predicts by; None for a search without one."""
         o = self.config.objective
         return load_pretrained(o.surrogate) if isinstance(o, SurrogateObjectiveConfig) else None
+
+    @cached_property
+    def surrogate_notes(self) -> tuple[str, ...]:
+        """What the surrogate was not trained for."""
+        return () if self.surrogate is None else self.prediction("search").notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know of how the fit was set up, beside the notes of the data."""
+        return (*notes_on_setup(self.subject, self.config), *self.surrogate_notes)
 
     @cached_property
     def fingerprint(self) -> str:

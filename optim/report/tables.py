@@ -94,7 +94,9 @@ def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
         If the file names the regions otherwise, so that no CIFTI files can be written.
     """
     given = [config.data.parcellation, *config.data.timeseries[:1]]
-    template = next((path for path in given if path is not None and path.endswith((".dlabel.nii", ".ptseries.nii"))), None)
+    template = next(
+        (path for path in given if path is not None and path.lower().endswith((".dlabel.nii", ".ptseries.nii"))), None
+    )
     if template is None:
         return None
     with warnings.catch_warnings():
@@ -219,7 +221,7 @@ def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
             for stage in ("search", "validation", "test")
         },
         "noise_seeds": result.noise_seeds,
-        "notes": list(subject.notes),
+        "notes": list(result.notes),
         "connectome_steps": list(subject.search.sc.steps),
         "map_steps": list(subject.maps.steps),
         "inputs": [asdict(source) for source in subject.sources],

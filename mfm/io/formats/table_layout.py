@@ -89,7 +89,8 @@ def layout_of(grid: np.ndarray, comments: Sequence[Sequence[Sequence[str]]], pat
         header = _header_in_comments(sample, comments, named, path) or header
     body = sample[1:] if header is not None and header.row else sample
     notes += header.notes if header is not None else ()
-    rows_named, counted, more = "", False, ()
+    rows_named, counted = "", False
+    more: tuple[str, ...] = ()
     if end > 1 and not any(map(is_number, body[:, 0])) and len(body):
         rows_named = "names"
     elif end > 1 and len(body) > 1:

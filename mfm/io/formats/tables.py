@@ -139,7 +139,8 @@ def _reading(lines: Lines, path: Path) -> _Reading:
     present = [mark for mark in SEPARATORS if any(mark in line.strip() for line in lines.lines)]
     if lines.separator in present:
         present = [lines.separator]
-    found, failed = [], {}
+    found: list = []
+    failed: dict = {}
     for separator in present:
         if separator == " " and any(one.separator == "\t" and not _spaced(one.names) for one in found):
             continue  # spaces beside tabs are no separators

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfm.checks import listed
 from mfm.errors import InputError
 
 
@@ -72,10 +73,14 @@ class Connectome:
         """The region names, or numbered ones where there are none."""
         return self.labels or tuple(f"region-{k + 1:03d}" for k in range(self.n_regions))
 
+    @property
+    def density(self) -> float:
+        """Share of the pairs of regions, either direction by itself, that are connected."""
+        return float((self.weights[~np.eye(self.n_regions, dtype=bool)] != 0).mean())
+
     def __repr__(self) -> str:
-        density = (self.weights != 0).mean()
         named = "named" if self.labels else "unnamed"
-        return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
+        return f"Connectome({self.n_regions} {named} regions, density {self.density:.2f}, maximum {self.weights.max():g})"
 
 
 def _is_frozen(array: np.ndarray) -> bool:
@@ -104,7 +109,7 @@ def check_square(matrix, what: str) -> np.ndarray:
         raise InputError(
             f"{what} has entries that are not finite.",
             expected="finite numbers",
-            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows {rows[:8].tolist()}",
+            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows {listed(rows)}",
             cause="regions without data, the logarithm of zero, or a header row read as numbers",
             fix="remove those regions from every input",
         )

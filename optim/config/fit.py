@@ -7,7 +7,7 @@ from typing import Any
 
 from mfm.errors import ConfigError
 from mfm.io import DataFiles
-from mfm.subject import STAGES
+from mfm.subject import STAGES, bare_id
 from optim.config.checks import check_entity
 from optim.config.model import ModelConfig
 from optim.config.objective import OBJECTIVES, LinearObjectiveConfig, ObjectiveConfig, SimulationObjectiveConfig
@@ -148,5 +148,6 @@ class FitConfig:
         for name in _DATA_PATHS:
             del settings["data"][name]
         del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]
+        settings["data"]["subject"] = bare_id(settings["data"]["subject"])
         settings["atlas"] = {"name": settings["atlas"]["name"]}
         return settings

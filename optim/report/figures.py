@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mfm.io import write_atomic
 from mfm.models.model import Quantity
+from mfm.subject import bare_id
 from optim.fit.result import FitResult, StageScore
 from optim.report.folder import FitFolder
 
@@ -69,7 +70,7 @@ def _figure(result: FitResult, what: str, width: float, height: float) -> Figure
     layout = ConstrainedLayoutEngine(compress=True, w_pad=0.08, h_pad=0.06)
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     verdict = "firing rates within range" if result.in_range else "firing rates OUT OF RANGE"
-    title = f"sub-{result.subject.subject_id.removeprefix('sub-')}: {what} ({verdict})"
+    title = f"sub-{bare_id(result.subject.subject_id)}: {what} ({verdict})"
     figure.suptitle(title, fontsize=11, color=_INK if result.in_range else _VERMILION, parse_math=False)
     return figure
 

@@ -121,5 +121,6 @@ def _found(result) -> list[str]:
     found = [f"{q.name} = {float(getattr(result.parameters, q.name)[0]):.3f}" for q in shared]
     for derived in result.model.derived:
         label = derived.quantity.description.partition(",")[0]
-        found.append(f"mean {label} = {float(getattr(result, derived.quantity.name).mean()):.3f}")
+        mean = float(getattr(result, derived.quantity.name).mean())
+        found.append(f"mean {label} = {mean:.3f}" + (f" ({derived.caution})" if derived.caution else ""))
     return found

@@ -85,6 +85,11 @@ class OutputConfig:
 class FitConfig:
     """Everything that decides a fit. An unknown or mistyped setting is an error.
 
+    ``FitConfig()`` and ``mfmfit fit`` without settings are one and the same (a test holds them to it), for a person as for a
+    group: ranges of the model, no setting that follows the fitted data. What is published otherwise is asked for by
+    ``experiment=published`` (a group), ``published_subject`` (a person; its range of w_EI follows mean FC) or ``subject``
+    (a person, with one range for all).
+
     Parameters
     ----------
     model : ModelConfig

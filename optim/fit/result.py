@@ -192,6 +192,11 @@ class FitResult:
         return self.parameterisation.model
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know: of the data, and of settings that the data decided."""
+        return (*self.subject.notes, *self.config.model.notes(self.subject))
+
+    @property
     def in_range(self) -> bool:
         """Whether every region stayed within what the model wants admissible (FIC: 2.7 to 3.3 Hz) in validation and test."""
         return all(score.in_range for score in self.stages if score.stage != "search")

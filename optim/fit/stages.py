@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
+from mfm.errors import InputNote
 from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
@@ -61,9 +63,11 @@ class Stages:
         Warns
         -----
         InputNote
-            If the surrogate was not trained for such a scan.
+            If the surrogate was not trained for such a scan, or the data that are fitted decide a range.
         """
         stages = cls(subject, config)
+        for note in stages.notes:
+            warnings.warn(InputNote(note), stacklevel=2)
         if stages.surrogate is not None:
             stages.prediction("search").check_scan()
         for stage in STAGES:
@@ -71,6 +75,11 @@ class Stages:
         # To find out whether bounds and plausibility rules leave enough candidates.
         stages.space.draw(max(1, config.optimizer.initial_candidates), np.random.default_rng(0))
         return stages
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know of the settings, beside the notes of the data."""
+        return self.config.model.notes(self.subject)
 
     @cached_property
     def space(self) -> SearchSpace:

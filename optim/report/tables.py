@@ -219,7 +219,7 @@ def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
             for stage in ("search", "validation", "test")
         },
         "noise_seeds": result.noise_seeds,
-        "notes": list(subject.notes),
+        "notes": list(result.notes),
         "connectome_steps": list(subject.search.sc.steps),
         "map_steps": list(subject.maps.steps),
         "inputs": [asdict(source) for source in subject.sources],

@@ -299,7 +299,7 @@ def test_every_configuration_group_composes():
         assert compose([f"optimizer={name}", "objective=linear"]).optimizer == kind()
     with pytest.raises(ConfigError, match=r"objective is not chosen(.|\n)*objective=linear"):
         from_values({"objective": {"n_repeats": 2}})
-    assert compose(["experiment=subject"]).model.bounds == "subject"
+    assert compose(["experiment=published_subject"]).model.bounds == "subject"
     assert compose(["optimizer=delssome"]).optimizer.starts == 5
 
 

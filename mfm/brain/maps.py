@@ -59,7 +59,9 @@ class RegionalMaps:
         for name, value in zip(names, values, strict=True):
             if not np.isfinite(value).all():
                 bad = np.flatnonzero(~np.isfinite(value))
-                raise InputError(f"The map {name!r} is not finite in regions {listed(bad, self.labels)}.", fix="fill or drop them")
+                raise InputError(
+                    f"The map {name!r} is not finite in regions {listed(bad, self.labels)}.", fix="fill or drop them"
+                )
             if np.ptp(value) == 0:
                 raise InputError(f"The map {name!r} is the same in every region.", fix="leave it out: the intercept does that")
         values.setflags(write=False)

@@ -31,7 +31,7 @@ def model_of_record(record: dict) -> Model:
 
 
 def read_parameters(
-    path: Path, whole_brain: dict[str, float | None], model: Model = FIC
+    path: Path, whole_brain: dict[str, float | None], model: Model = FIC, keep_solved: bool = False
 ) -> tuple[ModelParameters, tuple[str, ...] | None]:
     """Read one parameter set, and the names of its regions, from a table with a column for every regional parameter.
 
@@ -42,6 +42,8 @@ def read_parameters(
     whole_brain : dict of str to float
         What the whole brain shares, such as G.
     model : Model, default FIC
+    keep_solved : bool
+        Take what the model would solve (w_IE of FIC) from the table too, where it must then be a column.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def read_parameters(
     """
     header, *rows = _cells(path)
     declared = model.parameters.declared()
-    needed = [q.name for q in declared if q.regional and q.is_searched]
+    needed = [q.name for q in declared if q.regional and (q.is_searched or (keep_solved and q.solved))]
     missing = [name for name in needed if name not in header]
     if missing or not rows:
         raise InputError(
@@ -60,8 +62,8 @@ def read_parameters(
             expected=f"columns {', '.join(needed)}, one row per region",
             found=f"no column {', '.join(missing)}" if missing else "no rows",
         )
-    # What the model solves (w_IE of FIC) is solved anew: it belongs to one connectome.
-    kept = [q.name for q in declared if q.regional and not q.solved and q.name in header]
+    # What the model solves (w_IE of FIC) is solved anew unless it is to be kept: it belongs to one connectome.
+    kept = [q.name for q in declared if q.regional and (keep_solved or not q.solved) and q.name in header]
     try:
         columns = {name: [float(row[header.index(name)]) for row in rows] for name in kept}
     except (ValueError, IndexError) as error:

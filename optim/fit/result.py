@@ -35,6 +35,9 @@ class StageScore:
     in_range : bool
         Whether every region stayed within what the model wants admissible (FIC: 2.7 to 3.3 Hz).
     dt_s : float
+    total_se : float
+        Standard error of the total by the noise of the simulations: its standard deviation over repetitions with other noise,
+        over the root of how many of them the cost is the mean of. NaN where nothing was repeated.
     """
 
     stage: str
@@ -43,6 +46,7 @@ class StageScore:
     candidates: int
     in_range: bool
     dt_s: float
+    total_se: float = float("nan")
 
     @property
     def total(self) -> float:

@@ -27,6 +27,18 @@ from optim.report.folder import FitFolder
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
 
+# What the numbers about a surrogate mean, for who reads the JSON.
+_PREDICTION = {
+    "total": "Predicted cost of the map fit against the search data, corrected by audits; its terms likewise",
+    "simulated_total": "Simulated cost of the same parameters against the same data, with noise that the search has not seen",
+    "regret": "Simulated validation cost of the candidate predicted to be best there, minus that of the one chosen: what it "
+    "would have cost to trust the prediction instead of simulating the winners",
+    "rank_correlation": "Of predicted and simulated costs of the audited candidates",
+    "offset": "Simulated minus predicted cost, mean over audits",
+    "given_up": "Whether audits failed, and the rest of the search was simulated",
+    "simulated": "Candidates that audits (and the rest, if given up) simulated",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class RegionalColumn:
@@ -169,7 +181,9 @@ def _prediction_record(result: FitResult) -> dict | None:
     if result.prediction is None:
         return None
     record = as_record(result.prediction, leave_out=("audits",))
-    return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()}
+    return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()} | {
+        "meaning": _PREDICTION
+    }
 
 
 def _identifiability_record(result: FitResult) -> dict:

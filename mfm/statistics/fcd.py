@@ -57,8 +57,8 @@ def fcd_cdf(
     Raises
     ------
     InputError
-        If the length of the windows is not told, or twice; the run is shorter than two windows, there are fewer than three regions, or ``window_frames``, ``n_bins`` or
-        ``step_frames`` is out of range.
+        If the length of the windows is not told, or twice; the run is shorter than two windows, there are fewer than three
+        regions, or ``window_frames``, ``n_bins`` or ``step_frames`` is out of range.
 
     Notes
     -----

@@ -152,9 +152,8 @@ class Progress:
         left = (now - self._began) / max(1, done - self._first + 1) * (self._n - done)
         start = f"start {row.start}, " if self._n > self._n_generations else ""
         noted = f"; {self._noted}" if self._noted else ""
-        say(
-            f"{start}generation {row.generation} of {self._n_generations}: {text}; about {_duration(left)} of search left{noted}"
-        )
+        so_far = f"{start}generation {row.generation} of {self._n_generations}"
+        say(f"{so_far}: {text}; about {_duration(left)} of search left{noted}")
         self._noted = ""
 
     def close(self) -> None:

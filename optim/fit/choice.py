@@ -17,8 +17,9 @@ from optim.objectives.smooth_cost import SmoothCost
 from optim.search.checkpoint import Checkpoint
 from optim.search.regional import PenaltyPath, PenaltyPoint, Validated, penalty_path
 
-#: Noises that judge the penalty path. On the demo subject one of them moves a cost by 0.08, and the points of the path differ by
-#: 0.03: the lowest cost under one noise was the map fit in 60 % of noises, and three other strengths or more in the rest.
+#: Noises that judge the penalty path. On the demo subject one of them moves a cost by 0.08, and the points of the path differ
+#: by 0.03: under one noise the map fit was the best in 61 % of 72 noises, and one of four strengths in the others; the rule of
+#: `Validated.chosen` takes the map fit in 97 % of draws of 16 of these noises.
 PATH_NOISES = 16
 
 

@@ -54,10 +54,15 @@ def write_figures(result: FitResult, folder: FitFolder) -> list[Path]:
     OutputError
         If the folder cannot be written.
     """
+    return [_write(folder.path / "figures" / f"{name}.png", figure) for name, figure in plot_fit(result).items()]
+
+
+def plot_fit(result: FitResult) -> dict[str, Figure]:
+    """The figures of `write_figures` by name, as matplotlib figures that belong to no window."""
     draw: dict[str, Callable[[FitResult], Figure]] = {"fc": _fc, "fcd_cdf": _fcd_cdf}
     draw |= {derived.quantity.name: partial(_by_region, derived.quantity) for derived in result.model.derived}
     draw["convergence"] = _convergence
-    return [_write(folder.path / "figures" / f"{name}.png", make(result)) for name, make in draw.items()]
+    return {name: make(result) for name, make in draw.items()}
 
 
 def _write(path: Path, figure: Figure) -> Path:

@@ -45,8 +45,8 @@ class SavedFit:
         Names of the N regions.
     stages : tuple of StageScore
     averages : dict of str to tensor, (N,)
-        Of the test: what the model reports, its states, and what it derives from them. Each is an attribute too: ``rate_E`` (Hz),
-        ``S_E``, ``S_I`` and ``ei_ratio`` of FIC.
+        Of the test: what the model reports, its states, and what it derives from them. Each is an attribute too: ``rate_E``
+        (Hz), ``S_E``, ``S_I`` and ``ei_ratio`` of FIC.
     record : dict
         Everything that the JSON says.
     """

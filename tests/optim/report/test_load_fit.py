@@ -59,7 +59,7 @@ def test_a_changed_or_missing_file_is_told(fitted, tmp_path):
     with pytest.raises(InputError, match=r"(?s)regional.tsv is not what the fit wrote.*spreadsheet"):
         load_fit(folder)
     table.unlink()
-    with pytest.raises(MissingInputError, match="regional.tsv"):
+    with pytest.raises(MissingInputError, match=r"regional\.tsv"):
         load_fit(folder)
     with pytest.raises(MissingInputError, match="no such folder"):
         load_fit(tmp_path / "nowhere")

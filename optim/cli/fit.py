@@ -113,12 +113,13 @@ def stages_table(result) -> str:
     if c.run_to_run is not None:
         lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
     if (s := result.prediction) is not None:
-        lines.append(
-            f"surrogate, on the search data: predicted {s.total:.3f}, simulated {s.simulated_total:.3f}; regret {s.regret:.3f} "
-            f"(what trusting its first choice would have cost in validation); {len(s.audits)} audits, rank correlation "
-            f"{s.rank_correlation:.2f}, offset {s.offset:+.3f} (simulated minus predicted)"
-            + ("; given up, the rest was simulated" if s.given_up else "")
-        )
+        lines += [
+            f"surrogate, on the search data: predicted {s.total:.3f}, simulated {s.simulated_total:.3f}",
+            f"surrogate, regret: {s.regret:.3f}, what trusting its first choice would have cost in validation",
+            f"surrogate, audits: {len(s.audits)}, rank correlation {s.rank_correlation:.2f}, "
+            f"offset {s.offset:+.3f} (simulated minus predicted)"
+            + ("; given up, the rest was simulated" if s.given_up else ""),
+        ]
     lines.append("; ".join(_found(result)))
     return "\n".join(lines)
 

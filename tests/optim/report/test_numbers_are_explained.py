@@ -20,7 +20,7 @@ def test_regret_predicted_and_simulated_cost_are_explained():
         model=SimpleNamespace(derived=()),
     )
     told = stages_table(result)
-    for text in ("predicted 0.875", "simulated 0.900", "regret 0.100 (", "simulated minus predicted", "+- 0.040"):
+    for text in ("predicted 0.875", "simulated 0.900", "regret: 0.100, what trusting", "simulated minus predicted", "+- 0.040"):
         assert text in told
     record = _prediction_record(result)
     meaning = record.pop("meaning")

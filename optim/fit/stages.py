@@ -11,7 +11,7 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
-from mfm.errors import InputNote
+from mfm.errors import ConfigError, InputNote
 from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
@@ -73,6 +73,7 @@ class Stages:
         for note in stages.notes:
             warnings.warn(InputNote(note), stacklevel=2)
         if stages.surrogate is not None:
+            _check_surrogate(stages.surrogate, config)
             stages.prediction("search").check_scan()
         for stage in STAGES:
             stages.objective(stage)
@@ -185,3 +186,15 @@ class Stages:
             n_threads=objective.n_threads,
         )
         return sim.bold[0].numpy()
+
+
+def _check_surrogate(surrogate: Surrogate, config: FitConfig) -> None:
+    """Raise a ConfigError unless the surrogate was trained for the model that is fitted."""
+    name, theory = config.model.name, config.model.model.has_linear_response
+    if name != surrogate.model:
+        raise ConfigError(
+            f"The surrogate was not trained for the model {name!r}.",
+            expected=f"model={surrogate.model}, as the card of the surrogate says",
+            found=f"model={name}",
+            fix="objective=simulation" + (", or objective=linear" if theory else ""),
+        )

@@ -44,15 +44,12 @@ class ModelConfig:
     regional: bool = False
 
     def __post_init__(self):
-        # A rule that is switched off and a range that is the model's own are the same setting as none.
-        object.__setattr__(self, "ranges", {name: value for name, value in self.ranges.items() if value is not None})
-        object.__setattr__(self, "min_std", {name: value for name, value in self.min_std.items() if value != 0})
         check_one_of("model.name", self.name, model_names())
         check_one_of("model.bounds", self.bounds, ("group", "subject"))
         for name, value in self.ranges.items():
             self._check_parameter(f"model.ranges.{name}", name)
             is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(x, int | float) for x in value)
-            if not is_pair:
+            if value is not None and not is_pair:
                 raise ConfigError(f"model.ranges.{name} is not a range.", expected="[low, high]", found=str(value))
         for parameter, signs in (self.signs or {}).items():
             self._check_parameter(f"model.signs.{parameter}", parameter, follows_maps=True)
@@ -64,6 +61,9 @@ class ModelConfig:
             raise ConfigError(
                 f"The model {self.name!r} has no published bounds that follow a subject's mean FC.", fix="model.bounds=group"
             )
+        # A rule that is switched off and a range that is the model's own are the same setting as none.
+        object.__setattr__(self, "ranges", {name: value for name, value in self.ranges.items() if value is not None})
+        object.__setattr__(self, "min_std", {name: value for name, value in self.min_std.items() if value != 0})
 
     def _check_parameter(self, setting: str, name: str, follows_maps: bool = False) -> None:
         """A ConfigError unless `name` is a parameter that a search of the model has, or one that its maps shape."""

@@ -73,9 +73,12 @@ def test_two_people_have_one_range_by_default_and_their_own_only_on_request(subj
 
 def write_inputs(subject, folder):
     np.savetxt(folder / "SC.csv", subject.search.sc.weights * 1e4, delimiter=",")
-    for name, scan in (("run-1", subject.search), ("run-2", subject.validation)):
+    p = mfm.MapParameterisation(subject.maps).to_parameters([[3.3, 0, 0, 2.6, -0.3, 0.05, 2.5, 0.005, 0, 0]])
+    # Long enough a burn-in that the first frames are like the others.
+    runs = mfm.simulate(p, subject.search.sc, mfm.Protocol(2.0, 80, 0.005, burn_in_s=60, warm_up_s=5), 2, seed=3).bold[0]
+    for name, run in zip(("run-1", "run-2"), runs, strict=True):
         header = "\t".join(subject.labels)
-        np.savetxt(folder / f"{name}.tsv", scan.bold.numpy(), delimiter="\t", header=header, comments="")
+        np.savetxt(folder / f"{name}.tsv", run.numpy(), delimiter="\t", header=header, comments="")
     for name, values in zip(subject.maps.names, subject.maps.values, strict=True):
         np.savetxt(folder / f"{name}.csv", values)
 

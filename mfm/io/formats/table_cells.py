@@ -16,6 +16,8 @@ SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "vertical bar", 
 # Ends every line, and so tells how long it is: pandas fills up short lines. Text has no such character (`decode_text`).
 _END = "\x1f"
 _COMMENTS = ("#", "%")
+# What spreadsheets write into cells without a value, in English and other languages: no comment.
+_FORMULA_ERROR = re.compile(r"#(N/?A|NV|[A-Z\u00c0-\u00dc0-9/]+[!?])(?![A-Za-z])")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def table_lines(lines: list[str], path: Path) -> Lines:
     separator = ""
     for number, line in enumerate(lines, start=1):
         start = line.lstrip()
-        if start.startswith(_COMMENTS):
+        if start.startswith(_COMMENTS) and not _FORMULA_ERROR.match(start):
             if kept and any(one.strip() for one in kept):
                 inside = number
             else:
@@ -115,7 +117,8 @@ def cells_of(rows: Lines, separator: str, path: Path) -> np.ndarray:
         first, second = (
             _split(rows.lines[k : k + 1], rows.numbers[k:], separator, path) for k in (0, min(1, len(rows.lines) - 1))
         )
-        if first.shape[1] != second.shape[1] - 1:
+        of_other_separator = first.shape[1] == 1 and any(mark in first[0, 0] for mark in SEPARATORS)
+        if first.shape[1] != second.shape[1] - 1 or of_other_separator:
             raise
         rest = _split(rows.lines[1:], rows.numbers[1:], separator, path)
         # R's write.table leaves the corner above row names out; others end lines, but not the header, in a separator.

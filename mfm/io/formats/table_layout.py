@@ -5,8 +5,9 @@ Decisions rest on the first rows (`SAMPLE_ROWS`), so that a look at a file's beg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ _SENTENCE = frozenset("a an and as at by for from in is made of on the this to w
 # Chance that numbers of the data are whole, all of them, in a line of a header's length.
 _DECISIVE = 1e-5
 _FEW, _MANY = 6, 8
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _STEP_TOLERANCE = 0.02
 
 
@@ -86,7 +88,9 @@ def layout_of(grid: np.ndarray, comments: Sequence[Sequence[Sequence[str]]], pat
     named = end > 1 and len(sample) > 1 and not any(map(is_number, sample[1:, 0]))
     header = _header(sample, named, path)
     if header is None or not header.row:
-        header = _header_in_comments(sample, comments, named, path) or header
+        doubts = () if header is None else header.notes
+        if (in_comments := _header_in_comments(sample, comments, named, path)) is not None:
+            header = replace(in_comments, notes=(*in_comments.notes, *doubts))
     body = sample[1:] if header is not None and header.row else sample
     notes += header.notes if header is not None else ()
     rows_named, counted = "", False
@@ -125,6 +129,8 @@ def _header(sample: np.ndarray, named: bool, path: Path) -> _Header | None:
         return None if corner_is_number and not named else _Header(tuple(first), True, True)
     if not len(body):
         return None
+    if width == 1:
+        return _numbered_column(corner, body[:, 0].tolist(), path)
     ids = [whole_number(cell) for cell in names]
     distinct = not np.isnan(ids).any() and len(set(ids)) == len(ids)
     if named or not is_number(corner) or corner == "":
@@ -146,6 +152,15 @@ def _header(sample: np.ndarray, named: bool, path: Path) -> _Header | None:
     return _Header(tuple(map(_spelled, ids)) if len(ids) == width else tuple(first), kind == "ids", True, (note,))
 
 
+def _numbered_column(first: str, cells: list[str], path: Path) -> _Header | None:
+    """Tell the 0 that pandas writes above a column without name: of decimals it is the only one without point."""
+    given = [cell for cell in cells if not is_missing(cell)]
+    if first != "0" or len(given) < 3 or any(_WHOLE.fullmatch(cell) for cell in given):
+        return None
+    note = f"The first line of {path} (0) was taken as the number of its column, as pandas writes it, not as data."
+    return _Header((first,), False, True, (note,))
+
+
 def _header_in_comments(sample: np.ndarray, comments, named: bool, path: Path) -> _Header | None:
     """Names in a comment above the table, as `numpy.savetxt` writes them: one for each column."""
     width = sample.shape[1]
@@ -158,7 +173,7 @@ def _header_in_comments(sample: np.ndarray, comments, named: bool, path: Path) -
             while len(cells) > width and cells[-1] == "":
                 cells.pop()
             names = cells[1:] if width > 2 else cells
-            if _SENTENCE & {name.lower() for name in names}:
+            if _SENTENCE & {word.lower() for name in names for word in name.split()}:
                 continue
             if len(cells) != width or len(set(names)) < len(names) or any(name.endswith((":", ".")) for name in names):
                 continue
@@ -167,7 +182,7 @@ def _header_in_comments(sample: np.ndarray, comments, named: bool, path: Path) -
             if (are_ids and not _counts(ids)) or not any(map(is_number, names)):
                 if are_ids:
                     _refuse_unordered(ids, "comment", path)
-                note = f"The columns of {path} are named as in its comment: {_listed(names)}."
+                note = f"The columns of {path} are named as in its comment: {_listed([cell for cell in cells if cell])}."
                 return _Header(tuple(cells), True, False, (note,))
     return None
 
@@ -184,6 +199,9 @@ def _first_column(body: np.ndarray, header: _Header | None, path: Path) -> tuple
         return "", False, ()
     if name in _INDEX_WORDS and distinct and steps_equally(whole):
         return "", True, ()
+    beside = header.cells[1:] if header is not None and header.cells else ()
+    if name == "" and distinct and (len(column) == len(beside) or beside == tuple(map(_spelled, whole))):
+        return "ids", False, ()  # of a matrix
     if name in _REGION_WORDS:
         if not distinct:
             return "", False, ()
@@ -231,7 +249,11 @@ class _Line:
         if n < 2 or np.isnan(whole).any() or len(set(whole.tolist())) < n:
             return "data"
         others = [cell for cell in self.rest.ravel().tolist() if not is_missing(cell)]
-        share = (sum(not np.isnan(whole_number(cell.lstrip("-"))) for cell in others) + 1) / (len(others) + 2)
+        # Of numbers that are spelled without point, others spelled so count; else those of whole value.
+        alike = [_WHOLE.fullmatch(cell) is not None for cell in others]
+        if not all(map(_WHOLE.fullmatch, self.cells)):
+            alike = [not np.isnan(whole_number(cell.lstrip("-"))) for cell in others]
+        share = (sum(alike) + 1) / (len(others) + 2)
         if share**n < _DECISIVE:
             if not _counts(whole):
                 _refuse_unordered(whole, f"first {self.side}", self.path)
@@ -241,12 +263,15 @@ class _Line:
     def _kind_among_whole_numbers(self, whole: np.ndarray, square: bool, square_without: bool, enough: bool) -> str:
         n, is_row = len(whole), self.side == "row"
         certain = square_without or self._is_far_off(whole)
-        if _counts(whole) and n > (2 if is_row else _FEW - 2):
+        rises = bool((np.diff(whole) > 0).all())
+        if square and is_row and rises and whole[0] == 0 and n >= _FEW - 1:
+            pass  # a row and a column of ids around a corner of 0, or a matrix that begins like one
+        elif _counts(whole) and n > (2 if is_row else _FEW - 2):
             if square and n < _FEW:
                 return "data"
             if certain or (n >= _MANY and not square):
                 return "index"
-        elif n < (3 if is_row else _MANY) or (np.diff(whole) <= 0).any():
+        elif n < (3 if is_row else _MANY) or not rises:
             return "data"
         elif not (is_row and enough) or not (certain or (n >= _MANY - 1 and not square)):
             return "data" if square else "doubt"

@@ -22,7 +22,7 @@ N_EXAMPLES = int(os.environ.get("MFMFIT_TABLE_EXAMPLES", "200"))
 )
 @given(table=tables())
 def test_a_table_comes_back_equal_or_is_refused(tmp_path_factory, table):
-    _, written = table
+    dialect, written = table
     path = tmp_path_factory.getbasetemp() / "table.csv"
     path.write_bytes(written.content)
     looked = TextTable().peek(path)
@@ -38,6 +38,8 @@ def test_a_table_comes_back_equal_or_is_refused(tmp_path_factory, table):
     assert looked.orientation == named[(read.column_names is None) == (read.row_names is None)]
     if any("three digits behind its mark" in note or "was taken as data" in note for note in notes):
         return  # both readings were told
+    if dialect.header != "comment" and any("named as in its comment" in note for note in notes):
+        return  # what was taken for names was told
     np.testing.assert_array_equal(read.values, written.values)
     assert read.column_names == written.columns or (read.column_names and read.column_names[1:] == written.columns)
     assert read.row_names == written.rows

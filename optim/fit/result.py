@@ -206,8 +206,8 @@ class FitResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the result must know: of the data, of settings that the data decided, and of how it was set up."""
-        return (*self.subject.notes, *self.config.model.notes(self.subject), *self.setup_notes)
+        """What a reader of the result must know: of the data, and of how the fit was set up."""
+        return (*self.subject.notes, *self.setup_notes)
 
     @property
     def in_range(self) -> bool:

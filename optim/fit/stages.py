@@ -83,11 +83,6 @@ class Stages:
         stages.space.draw(max(1, config.optimizer.initial_candidates), np.random.default_rng(0))
         return stages
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the result must know of the settings, beside the notes of the data."""
-        return self.config.model.notes(self.subject)
-
     @cached_property
     def space(self) -> SearchSpace:
         """The coordinates that are searched."""
@@ -107,7 +102,8 @@ class Stages:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the result must know of how the fit was set up, beside the notes of the data."""
-        return (*notes_on_setup(self.subject, self.config), *self.surrogate_notes)
+        of_settings = self.config.model.notes(self.subject)
+        return (*of_settings, *notes_on_setup(self.subject, self.config), *self.surrogate_notes)
 
     @cached_property
     def fingerprint(self) -> str:

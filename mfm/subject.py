@@ -22,6 +22,18 @@ STAGES = ("search", "validation", "test")
 SPLITS = ("by_run", "pooled")
 
 
+def bare_id(subject_id: str) -> str:
+    """A subject's id without BIDS's ``sub-``: ``016`` and ``sub-016`` are one person, whose folder and noise are the same.
+
+    Examples
+    --------
+    >>> from mfm.subject import bare_id
+    >>> bare_id("sub-016"), bare_id("016")
+    ('016', '016')
+    """
+    return subject_id.removeprefix("sub-")
+
+
 @dataclass(frozen=True, eq=False)
 class Scan:
     """What one stage of a fit is scored against.
@@ -181,9 +193,8 @@ class SubjectData:
                 f"mean FC {_mean_fc(scan.target):.3f}"
             )
         weights = self.search.sc.weights
-        between = ~np.eye(len(weights), dtype=bool)
         lines.append(
-            f"  connectome: density {(weights[between] > 0).mean():.2f}, maximum {weights.max():g}, "
+            f"  connectome: density {self.search.sc.density:.2f}, maximum {weights.max():g}, "
             f"{'symmetric' if np.allclose(weights, weights.T) else 'not symmetric'}"
             + ("" if all(getattr(self, stage).sc is self.search.sc for stage in STAGES) else "; other stages have their own")
         )

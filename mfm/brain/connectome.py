@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfm.checks import listed
 from mfm.errors import InputError
 
 
@@ -77,10 +78,14 @@ class Connectome:
         """Names of regions that have none."""
         return tuple(f"region-{k + 1:03d}" for k in range(n_regions))
 
+    @property
+    def density(self) -> float:
+        """Share of the pairs of regions, either direction by itself, that are connected."""
+        return float((self.weights[~np.eye(self.n_regions, dtype=bool)] != 0).mean())
+
     def __repr__(self) -> str:
-        density = (self.weights != 0).mean()
         named = "named" if self.labels else "unnamed"
-        return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
+        return f"Connectome({self.n_regions} {named} regions, density {self.density:.2f}, maximum {self.weights.max():g})"
 
 
 def _is_frozen(array: np.ndarray) -> bool:
@@ -109,8 +114,7 @@ def check_square(matrix, what: str, finite: bool = True) -> np.ndarray:
         raise InputError(
             f"{what} has entries that are not finite.",
             expected="finite numbers",
-            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows "
-            f"{', '.join(str(k + 1) for k in rows[:8])}{', ...' if len(rows) > 8 else ''} (counted from 1)",
+            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows {listed(rows)}",
             cause="regions without data, a diagonal that was set to NaN, or the logarithm of zero",
             fix="leave regions without data out of every input, and put numbers in place of the rest",
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfm.brain.connectome import check_labels
+from mfm.checks import listed
 from mfm.errors import InputError
 
 
@@ -57,11 +58,9 @@ class RegionalMaps:
             )
         for name, value in zip(names, values, strict=True):
             if not np.isfinite(value).all():
-                bad = np.flatnonzero(~np.isfinite(value))[:8].tolist()
-                which = ", ".join(str(self.labels[k]) if self.labels and k < len(self.labels) else str(k + 1) for k in bad)
-                counted = "" if self.labels else " (counted from 1)"
+                bad = np.flatnonzero(~np.isfinite(value))
                 raise InputError(
-                    f"The map {name!r} is not finite in regions {which}{counted}.",
+                    f"The map {name!r} is not finite in regions {listed(bad, self.labels)}.",
                     fix="leave them out of every input, or fill them",
                 )
             if np.ptp(value) == 0:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import binascii
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 
-from mfm.errors import InputError
+from mfm.errors import InputError, MfmfitError
 
 T = TypeVar("T")
-_FAILURES = (
-    *(ValueError, OSError, EOFError, KeyError, TypeError, IndexError, NotImplementedError, AssertionError),
-    *(ExpatError, binascii.Error, zlib.error, zipfile.BadZipFile, MemoryError),
-)
 
 
 def decode(read: Callable[[bytes], T], content: bytes, path: Path) -> T:
     """Return what `read` makes of `content`; what decoders raise for damaged content becomes one InputError."""
     try:
         return read(content)
-    except InputError:
+    except MfmfitError:
         raise
-    except _FAILURES as error:
-        raise InputError(
-            f"Cannot read {path}.",
-            found=str(error) or type(error).__name__,
-            cause="a truncated file, or one of objects rather than numbers",
-            fix="copy or export it again",
-        ) from error
+    except Exception as error:  # decoders raise what they like, of `SyntaxError` to `MemoryError`
+        raise damaged_file(path, error) from error
+
+
+def damaged_file(path: Path, error: Exception) -> InputError:
+    """Return the error for a file in which a decoder failed."""
+    said = " ".join(str(error).split())[:300]
+    much = isinstance(error, MemoryError)
+    return InputError(
+        f"Cannot read {path}.",
+        found=f"{type(error).__name__}: {said}"
+        if said and not isinstance(error, (ValueError, OSError))
+        else said or type(error).__name__,
+        cause="a damaged header that tells of more data than there are, or more data than memory"
+        if much
+        else "a truncated file, or one of objects rather than numbers",
+        fix="copy or export it again",
+    )
 
 
 def is_matrix(array: np.ndarray) -> bool:

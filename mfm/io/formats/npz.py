@@ -45,4 +45,5 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
             from scipy.sparse import load_npz
 
             return {"": dense(load_npz(io.BytesIO(content)))}
-        return {name: archive[name] for name in archive.files}
+        found = {name: archive[name] for name in archive.files}
+    return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}  # others are files of any kind

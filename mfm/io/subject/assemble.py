@@ -21,6 +21,7 @@ from mfm.io.readers.matrix_file import RawMatrix, completed_matrix
 from mfm.io.subject.files import DataFiles
 from mfm.io.subject.names import matrix_in_order
 from mfm.io.subject.read import RawInputs, RawStage
+from mfm.io.subject.runs import check_distinct_runs
 from mfm.protocol import fcd_window_frames
 from mfm.statistics.target import Target
 from mfm.subject import STAGES, Scan, SubjectData, subject_from_runs
@@ -120,9 +121,6 @@ def _check_map(name: str, value: np.ndarray, names: tuple[str, ...] | None) -> N
 
 
 def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) -> SubjectData:
-    digests = [source.sha256 for source in raw.sources if source.role == "timeseries"]
-    if len(set(digests)) < len(digests):
-        raise InputError("The same time series were given twice.", fix="give each run once: a run cannot test itself")
     series = []
     for path, run in zip(files.timeseries, raw.runs, strict=True):
         values = run.values
@@ -131,6 +129,7 @@ def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) ->
         if values.shape[1] == sc.n_regions:  # else subject_from_runs tells
             check_timeseries(values, names, str(path), fcd_window_frames(tr_s))
         series += np.split(values, np.cumsum(run.run_frames)[:-1])
+    check_distinct_runs(files.timeseries, series)
     return subject_from_runs(files.subject, series, sc, tr_s, maps, names, raw.sources, files.split)
 
 

@@ -81,7 +81,7 @@ def load_subject(
         raw = without_excluded(as_read, files.exclude_regions)
         names = join_names(raw)
         check_regions_agree(raw, names, files.orientation)
-        subject = assemble(files, raw, names, common_tr(tr_s, raw.runs), n_frames, sc)
+        subject = assemble(files, raw, names, common_tr(tr_s, raw.runs, n_frames), n_frames, sc)
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)

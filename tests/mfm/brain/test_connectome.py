@@ -55,7 +55,7 @@ def test_regions_without_names_are_numbered():
 
 
 def test_repr_tells_names_density_and_maximum():
-    assert repr(Connectome([[0, 0.02], [0.02, 0]], ["a", "b"])) == "Connectome(2 named regions, density 0.50, maximum 0.02)"
+    assert repr(Connectome([[0, 0.02], [0.02, 0]], ["a", "b"])) == "Connectome(2 named regions, density 1.00, maximum 0.02)"
     assert "2 unnamed regions" in repr(Connectome([[0, 1], [1, 0]]))
 
 

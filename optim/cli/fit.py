@@ -69,7 +69,7 @@ def _prepared_folder(subject, config):
 
     stages, folder = Stages.prepare(subject, config), FitFolder(config)
     output_space(subject, config)
-    for note in notes_on_setup(subject, config):  # those of a surrogate are warned of where it is read
+    for note in notes_on_setup(subject, config):  # all others of `Stages.notes` are warned of
         say(f"note: {as_settings(note)}")
     return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite)
 

@@ -46,7 +46,10 @@ class Lines:
 
 def table_lines(lines: list[str], path: Path) -> Lines:
     """Part the lines of a file into those of the table and comments."""
-    kept, numbers, comments, inside = [], [], [], 0
+    kept: list[str] = []
+    numbers: list[int] = []
+    comments: list[str] = []
+    inside = 0
     separator = ""
     for number, line in enumerate(lines, start=1):
         start = line.lstrip()
@@ -60,13 +63,13 @@ def table_lines(lines: list[str], path: Path) -> Lines:
         else:
             kept.append(line)
             numbers.append(number)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if inside and any(line.strip() for line, number in zip(kept, numbers, strict=True) if number > inside):
         notes = (f"{path} has comments among its rows, which were left out (the last in line {inside}).",)
     return Lines(kept, numbers, comments[::-1], separator, notes)
 
 
-def rows_of(table: Lines, separator: str, path: Path) -> Lines:
+def rows_without_gaps(table: Lines, separator: str, path: Path) -> Lines:
     """Leave out empty lines above and below the table; lines of nothing but separators are rows.
 
     Raises

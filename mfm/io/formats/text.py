@@ -38,7 +38,8 @@ def decode_text(content: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
     InputError
         If they are no text.
     """
-    encoding, notes = _encoding(content), ()
+    encoding = _encoding(content)
+    notes: tuple[str, ...] = ()
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -164,7 +164,7 @@ def _fc_in_order(raw: RawMatrix, names: tuple[str, ...] | None, what: str) -> np
             f"The diagonal of {what} is not finite; it was set to 1, as of correlations. Of Fisher z, save tanh(z) instead."
         )
         warnings.warn(InputNote(told_of), stacklevel=2)
-    check_entries(fc, names, f"{what[0].upper()}{what[1:]}")
+    check_entries(fc, names if names and len(names) == len(fc) else None, f"{what[0].upper()}{what[1:]}")
     return fc
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mfm.brain.atlas import DESIKAN_VARIANTS, Atlas
-from mfm.brain.connectome import Connectome
+from mfm.brain.connectome import Connectome, check_labels, check_square
 from mfm.io.formats.input_file import existing_file, file_digest
 from mfm.io.readers.fcd_file import read_vector
 from mfm.io.readers.frames import Trim, frame_counts, note_high_fc
@@ -144,7 +144,8 @@ class _Reading:
     def _fc(self, path: str, what: str) -> RawMatrix:
         def read() -> RawMatrix:
             values, names = read_matrix(path, what)
-            return RawMatrix(values, names, path=Path(path))
+            values = check_square(values, f"The {what} {path}", finite=False)
+            return RawMatrix(values, check_labels(names, len(values), f"the {what} {path}"), path=Path(path))
 
         return self._once("FC", path, read)
 

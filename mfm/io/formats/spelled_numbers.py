@@ -152,13 +152,15 @@ def looks_halved(cells: np.ndarray, separator: str) -> bool:
     if separator == " ":
         pairs = cells.shape[1] == 2 and len(cells) > 2
         return pairs and all(re.fullmatch(r"[+-]?[1-9]\d{0,2} \d{3}", f"{a} {b}", re.ASCII) for a, b in cells.tolist())
+    if separator != ",":
+        return False
     whole = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
-    if separator != "," or not all(whole(cell) or is_missing(cell) for cell in cells.ravel().tolist()):
+    padded = re.compile(r"0\d+", re.ASCII).fullmatch
+    if any(padded(b) and whole(a) for row in cells.tolist() for a, b in itertools.pairwise(row)):
+        return True
+    if not all(whole(cell) or is_missing(cell) for cell in cells.ravel().tolist()):
         return False
     cells = cells[[all(map(whole, row)) for row in cells.tolist()]]
-    padded = re.compile(r"0\d+", re.ASCII).fullmatch
-    if any(padded(b) and a.lstrip("+-").isdecimal() for row in cells.tolist() for a, b in itertools.pairwise(row)):
-        return True
     if cells.shape[1] % 2 or not len(cells):
         return False
     before, behind = cells[:, ::2].ravel().tolist(), cells[:, 1::2].ravel().tolist()

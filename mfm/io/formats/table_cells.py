@@ -69,7 +69,7 @@ def table_lines(lines: list[str], path: Path) -> Lines:
     return Lines(kept, numbers, comments[::-1], separator, notes)
 
 
-def rows_of(table: Lines, separator: str, path: Path) -> Lines:
+def rows_without_gaps(table: Lines, separator: str, path: Path) -> Lines:
     """Leave out empty lines above and below the table; lines of nothing but separators are rows.
 
     Raises

@@ -31,7 +31,7 @@ _STEP_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """Where the data of a table stand, and the names around them.
 
     Parameters
@@ -66,7 +66,7 @@ class _Header:
     notes: tuple[str, ...] = ()
 
 
-def layout_of(grid: np.ndarray, comments: Sequence[Sequence[Sequence[str]]], path: Path) -> Layout:
+def layout_of(grid: np.ndarray, comments: Sequence[Sequence[Sequence[str]]], path: Path) -> TableLayout:
     """Tell names from data in the cells (R, C) of a table.
 
     Parameters
@@ -103,7 +103,7 @@ def layout_of(grid: np.ndarray, comments: Sequence[Sequence[Sequence[str]]], pat
     if counted and end > 2 and not any(map(is_number, body[:, 1])):
         rows_named, first_column = "names", 2  # an index and names, as in the tables of a fit
     columns = None if header is None or not header.names else header.cells[first_column:]
-    return Layout(int(header is not None and header.row), first_column, end, columns, rows_named, counted, (*notes, *more))
+    return TableLayout(int(header is not None and header.row), first_column, end, columns, rows_named, counted, (*notes, *more))
 
 
 def _end_column(sample: np.ndarray, path: Path) -> tuple[int, tuple[str, ...]]:

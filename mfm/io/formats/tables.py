@@ -15,8 +15,8 @@ from mfm.io.formats.format import Content, Flaw, Format, Peek, Request, as_table
 from mfm.io.formats.input_file import InputFile, existing_file, file_digest
 from mfm.io.formats.npy import array_of_npy
 from mfm.io.formats.spelled_numbers import Numbers, is_missing, is_number, looks_halved, numbers_of, whole_number
-from mfm.io.formats.table_cells import SEPARATORS, Lines, RaggedError, cells_of, rows_of, table_lines
-from mfm.io.formats.table_layout import SAMPLE_ROWS, TIME_WORDS, Layout, counts_or_steps, layout_of, steps_equally
+from mfm.io.formats.table_cells import SEPARATORS, Lines, RaggedError, cells_of, rows_without_gaps, table_lines
+from mfm.io.formats.table_layout import SAMPLE_ROWS, TIME_WORDS, TableLayout, counts_or_steps, layout_of, steps_equally
 from mfm.io.formats.text import begins_as_text, decode_text, lines_of
 
 __all__ = ["Table", "TextTable", "existing_file", "file_digest", "is_number", "names_of", "parse_table", "read_table"]
@@ -50,7 +50,7 @@ class TextTable(Format):
             begin = [k for k, line in enumerate(lines.lines) if line.strip() or "\t" in line][: SAMPLE_ROWS + 1]
             kept = slice(0, begin[-1] + 1 if begin else 0)
             reading = _reading(replace(lines, lines=lines.lines[kept], numbers=lines.numbers[kept]), path)
-            rows = rows_of(lines, reading.separator, path)
+            rows = rows_without_gaps(lines, reading.separator, path)
         except InputError as error:
             return Peek(flaw=_flaw(error))
         table, _ = _without_time(reading.table, path)
@@ -113,7 +113,7 @@ class _Reading:
 
     separator: str
     table: Table
-    layout: Layout
+    layout: TableLayout
     notes: tuple[str, ...]
 
     @property
@@ -139,8 +139,8 @@ def _reading(lines: Lines, path: Path) -> _Reading:
     present = [mark for mark in SEPARATORS if any(mark in line.strip() for line in lines.lines)]
     if lines.separator in present:
         present = [lines.separator]
-    found: list = []
-    failed: dict = {}
+    found: list[_Reading] = []
+    failed: dict[str, InputError] = {}
     for separator in present:
         if separator == " " and any(one.separator == "\t" and not _spaced(one.names) for one in found):
             continue  # spaces beside tabs are no separators
@@ -187,7 +187,7 @@ def _without_rivals(found: list[_Reading]) -> list[_Reading]:
 
 
 def _read_with(separator: str, lines: Lines, path: Path) -> _Reading:
-    rows = rows_of(lines, separator, path)
+    rows = rows_without_gaps(lines, separator, path)
     if separator == _ONE_COLUMN:
         grid = np.array([[line.strip().strip('"').strip()] for line in rows.lines], dtype=object)
     else:
@@ -223,7 +223,7 @@ def _comment_cells(comment: str, separator: str, path: Path) -> list[list[str]]:
     return versions
 
 
-def _row_names(body: np.ndarray, layout: Layout, numbers: list[int], path: Path) -> tuple[str, ...] | None:
+def _row_names(body: np.ndarray, layout: TableLayout, numbers: list[int], path: Path) -> tuple[str, ...] | None:
     """Return the names in the first column; raise an InputError where below its beginning it is of another kind."""
     if layout.counted and not counts_or_steps(column := body[:, 0].tolist()):
         raise InputError(
@@ -246,7 +246,7 @@ def _row_names(body: np.ndarray, layout: Layout, numbers: list[int], path: Path)
     return tuple(names) if layout.rows_named == "names" else tuple(str(int(whole_number(name))) for name in names)
 
 
-def _refusal(numbers: Numbers, grid: np.ndarray, layout: Layout, lines: list[int], path: Path) -> InputError:
+def _refusal(numbers: Numbers, grid: np.ndarray, layout: TableLayout, lines: list[int], path: Path) -> InputError:
     if numbers.readings:
         return InputError(
             f"The numbers of {path} can be read in two ways.",

@@ -29,7 +29,7 @@ class DataFiles:
         Id, kept as text.
     sc : path
         Structural connectome.
-    sc_transform : {"log", "log1p", "none"}
+    sc_transform : {"log", "log1p", "log1p_relative", "none"}
     sc_scale_max : float or None
     sc_scale_mean : float, optional
         In place of the maximum (`load_connectome`).
@@ -55,7 +55,8 @@ class DataFiles:
     allow_censored : bool
         Accept runs whose frames were deleted or interpolated for motion, or are no signal (`load_timeseries`).
     exclude_regions : list of str
-        Regions that are left out of every input, such as those that a scan does not cover.
+        Regions that are left out of every input before it is checked, such as those that a scan does not cover: by name or,
+        where no input has names, by number, counted from 1.
     split : {"by_run", "pooled"}
         Whether the stages of a fit get different runs or each all of them (`subject_from_runs`).
     search, validation, test : StageFiles

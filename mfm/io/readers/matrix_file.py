@@ -14,6 +14,7 @@ from mfm.errors import InputError, InputNote
 from mfm.io.formats.arrays import check_byte_order, choose_array, is_matrix
 from mfm.io.formats.format import Content, Request
 from mfm.io.formats.registry import read_file
+from mfm.io.formats.system import home_expanded
 from mfm.io.formats.tables import names_of
 from mfm.io.readers.region_names import read_labels
 
@@ -78,7 +79,7 @@ def read_raw_matrix(
         own = read_labels(options.labels)
     elif own is None:
         own = labels() if callable(labels) else labels
-    return replace(complete_matrix(values, own, options, f"The {what} {path}"), path=Path(path).expanduser())
+    return replace(complete_matrix(values, own, options, f"The {what} {path}"), path=home_expanded(path))
 
 
 def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -10,6 +10,7 @@ from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import InputError
 from mfm.io.formats.input_file import InputFile
 from mfm.io.formats.registry import FORMATS
+from mfm.io.formats.system import home_expanded
 
 _NAME_COLUMNS = ("label", "labels", "name", "names", "region", "regions", "label_name", "roi_name", "region_name", "node")
 
@@ -37,7 +38,7 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
     """
     if str(source) in DESIKAN_VARIANTS and not Path(source).exists():
         return DESIKAN_VARIANTS[str(source)]
-    path = Path(source).expanduser()
+    path = home_expanded(source)
     file = InputFile(path, "region names")
     try:
         text = file.content().decode("utf-8-sig")

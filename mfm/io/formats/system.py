@@ -49,13 +49,19 @@ def cannot_read(path: str | Path, what: str, error: OSError) -> InputError:
     kind = InputError if number in (errno.EIO, errno.EINVAL) else MissingInputError
     return kind(
         f"The {what} file cannot be read: {path}",
-        found=error.strerror or str(error),
+        found=_said(path, error),
         cause=cause or None,
         fix=fix.format(path=shown(path)) or None,
     )
 
 
+def _said(path: str | Path, error: OSError) -> str:
+    """What the system said, and of which file where that is another one than `path`."""
+    other = error.filename not in (None, str(path)) and error.strerror
+    return f"{error.strerror}: {error.filename}" if other else error.strerror or str(error)
+
+
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
     """Return the error for a file or folder that cannot be written."""
     cause, fix = _WRITING.get(error.errno or 0, ("", "choose another output folder"))
-    return OutputError(f"Cannot write {path}.", found=error.strerror or str(error), cause=cause or None, fix=fix)
+    return OutputError(f"Cannot write {path}.", found=_said(path, error), cause=cause or None, fix=fix)

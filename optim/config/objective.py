@@ -27,7 +27,10 @@ class ObjectiveConfig:
         Noise realisations per candidate in search, validation and test.
     dt_search_s, dt_validation_s, dt_test_s : float, optional
         Neural steps in seconds; null is the valid step nearest to 6 ms (search, validation) or 0.5 ms (test).
-    burn_in_s, warm_up_s : float
+    burn_in_s : float
+        Seconds simulated before the scan, whose neural activity is thrown away.
+    warm_up_s : float
+        Of these the last ones, in which the hemodynamics run already.
     hemo_dt_s : float, optional
         Hemodynamic step; null is the coarsest valid one up to 0.03 s.
     scheme : {"exponential", "euler"}

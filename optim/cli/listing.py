@@ -35,7 +35,10 @@ def listing(kind: type, groups: Mapping[str, tuple[str, ...]], defaults: Mapping
     """Return all settings of a configuration class as text; `defaults` by path come before those of the class."""
     from optim.cli.schema import as_typed, settings_of
 
-    lines = ["Typed as SETTING=VALUE; lists as 'SETTING=[A,B]', mappings as 'SETTING={NAME: VALUE}', nothing as SETTING=null.", ""]
+    lines = [
+        "Typed as SETTING=VALUE; lists as 'SETTING=[A,B]', mappings as 'SETTING={NAME: VALUE}', nothing as SETTING=null.",
+        "",
+    ]
     if groups:
         lines += ["choices of whole groups"]
         lines += [f"  {group}={' | '.join(choices)}" for group, choices in groups.items()]

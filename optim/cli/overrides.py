@@ -76,7 +76,10 @@ def read_word(word: str, kind: type, groups: Mapping[str, tuple[str, ...]]) -> O
         raise _unknown(path, text, kind, groups)
     if not text:
         raise ConfigError(
-            f"{path} has no value.", found=word, cause="a variable of the shell that is empty", fix=f"{path}=VALUE, or leave it out"
+            f"{path} has no value.",
+            found=word,
+            cause="a variable of the shell that is empty",
+            fix=f"{path}=VALUE, or leave it out",
         )
     return Override(path, text, is_group)
 
@@ -106,7 +109,7 @@ def value_of(override: Override, kind: type) -> Any:
 
 
 def choices_of(override: Override, kind: type) -> tuple[str, ...]:
-    """Return the values that an override has in a sweep, each as text: those between commas that stand in no brackets or quotes.
+    """Return the values that an override has in a sweep, each as text: between commas that stand in no brackets or quotes.
 
     Raises
     ------
@@ -200,7 +203,9 @@ def _inside(text: str, opening: str, hint: Any, override: Override) -> str:
             fix=f"quotes around the whole: '{override.path}={opening}...{closing}'",
         )
     fix = shlex.quote(f"{override.path}={opening}{stripped}{closing}") if opening == "[" or ":" in stripped else f"'{example}'"
-    cause = "brackets that are missing" if opening == "[" else "braces that are missing, or that the shell took: quotes keep them"
+    cause = (
+        "brackets that are missing" if opening == "[" else "braces that are missing, or that the shell took: quotes keep them"
+    )
     raise ConfigError(
         f"{override.path} is a {what}.", expected=f"{in_words(hint)}: '{example}'", found=override.word, cause=cause, fix=fix
     )

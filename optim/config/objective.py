@@ -28,9 +28,9 @@ class ObjectiveConfig:
     dt_search_s, dt_validation_s, dt_test_s : float, optional
         Neural steps in seconds; null is the valid step nearest to 6 ms (search, validation) or 0.5 ms (test).
     burn_in_s : float
-        Seconds simulated before the scan, whose neural activity is thrown away.
+        Seconds simulated before the scan, with hemodynamics, that are not recorded.
     warm_up_s : float
-        Of these the last ones, in which the hemodynamics run already.
+        Seconds before those, without hemodynamics.
     hemo_dt_s : float, optional
         Hemodynamic step; null is the coarsest valid one up to 0.03 s.
     scheme : {"exponential", "euler"}

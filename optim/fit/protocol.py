@@ -106,7 +106,7 @@ def fit_prepared(
     penalty: tuple[PenaltyPoint, ...] = ()
     if stages.config.model.regional:
         began = time.perf_counter()
-        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint))
+        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint, stages.facts))
         n_validated += len(penalty) - 1
         seconds["regional"] = time.perf_counter() - began
 
@@ -155,7 +155,7 @@ def _searched(stages: Stages, work, progress, report) -> list[SearchState]:
             stages.noise,
             start,
             subject_id,
-            Checkpoint.within(work, f"search-{start}", stages.fingerprint),
+            Checkpoint.within(work, f"search-{start}", stages.fingerprint, stages.facts),
             progress,
         )
         for start in range(optimizer.starts)

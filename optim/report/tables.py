@@ -23,6 +23,7 @@ from optim.config.fit import FitConfig
 from optim.fit.result import FitResult, StageScore
 from optim.objectives.audits import Audit
 from optim.objectives.rows import as_record, cells, column_names
+from optim.report.drawing import drawn
 from optim.report.folder import FitFolder
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
@@ -62,7 +63,7 @@ def _meaning(description: str, unit: str) -> str:
 
 
 def write_fit(result: FitResult, folder: FitFolder) -> None:
-    """Write tables, JSON and, where asked for, figures; the folder is marked done last."""
+    """Write tables and JSON, mark the folder done, and then draw figures, where asked for: their failure is only noted."""
     folder.clear()
     _write_dataset_description(folder.path.parent)
     _write_regional(result, folder)
@@ -77,12 +78,16 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
     if result.bold is not None:
         write_npy(folder.file("bold.npy"), result.bold)
-    if result.config.output.figures:
-        from optim.report.figures import write_figures
-
-        write_figures(result, folder)
     folder.set_state("done", result.fingerprint)
     shutil.rmtree(folder.work, ignore_errors=True)
+    if result.config.output.figures:
+        drawn(lambda: _write_figures(result, folder))
+
+
+def _write_figures(result: FitResult, folder: FitFolder) -> None:
+    from optim.report.figures import write_figures
+
+    write_figures(result, folder)
 
 
 def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:

@@ -209,6 +209,7 @@ def test_a_sweep_writes_a_folder_for_every_job(folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "scripts/ude.py"), "-m", *DECAY, "extraction.method=none", "residual.hidden=[3],[4]"]
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=folder)
-    for job in (0, 1):
-        record = json.loads((folder / f"outputs/job-{job}/ude-series/ude-series_fit.json").read_text())
+    for job, hidden in enumerate(("-3-", "-4-")):
+        (made,) = (folder / "outputs").glob(f"residual.hidden={hidden}-*")
+        record = json.loads((made / "ude-series/ude-series_fit.json").read_text())
         assert record["config"]["residual"]["hidden"] == [3 + job]

@@ -166,11 +166,11 @@ class FolderLock:
 def check_free(folder: Path) -> None:
     """Raise a BusyError if a job works on the folder; nothing is written that stays."""
     path = folder / LOCK_NAME
-    with suppress(OSError):
-        if path.exists():
-            found = _read(path)
-            if why_stale(path, found) is None:
-                raise _busy(path, found)
+    if not path.exists():
+        return
+    found = _read(path)
+    if why_stale(path, found) is None:
+        raise _busy(path, found)
 
 
 def why_stale(path: Path, owner: Owner | None) -> str | None:

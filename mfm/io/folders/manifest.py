@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
-from mfm.io.formats.system import cannot_read, home_expanded
+from mfm.io.formats.system import cannot_read, home_expanded, utf8_name
 from mfm.io.formats.write import write_tsv
 from mfm.io.readers.timeseries import ORIENTATIONS
 from mfm.subject import STAGES
@@ -241,7 +241,8 @@ def _relative(path: Path, folder: Path) -> str:
         text = Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
         text = path.as_posix()
-    if text != " ".join(text.split()) or not text.isprintable():
+    named = utf8_name(text)
+    if named is None or text != " ".join(text.split()) or not named.isprintable():
         raise InputError(
             f"A path cannot stand in a table: {path}",
             cause="tabs, line ends, double spaces, or a name that is not UTF-8",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mfm.io.formats.entities import FileName, parse_name, split_extension
+from mfm.io.formats.system import utf8_name
 
 #: Folders that never hold what a fit needs, and often very many files.
 _PASSED_OVER = frozenset(
@@ -101,14 +102,6 @@ def _is_dir(entry: os.DirEntry) -> bool:
         return False
 
 
-def _is_utf8(parts: tuple[str, ...]) -> bool:
-    try:
-        "/".join(parts).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _file(path: Path, folders: tuple[str, ...]) -> TreeFile:
     parts, name = (*folders, path.name), parse_name(path.name)
     try:
@@ -116,7 +109,7 @@ def _file(path: Path, folders: tuple[str, ...]) -> TreeFile:
     except OSError:
         return TreeFile(path, parts, name, 0, "", "link")
     problem = ""
-    if not _is_utf8(parts[1:]):
+    if utf8_name("/".join(parts[1:])) is None:
         problem = "name"
     elif status.st_size == 0:
         problem = "empty"

@@ -32,8 +32,6 @@ def existing_file(path: str | Path, what: str) -> Path:
             start = handle.read(200)
     except MissingInputError:
         raise
-    except ValueError as error:  # a NUL in the name
-        raise MissingInputError(f"The {what} file has an impossible name: {str(path)!r}", found=str(error)) from error
     except OSError as error:
         raise cannot_read(path, what, error) from error
     if start.startswith((b"/annex/objects/", b"version https://git-lfs")):

@@ -37,6 +37,14 @@ def home_expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def utf8_name(name: str) -> str | None:
+    """Return a file's name as its UTF-8 reads, whatever the locale; None where its bytes are no UTF-8."""
+    try:
+        return os.fsencode(name).decode("utf-8")
+    except UnicodeError:
+        return None
+
+
 def shown(path: str | Path) -> str:
     """Return a path as a shell takes it, for commands in messages."""
     return shlex.quote(str(path))

@@ -86,7 +86,12 @@ def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence]
 
 def _utf8(text: str) -> bytes:
     """`text` in UTF-8; a byte of a file name that is none is escaped, as JSON does it: Python reads the very name back."""
-    return text.encode("utf-8", "backslashreplace")
+    content = text.encode("utf-8", "surrogateescape")  # names in an ASCII locale are UTF-8 all the same
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.encode("utf-8", "backslashreplace")
+    return content
 
 
 def _cell(value) -> str:

@@ -26,7 +26,7 @@ def kernel(function):
     BackendError
         If compilation is switched off.
     """
-    if config.DISABLE_JIT:
+    if getattr(config, "DISABLE_JIT", False):
         raise BackendError(
             "Nothing can be compiled.",
             found="NUMBA_DISABLE_JIT in the environment",

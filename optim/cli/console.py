@@ -94,7 +94,7 @@ def of_the_machine(error: Exception) -> tuple[ExitCode, str] | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
         return ExitCode.OUTPUT_FOLDER, str(cannot_write(path, error))
     found = cannot_read(path, "needed", error)
-    return ExitCode(found.exit_code), str(found)
+    return next(code for code in ExitCode if code == found.exit_code), str(found)
 
 
 def say(text: str) -> None:

@@ -89,10 +89,10 @@ def _check_choice(group: str, text: str, choices: tuple[str, ...]) -> None:
         if one not in choices and one != "null":
             alike = get_close_matches(one, choices, n=1)
             raise ConfigError(
-                f"{group} has no choice {one}.",
+                f"There is no {group}={one}.",
                 expected=" | ".join(f"{group}={choice}" for choice in choices),
                 found=f"{group}={text}",
-                fix=f"{group}={alike[0]}" if alike else None,
+                fix=f"{group}={alike[0]}" if alike else "docs/extending.md says how to add one" if group == "model" else None,
             )
 
 

@@ -124,9 +124,10 @@ def run_sweep(
 
 def summary(ended: Sequence[tuple[Job, int, str]], n_jobs: int) -> str:
     """Return a table of how the jobs ended: name, exit code and what it means, result."""
+    meanings = {int(one): one.meaning for one in ExitCode}
     width = max([len(job.name) for job, _, _ in ended] + [3])
     lines = [f"{'job':<{width}}  exit code  result"]
     for job, code, found in ended:
-        lines.append(f"{job.name:<{width}}  {int(code):>9}  {found or ExitCode(code).meaning}")
+        lines.append(f"{job.name:<{width}}  {int(code):>9}  {found or meanings[int(code)]}")
     done = sum(code == 0 for _, code, _ in ended)
     return "\n".join([*lines, f"{done} of {n_jobs} jobs done"])

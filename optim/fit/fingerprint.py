@@ -21,10 +21,11 @@ Facts = dict[str, str]
 
 
 def fit_facts(subject: SubjectData, config: FitConfig, surrogate: Surrogate | None = None) -> Facts:
-    """Return the settings that decide the numbers, the digests of the data and of the surrogate, and the versions."""
+    """Return the settings that decide the numbers, the cost terms, the digests of data and surrogate, and the versions."""
     facts = {f"version of {name}": version(name) for name in ("numba", "numpy", "torch", "cma")}
     facts["version of mfmfit"] = mfm.__version__
     facts |= settings_as_facts(config.deciding())
+    facts["terms of the cost"] = json.dumps(list(mfm.Cost.TERMS))
     facts["data.subject"] = json.dumps(subject.subject_id)
     if surrogate is not None:
         facts["surrogate"] = surrogate.digest

@@ -11,8 +11,8 @@ from optim.report.lock import LOCK_NAME, FolderLock
 
 QUICK = (
     "optimizer.population=8 optimizer.generations=2 optimizer.initial_candidates=12 objective.n_repeats=1 "
-    "objective.burn_in_s=8 objective.warm_up_s=2 objective.dt_test_s=0.005 output.figures=false acquisition.tr_s=2.0 data.sc=SC.csv "
-    "data.sc_transform=log1p"
+    "objective.burn_in_s=8 objective.warm_up_s=2 objective.dt_test_s=0.005 output.figures=false acquisition.tr_s=2.0 "
+    "data.sc=SC.csv data.sc_transform=log1p"
 ).split()
 
 

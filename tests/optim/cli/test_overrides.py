@@ -15,8 +15,9 @@ from optim.cli.settings import compose, config_groups, default_values
 from optim.cli.sweep import job_name, jobs_of
 from optim.config.fit import FitConfig
 
-TEXTS = "2024_11_27 1e3 12.50 000123 0x10 true nan ~/x a=b a,b {x} [x] (x) a:b a$b a;b a|b *.csv x'y #1 %3A @a "
-    "!x Größe/ü C:\\x"
+TEXTS = (
+    "2024_11_27 1e3 12.50 000123 0x10 true nan ~/x a=b a,b {x} [x] (x) a:b a$b a;b a|b *.csv x'y #1 %3A @a !x Größe/ü C:\\x"
+).split()
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "a b", "  a", "a, b=[c]"])

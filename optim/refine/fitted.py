@@ -65,7 +65,8 @@ def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
     ConfigError
         If it is of a model that cannot be refined.
     """
-    found = [path for path in sorted(folder.glob("*_regional.json")) if "_refine" not in path.name] if folder.is_dir() else []
+    # Refined models were called *_refine_regional in earlier versions.
+    found = [path for path in sorted(folder.glob("*_regional.json")) if not path.name.endswith("_refine_regional.json")]
     if len(found) != 1:
         raise MissingInputError(
             f"{folder} is not the folder of one fit.",

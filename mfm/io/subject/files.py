@@ -12,7 +12,17 @@ from mfm.io.readers.matrix_file import MatrixOptions
 
 @dataclass(frozen=True)
 class StageFiles:
-    """FC and FCD CDF files of one stage, with a connectome of its own where that differs from the subject's."""
+    """FC and FCD CDF files of one stage, with a connectome of its own where that differs from the subject's.
+
+    Parameters
+    ----------
+    fc : path, optional
+        Matrix of Pearson correlations (N, N).
+    fcd_cdf : path, optional
+        CDF of the FCD matrix on equal bins of [-1, 1].
+    sc : path, optional
+        Connectome of this stage only.
+    """
 
     fc: str | None = None
     fcd_cdf: str | None = None
@@ -30,7 +40,9 @@ class DataFiles:
     sc : path
         Structural connectome.
     sc_transform : {"log", "log1p", "none"}
+        Of streamline counts: ``log`` of non-zero entries; ``none`` for a matrix that is logged already.
     sc_scale_max : float or None
+        The largest weight after scaling.
     sc_scale_mean : float, optional
         In place of the maximum (`load_connectome`).
     sc_file : MatrixOptions

@@ -281,7 +281,7 @@ class LinearResponse:
         of the squared autocorrelation (Bartlett 1946).
         """
         protocol = self.protocol
-        if self._slow is None or self.observation.is_filtered:
+        if self._slow is None or self.observation.is_filtered or self.observation.noise_share:
             memory_s = observed_memory_s(self._system, self._slow, protocol, self.observation)
         else:
             time = 1 / self.slow_modes.rate.clamp(min=1e-6)
@@ -468,14 +468,25 @@ def observed_memory_s(system: System, slow: SlowSystem | None, protocol: Protoco
 
     Of models with slow modes that of the modes' mean spectrum, each weighted by its variance.
     """
-    w, measure = (torch.tensor(x).to(system.sigma) for x in exact.scan_quadrature(protocol.scan_s, observation, protocol.tr_s))
-    gain = torch.tensor(power_gain(observation, protocol.tr_s, w.numpy())).to(measure)
+    T, tr = protocol.scan_s, protocol.tr_s
+    w, measure = (torch.tensor(x).to(system.sigma) for x in exact.scan_quadrature(T, observation, tr))
+    gain = torch.tensor(power_gain(observation, tr, w.cpu().numpy())).to(measure)
     with torch.no_grad():
-        if slow is None:
-            spectrum = exact.cross_spectrum(system, w).diagonal(dim1=2, dim2=3).real.mean(dim=2)
-        else:
-            rate = slow.modes.rate.real.clamp(min=1e-6)
-            seen = transfer(1j * w, float(system.activity.mean())).abs() ** 2
-            spectrum = (seen[:, None] / (w[:, None] ** 2 + rate[:, None] ** 2)).sum(dim=2)
-        # The measure holds one gain of the filter, the square of the spectrum needs two.
+        spectrum = _mean_spectrum(system, slow, w)
+        if observation.noise_share:
+            # White up to the Nyquist frequency; its variance is a share of the unfiltered signal's.
+            raw_w, raw_measure = (torch.tensor(x).to(w) for x in exact.scan_quadrature(T, None, tr))
+            variance = (raw_measure * _mean_spectrum(system, slow, raw_w)).sum(dim=1, keepdim=True)
+            share = observation.noise_share / (1 - observation.noise_share)
+            spectrum = spectrum + variance * share * tr * (w < math.pi / tr)
+        # The measure holds one gain of the filter; the square of the spectrum needs two.
         return (measure * gain * spectrum**2).sum(dim=1) / (measure * spectrum).sum(dim=1) ** 2
+
+
+def _mean_spectrum(system: System, slow: SlowSystem | None, w: Tensor) -> Tensor:
+    """Spectrum of BOLD, (B, W), mean over regions; or in any unit over the modes, where these are known."""
+    if slow is None:
+        return exact.cross_spectrum(system, w).diagonal(dim1=2, dim2=3).real.mean(dim=2)
+    rate = slow.modes.rate.real.clamp(min=1e-6)
+    seen = transfer(1j * w, float(system.activity.mean())).abs() ** 2
+    return (seen[:, None] / (w[:, None] ** 2 + rate[:, None] ** 2)).sum(dim=2)

@@ -168,8 +168,9 @@ class Observation:
             bold = bold + self._noise_like(bold, seed)
         if self.is_filtered or self.detrend or (self.kept is not None and self.censored == "interpolated"):
             operator = torch.from_numpy(temporal_operator(self, tr_s, T)).to(bold)
-            mean = bold.mean(dim=-2, keepdim=True)
-            bold = operator @ (bold - mean)
+            series = bold - bold.mean(dim=-2, keepdim=True)
+            # One by one: a batched product rounds differently in batches of different size.
+            bold = torch.stack([operator @ x for x in series.reshape(-1, *bold.shape[-2:])]).reshape(bold.shape)
         if self.global_signal == "regressed":
             bold = self._without_global_signal(bold)
         return bold

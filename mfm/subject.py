@@ -12,6 +12,7 @@ from mfm.brain.connectome import Connectome, check_labels
 from mfm.brain.maps import RegionalMaps
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
+from mfm.observation import Observation
 from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
@@ -38,6 +39,8 @@ class Scan:
         What it is, for people.
     bold : tensor of float64, (T, N), optional
         The recorded series, where there is one behind the target; nothing but `optim.refine` needs it.
+    observation : Observation, default nothing
+        What was done to the recording; the simulated scan goes through the same. ``n_frames`` counts every acquired frame.
 
     Raises
     ------
@@ -60,9 +63,11 @@ class Scan:
     n_frames: int
     source: str = ""
     bold: torch.Tensor | None = None
+    observation: Observation = Observation()
 
     def __post_init__(self):
         check_timing(self.tr_s, self.n_frames)
+        self.observation.check_scan(self.tr_s, self.n_frames)
         if self.bold is not None and tuple(self.bold.shape) != (self.n_frames, self.target.n_regions):
             raise InputError(
                 "The series is not that of the scan.",

@@ -210,12 +210,12 @@ class LinearResponse:
         tensor, (B, n_bins)
             float64; NaN where not stable.
         """
-        frames = self.protocol.window_frames
+        frames, kept = self.protocol.window_frames, self.observation.frames_kept(self.protocol.n_frames)
         cdf = torch.full((len(self.fc), n_bins), float("nan"), dtype=torch.float64)
         with torch.no_grad():
             for index in torch.nonzero(self.stable)[:, 0].split(_FCD_TOGETHER) if self.stable.any() else ():
                 bold = self[index].sample_bold(n_repeats, seed, torch.float32)
-                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames).mean(dim=1).cpu()
+                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames, kept).mean(dim=1).cpu()
         return cdf
 
     def cross_spectrum(self, frequencies_hz) -> Tensor:

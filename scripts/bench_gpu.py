@@ -309,10 +309,10 @@ def tests(bench: Bench) -> None:
     if not bench.has(60):
         return
     files = [
-        "tests/mfm/test_gpu_backend.py",
-        "tests/mfm/test_triton.py",
-        "tests/mfm/test_triton_models.py",
-        "tests/mfm/test_golden.py",
+        "tests/mfm/simulation/test_gpu_backend.py",
+        "tests/mfm/simulation/test_triton.py",
+        "tests/mfm/simulation/test_triton_models.py",
+        "tests/mfm/simulation/test_golden.py",
     ]
     command = [sys.executable, "-m", "pytest", "-q", "-k", "triton or gpu", "-p", "no:cacheprovider", *files]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from cifti_files import write_ptseries
+from repository import CONF, SCRIPTS
 
 import mfm
 from mfm.errors import ConfigError
@@ -287,10 +288,10 @@ def test_a_bug_is_told_as_a_bug(files, capsys, monkeypatch):
 
 def test_every_configuration_group_composes():
     for group in ("model", "atlas", "acquisition", "objective", "optimizer", "data"):
-        for file in sorted((Path(__file__).parents[3] / "conf" / group).glob("*.yaml")):
+        for file in sorted((CONF / group).glob("*.yaml")):
             # Gradients come from the theory only.
             compose([f"{group}={file.stem}", *(["objective=linear"] if file.stem == "gradient" else [])])
-    for file in sorted((Path(__file__).parents[3] / "conf/experiment").glob("*.yaml")):
+    for file in sorted((CONF / "experiment").glob("*.yaml")):
         compose([f"experiment={file.stem}"])
     for kind, choices in ((SimulationObjectiveConfig, []), (LinearObjectiveConfig, ["objective=linear"]),
                           (SurrogateObjectiveConfig, ["objective=surrogate"])):  # fmt: skip
@@ -373,7 +374,7 @@ def test_ctrl_c_ends_with_a_code_and_the_same_command_resumes(files, capsys):
 
 
 def test_sweeps_write_each_job_into_its_own_folder(files):
-    script = Path(__file__).parents[3] / "scripts/fit.py"
+    script = SCRIPTS / "fit.py"
     quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
     arguments = [sys.executable, str(script), "-m", "optimizer.seed=1,2", *QUICK, *DATA]
     subprocess.run(arguments, check=True, capture_output=True, env=quiet)

@@ -1,4 +1,5 @@
 import numpy as np
+import small
 import torch
 
 import mfm
@@ -7,12 +8,10 @@ from mfm.basin.barrier import _top, escape_barriers
 PROTOCOL = mfm.Protocol(0.72, 300, scheme="exponential")
 
 
-def alike(w_EE, n_regions=12, sigma=0.005, w_EI=1.0, G=1.0):
+def all_alike(w_EE, n_regions=12, sigma=0.005, w_EI=1.0, G=1.0):
     """Candidates with the same parameters in every region of a connectome in which all are connected alike."""
-    w_EE = np.atleast_1d(np.asarray(w_EE, dtype=float))
     sc = mfm.Connectome(0.02 * (1 - np.eye(n_regions)))
-    ones = np.ones((len(w_EE), n_regions))
-    return mfm.FICParameters(ones * w_EE[:, None], ones * w_EI, ones * sigma, np.full(len(w_EE), G)), sc
+    return small.alike(n_regions, w_EE, w_EI, sigma, G), sc
 
 
 def barriers(p, sc):
@@ -22,7 +21,7 @@ def barriers(p, sc):
 
 def test_the_common_margin_is_that_of_integrated_dynamics_where_all_regions_are_alike():
     # There the line of displacement is where the dynamics go: the picture in one dimension is the whole one.
-    p, sc = alike(np.linspace(1.5, 3.0, 150))
+    p, sc = all_alike(np.linspace(1.5, 3.0, 150))
     lin = mfm.linear_response(p, sc, PROTOCOL)
     p = p[lin.stable]
     found, _ = barriers(p, sc)

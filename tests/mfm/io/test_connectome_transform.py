@@ -1,29 +1,18 @@
-"""Structural connectomes: validation, transformation, reading."""
+"""Connectomes from streamline counts, in memory and from a file."""
 
 from __future__ import annotations
-
-from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix_files import raw_counts
 
-from mfm import Connectome, load_connectome
-from mfm.brain.connectome import check_labels, check_square
+from mfm import load_connectome
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.io.readers.connectomes import transform_connectome
 
 NAMES = ("lh-bankssts", "lh-cuneus", "rh-bankssts", "rh-cuneus")
-
-
-def streamline_counts(n_regions=4, seed=0):
-    """Symmetric counts over several orders of magnitude, with a diagonal and a missing connection."""
-    rng = np.random.default_rng(seed)
-    counts = np.floor(10 ** rng.uniform(0.5, 4, (n_regions, n_regions)))
-    counts = counts + counts.T
-    counts[0, 1] = counts[1, 0] = 0
-    return counts
 
 
 def save(path, matrix, names=None):
@@ -32,134 +21,13 @@ def save(path, matrix, names=None):
     return path
 
 
-def test_keeps_weights_and_labels():
-    weights = streamline_counts()
-    sc = Connectome(weights, labels=list(NAMES))
-    np.testing.assert_array_equal(sc.weights, weights)
-    assert (sc.n_regions, sc.labels, sc.weights.dtype) == (4, NAMES, np.float64)
-
-
-def test_is_a_frozen_copy():
-    weights = streamline_counts()
-    before = weights.copy()
-    sc = Connectome(weights)
-    assert not np.shares_memory(sc.weights, weights)
-    weights[0, 2] = 7
-    np.testing.assert_array_equal(sc.weights, before)
-    with pytest.raises(ValueError, match="read-only"):
-        sc.weights[0, 2] = 1
-    with pytest.raises(FrozenInstanceError):
-        sc.weights = weights
-
-
-def test_the_callers_array_stays_writable():
-    weights = streamline_counts()
-    Connectome(weights)
-    transform_connectome(weights)
-    assert weights.flags.writeable
-    np.testing.assert_array_equal(weights, streamline_counts())
-
-
-def test_direction_and_diagonal_are_kept():
-    sc = Connectome([[5, 2], [0, 0]])
-    np.testing.assert_array_equal(sc.weights, [[5, 2], [0, 0]])
-
-
-def test_regions_without_names_are_numbered():
-    assert Connectome(streamline_counts()).default_labels == ("region-001", "region-002", "region-003", "region-004")
-    assert Connectome(streamline_counts(), NAMES).default_labels == NAMES
-
-
-def test_repr_tells_names_density_and_maximum():
-    assert repr(Connectome([[0, 0.02], [0.02, 0]], ["a", "b"])) == "Connectome(2 named regions, density 0.50, maximum 0.02)"
-    assert "2 unnamed regions" in repr(Connectome([[0, 1], [1, 0]]))
-
-
-@pytest.mark.parametrize(
-    ("matrix", "shape", "cause"),
-    [
-        (np.ones((1200, 68)), "(1200, 68)", "a time series or a vector"),
-        (np.ones((69, 68)), "(69, 68)", "a header row or a column of names"),
-        (np.ones((68, 69)), "(68, 69)", "a header row or a column of names"),
-        (np.ones(2278), "(2278,)", "a time series or a vector"),
-        (np.ones((1, 1)), "(1, 1)", "a time series or a vector"),
-        (3.0, "()", "a time series or a vector"),
-        (np.ones((2, 3, 3)), "(2, 3, 3)", "a time series or a vector"),
-    ],
-)
-def test_refuses_what_is_not_square(matrix, shape, cause):
-    with pytest.raises(InputError, match=r"(?s)not a square matrix.*expected: N rows and N columns") as error:
-        Connectome(matrix)
-    assert f"found: shape {shape}" in str(error.value)
-    assert f"likely cause: {cause}" in str(error.value)
-
-
-@pytest.mark.parametrize("matrix", [[["0", "1"], ["1", "0"]], np.array([[0, 1j], [1j, 0]])])
-def test_refuses_what_is_not_real(matrix):
-    with pytest.raises(InputError, match=rf"(?s)not real-valued.*found: type {np.asarray(matrix).dtype}"):
-        Connectome(matrix)
-
-
-def test_refuses_rows_of_different_lengths():
-    with pytest.raises(InputError, match=r"(?s)The connectome is not a matrix.*likely cause: rows of different lengths"):
-        Connectome([[0, 1], [1]])
-
-
-def test_a_binary_matrix_is_a_connectome():
-    sc = Connectome(np.array([[False, True], [True, False]]))
-    np.testing.assert_array_equal(sc.weights, [[0.0, 1.0], [1.0, 0.0]])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_names_rows_that_are_not_finite(bad):
-    weights = streamline_counts()
-    weights[2, 3] = weights[3, 2] = bad
-    with pytest.raises(
-        InputError, match=r"(?s)not finite.*found: 2 NaN or infinite entries, in rows \[2, 3\].*logarithm of zero.*fix"
-    ):
-        Connectome(weights)
-
-
-def test_refuses_negative_weights():
-    weights = streamline_counts()
-    weights[0, 2] = weights[2, 0] = -3
-    with pytest.raises(InputError, match=r"(?s)negative.*found: 2 negative entries, minimum -3.*already logged.*fix: .*log1p"):
-        Connectome(weights)
-
-
-@pytest.mark.parametrize("weights", [np.zeros((3, 3)), np.eye(3)])
-def test_refuses_a_matrix_without_connections(weights):
-    with pytest.raises(InputError, match=r"(?s)connects no two regions.*all off-diagonal entries are zero"):
-        Connectome(weights)
-
-
-def test_refuses_another_number_of_labels():
-    with pytest.raises(InputError, match=r"(?s)names do not fit the connectome.*expected: 4 names.*found: 3"):
-        Connectome(streamline_counts(), NAMES[:3])
-
-
-def test_refuses_labels_given_twice():
-    with pytest.raises(InputError, match=r"(?s)not unique.*found: lh-bankssts, rh-cuneus$"):
-        Connectome(streamline_counts(), ["rh-cuneus", "lh-bankssts", "lh-bankssts", "rh-cuneus"])
-
-
-def test_check_labels_gives_a_tuple_of_text():
-    assert check_labels([1001, 1002], 2, "FC") == ("1001", "1002")
-    assert check_labels(None, 2, "FC") is None
-
-
-def test_check_square_gives_the_matrix_itself():
-    matrix = np.array([[0.0, -1.0], [1.0, 0.0]])
-    assert check_square(matrix, "The matrix") is matrix
-
-
 @pytest.mark.parametrize(
     ("transform", "function"),
     [("log", lambda x: np.log(np.where(x > 0, x, 1))), ("log1p", np.log1p), ("none", lambda x: x)],
 )
 @pytest.mark.parametrize("scale_max", [0.02, 0.2, None])
 def test_transform_then_scale(transform, function, scale_max):
-    counts = streamline_counts()
+    counts = raw_counts()
     weights = function(counts)
     np.fill_diagonal(weights, 0)
     if scale_max is not None:
@@ -170,19 +38,19 @@ def test_transform_then_scale(transform, function, scale_max):
 
 
 def test_default_is_the_logarithm_scaled_to_0_02():
-    counts = streamline_counts()
+    counts = raw_counts()
     np.testing.assert_array_equal(transform_connectome(counts).weights, transform_connectome(counts, "log", 0.02).weights)
 
 
 def test_the_diagonal_does_not_count():
-    counts = streamline_counts()
+    counts = raw_counts()
     np.fill_diagonal(counts, [1e6, -1, 0.5, 3])
-    np.testing.assert_array_equal(transform_connectome(counts).weights, transform_connectome(streamline_counts()).weights)
+    np.testing.assert_array_equal(transform_connectome(counts).weights, transform_connectome(raw_counts()).weights)
 
 
 @pytest.mark.parametrize("transform", ["log", "log1p", "none"])
 def test_asymmetric_counts_stay_asymmetric(transform):
-    counts = streamline_counts()
+    counts = raw_counts()
     counts[0, 2] = 2 * counts[2, 0] + 1
     with pytest.warns(
         InputNote, match=r"not symmetric \(differences up to \d+% of the maximum\): rows are taken as targets.*sym"
@@ -194,7 +62,7 @@ def test_asymmetric_counts_stay_asymmetric(transform):
 @settings(max_examples=25, deadline=None)
 @given(n_regions=st.integers(3, 9), seed=st.integers(0, 10**6), transform=st.sampled_from(["log", "log1p", "none"]))
 def test_transforms_keep_zeros_order_and_symmetry(n_regions, seed, transform):
-    counts = streamline_counts(n_regions, seed)
+    counts = raw_counts(n_regions, seed)
     weights = transform_connectome(counts, transform).weights
     np.fill_diagonal(counts, 0)
     np.testing.assert_array_equal(weights == 0, counts == 0)
@@ -205,26 +73,26 @@ def test_transforms_keep_zeros_order_and_symmetry(n_regions, seed, transform):
 
 def test_refuses_an_unknown_transform():
     with pytest.raises(InputError, match=r"(?s)'log10'.*expected: log \| log1p \| none"):
-        transform_connectome(streamline_counts(), "log10")
+        transform_connectome(raw_counts(), "log10")
 
 
 @pytest.mark.parametrize("scale_max", [0, -0.02, float("nan")])
 def test_refuses_a_scale_that_is_not_positive(scale_max):
     with pytest.raises(InputError, match=rf"(?s)scale_max must be positive.*found: {scale_max}"):
-        transform_connectome(streamline_counts(), scale_max=scale_max)
+        transform_connectome(raw_counts(), scale_max=scale_max)
 
 
 @pytest.mark.parametrize(("half", "name"), [(np.triu, "upper"), (np.tril, "lower")])
 def test_a_triangle_is_completed_and_told(half, name):
     with pytest.warns(InputNote, match=rf"{name} triangular, as MRtrix writes without -symmetric; it was completed"):
-        sc = transform_connectome(half(streamline_counts()))
-    np.testing.assert_array_equal(sc.weights, transform_connectome(streamline_counts()).weights)
+        sc = transform_connectome(half(raw_counts()))
+    np.testing.assert_array_equal(sc.weights, transform_connectome(raw_counts()).weights)
     assert sc.steps[0] == f"{name} triangle mirrored"
 
 
 @pytest.mark.parametrize("transform", ["log", "log1p", "none"])
 def test_refuses_counts_that_are_negative(transform):
-    logged = np.log(streamline_counts() / 100 + 1e-3)
+    logged = np.log(raw_counts() / 100 + 1e-3)
     n_negative = (logged[~np.eye(4, dtype=bool)] < 0).sum()
     with pytest.raises(
         InputError, match=rf"(?s)negative entries.*found: {n_negative} negative.*already logged.*fix: undo.*exp"
@@ -233,7 +101,7 @@ def test_refuses_counts_that_are_negative(transform):
 
 
 def test_refuses_the_logarithm_of_weights_below_one():
-    counts = streamline_counts()
+    counts = raw_counts()
     counts[0, 2] = counts[2, 0] = 0.25
     with pytest.raises(
         InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: `transform=\"log1p\"`"
@@ -243,7 +111,7 @@ def test_refuses_the_logarithm_of_weights_below_one():
 
 
 def test_connections_of_one_vanish_with_a_note():
-    counts = streamline_counts()
+    counts = raw_counts()
     counts[0, 2] = counts[2, 0] = 1
     with pytest.warns(InputNote, match=r'The connectome: 2 entries of 1 vanish under `transform="log"`; .*"log1p"` keeps them'):
         weights = transform_connectome(counts).weights
@@ -253,13 +121,13 @@ def test_connections_of_one_vanish_with_a_note():
 
 @pytest.mark.parametrize("transform", ["log1p", "none"])
 def test_connections_of_one_stay_under_other_transforms(transform):
-    counts = streamline_counts()
+    counts = raw_counts()
     counts[0, 2] = counts[2, 0] = 1
     assert transform_connectome(counts, transform).weights[0, 2] > 0
 
 
 def test_a_diagonal_of_ones_is_not_noted():
-    counts = streamline_counts()
+    counts = raw_counts()
     np.fill_diagonal(counts, 1)
     assert transform_connectome(counts).n_regions == 4
 
@@ -272,13 +140,13 @@ def test_a_zero_matrix_connects_nothing(transform, diagonal):
 
 
 def test_load_equals_the_transform_in_memory(tmp_path):
-    sc = load_connectome(save(tmp_path / "sc.csv", streamline_counts()), "log1p", 0.1, NAMES)
-    np.testing.assert_array_equal(sc.weights, transform_connectome(streamline_counts(), "log1p", 0.1).weights)
+    sc = load_connectome(save(tmp_path / "sc.csv", raw_counts()), "log1p", 0.1, NAMES)
+    np.testing.assert_array_equal(sc.weights, transform_connectome(raw_counts(), "log1p", 0.1).weights)
     assert sc.labels == NAMES
 
 
 def test_names_in_the_file_come_first(tmp_path):
-    path = save(tmp_path / "sc.csv", streamline_counts(), NAMES)
+    path = save(tmp_path / "sc.csv", raw_counts(), NAMES)
     assert load_connectome(path).labels == NAMES
     assert load_connectome(path, labels=NAMES[::-1]).labels == NAMES
 
@@ -287,8 +155,8 @@ def test_names_in_the_file_come_first(tmp_path):
     ("counts", "message"),
     [
         (np.ones((3, 4)), "is not a square matrix"),
-        (-streamline_counts(), "has negative entries"),
-        (streamline_counts() / 1e6, "has weights below 1"),
+        (-raw_counts(), "has negative entries"),
+        (raw_counts() / 1e6, "has weights below 1"),
         (np.eye(3), "connects no two regions"),
     ],
 )
@@ -299,7 +167,7 @@ def test_load_names_the_file(tmp_path, counts, message):
 
 
 def test_the_note_names_the_file_and_the_line_that_loads_it(tmp_path):
-    path = save(tmp_path / "sub-07_SC.csv", np.where(streamline_counts() < 1000, 1, streamline_counts()))
+    path = save(tmp_path / "sub-07_SC.csv", np.where(raw_counts() < 1000, 1, raw_counts()))
     with pytest.warns(InputNote, match=r"sub-07_SC\.csv: \d+ entries of 1 vanish") as notes:
         load_connectome(path)
     assert [note.filename for note in notes] == [__file__]

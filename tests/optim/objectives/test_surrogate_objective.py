@@ -3,6 +3,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+import small
 import torch
 from config_choices import chosen
 
@@ -34,13 +35,12 @@ def protocol(scan):
     return mfm.Protocol(scan.tr_s, scan.n_frames, dt_s=0.005, burn_in_s=10.0, warm_up_s=0.0, scheme="exponential")
 
 
-def candidates(n: int) -> mfm.FICParameters:
-    rng = np.random.default_rng(1)
-    return mfm.FICParameters(rng.uniform(2, 4, (n, 3)), np.full((n, 3), 2.5), np.full((n, 3), 0.003), rng.uniform(0.2, 1, n))
+def drawn(n: int) -> mfm.FICParameters:
+    return small.candidates(3, n, w_EE=(2, 4), w_EI=2.5, sigma=0.003, G=(0.2, 1))
 
 
 def test_before_training_its_fc_terms_are_those_of_linear_response(scan, protocol):
-    p = candidates(6)
+    p = drawn(6)
     found = SurrogateObjective(scan, protocol, untrained(), gate="none", n_repeats=10**9).evaluate(p, seed=0)
     cdf = torch.linspace(0, 1, len(scan.target.fcd_cdf)).expand(6, -1)
     linear = mfm.cost(mfm.linear_response(p, SC, protocol).fc, cdf, scan.target)
@@ -51,7 +51,7 @@ def test_before_training_its_fc_terms_are_those_of_linear_response(scan, protoco
 
 
 def test_the_gate_keeps_what_is_unstable_or_unlikely_out(scan, protocol):
-    p = candidates(2)
+    p = drawn(2)
     p = mfm.FICParameters(torch.stack([p.w_EE[0], p.w_EE[1] + 6]), p.w_EI * 0.1, p.sigma, [0.5, 3.0])
     for gate in ("classifier", "rate", "none"):
         found = SurrogateObjective(scan, protocol, untrained(), gate=gate).evaluate(p, seed=0)
@@ -108,7 +108,7 @@ def test_good_predictions_are_kept_and_their_offset_is_told():
     truth = Told(lambda G: G + 0.3)
     audited = AuditedObjective(Predicted(lambda G: G), truth, at=(2, 4, 6, 8), candidates=4, report=lines.append)
     for seed in range(10):
-        audited.evaluate(candidates(20), seed)
+        audited.evaluate(drawn(20), seed)
     # Of the populations 2, 4, 6 and 8: the first finds a start. What the first audit found wrong corrects the later ones.
     assert truth.asked == [4] * 4
     assert {audit.call for audit in audited.log.audits} == {2, 4, 6, 8}
@@ -131,7 +131,7 @@ def test_all_audits_see_the_same_noise():
     truth = Listening(lambda G: G)
     audited = AuditedObjective(Predicted(lambda G: G), truth, at=(1, 2, 3), candidates=4)
     for seed in range(5, 9):
-        audited.evaluate(candidates(20), [seed] * 20)
+        audited.evaluate(drawn(20), [seed] * 20)
     assert truth.seeds == [6, 6, 6]
 
 
@@ -140,7 +140,7 @@ def test_predictions_that_fail_are_given_up_for_simulation(truth):
     lines: list[str] = []
     audited = AuditedObjective(Predicted(lambda G: G), truth, at=(1, 2, 3, 4), candidates=4, report=lines.append)
     for seed in range(7):
-        audited.evaluate(candidates(20), seed)
+        audited.evaluate(drawn(20), seed)
     assert audited.log.given_up
     # Three audits of four, whole populations from the third on.
     assert truth.asked == [4, 4, 4, 20, 20, 20, 20]
@@ -149,7 +149,7 @@ def test_predictions_that_fail_are_given_up_for_simulation(truth):
 
 def test_errors_against_another_scan_are_those_of_its_target(scan, protocol):
     other = mfm.subject_from_runs("sub-01", [np.random.default_rng(5).normal(size=(150, 3))], SC, tr_s=2.0).search
-    p = candidates(3)
+    p = drawn(3)
     here, there = (SurrogateObjective(x, protocol, untrained(), gate="none", n_repeats=2) for x in (scan, other))
     simulated, judged = (SimulationObjective(x, protocol, n_repeats=2).evaluate(p, 4) for x in (scan, other))
     place, errors = there.errors(p, simulated)
@@ -166,8 +166,8 @@ def test_errors_against_another_scan_are_those_of_its_target(scan, protocol):
 def test_an_audited_surrogate_searches_like_any_objective(scan, protocol):
     predicted = SurrogateObjective(scan, protocol, untrained(), gate="none")
     audited = AuditedObjective(predicted, SimulationObjective(scan, protocol, n_repeats=1), at=(1,), candidates=2)
-    audited.evaluate(candidates(5), 0)
-    found = audited.evaluate(candidates(5), [1, 2, 3, 4, 5])
+    audited.evaluate(drawn(5), 0)
+    found = audited.evaluate(drawn(5), [1, 2, 3, 4, 5])
     assert len(found.loss) == 5
     assert len(audited.log.audits) == 2
 

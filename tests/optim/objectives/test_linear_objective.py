@@ -18,27 +18,25 @@ PROTOCOL = mfm.Protocol(2.0, 80, 0.005, burn_in_s=8, warm_up_s=2)
 
 
 @pytest.fixture(scope="module")
-def candidates(subject):
+def drawn(subject):
     space = SearchSpace(mfm.MapParameterisation(subject.maps))
     return space.parameterisation.to_parameters(space.to_coefficients(space.draw(40, np.random.default_rng(0))))
 
 
-def test_terms_are_those_of_the_theory(subject, candidates):
-    e = LinearObjective(subject.search, PROTOCOL, window_step=1).evaluate(candidates, 3)
+def test_terms_are_those_of_the_theory(subject, drawn):
+    e = LinearObjective(subject.search, PROTOCOL, window_step=1).evaluate(drawn, 3)
     assert e.within_range.any()
     k = int(torch.nonzero(e.within_range)[0])
-    lin = mfm.linear_response(candidates[k], subject.search.sc, PROTOCOL)
+    lin = mfm.linear_response(drawn[k], subject.search.sc, PROTOCOL)
     cdf = mfm.fcd_cdf(lin.sample_bold(3, 3, torch.float32), 30).mean(dim=1)
     expected = mfm.cost(lin.fc, cdf, subject.search.target)
     assert float(e.cost.total[k]) == pytest.approx(float(expected.total), abs=1e-9)
 
 
-def test_few_scans_lower_the_correlation_with_the_target(subject, candidates):
-    expected, few, many = (
-        LinearObjective(subject.search, PROTOCOL, n_repeats=n).evaluate(candidates, 3) for n in (None, 2, 10**9)
-    )
+def test_few_scans_lower_the_correlation_with_the_target(subject, drawn):
+    expected, few, many = (LinearObjective(subject.search, PROTOCOL, n_repeats=n).evaluate(drawn, 3) for n in (None, 2, 10**9))
     inside = expected.within_range
-    lin = mfm.linear_response(candidates, subject.search.sc, PROTOCOL)
+    lin = mfm.linear_response(drawn, subject.search.sc, PROTOCOL)
     spread = mfm.upper_triangle(lin.fc).var(dim=1)
     share = (spread / (spread + lin.fc_sampling_variance / 2)).sqrt()
     torch.testing.assert_close((1 - few.cost.corr)[inside], ((1 - expected.cost.corr) * share)[inside])
@@ -47,9 +45,9 @@ def test_few_scans_lower_the_correlation_with_the_target(subject, candidates):
 
 
 @pytest.mark.parametrize("margin", [10.0, 40.0])
-def test_the_gate_keeps_out_what_does_not_return(subject, candidates, margin):
-    e = LinearObjective(subject.search, PROTOCOL, margin=margin).evaluate(candidates, 3)
-    found = mfm.basin_margin(candidates, subject.search.sc)
+def test_the_gate_keeps_out_what_does_not_return(subject, drawn, margin):
+    e = LinearObjective(subject.search, PROTOCOL, margin=margin).evaluate(drawn, 3)
+    found = mfm.basin_margin(drawn, subject.search.sc)
     clear = (found / margin - 1).abs() > 0.1
     assert torch.equal(e.within_range[clear], (found > margin)[clear])
     assert not e.within_range.all()
@@ -57,9 +55,9 @@ def test_the_gate_keeps_out_what_does_not_return(subject, candidates, margin):
     assert (e.loss[~e.within_range] > OUT_OF_RANGE_LOSS).all()
 
 
-def test_a_candidate_does_not_depend_on_its_company(subject, candidates):
+def test_a_candidate_does_not_depend_on_its_company(subject, drawn):
     objective = LinearObjective(subject.search, PROTOCOL)
-    together, alone = objective.evaluate(candidates, 3), objective.evaluate(candidates[7], 3)
+    together, alone = objective.evaluate(drawn, 3), objective.evaluate(drawn[7], 3)
     assert float(together.loss[7]) == pytest.approx(float(alone.loss[0]), abs=1e-9)
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,12 +21,7 @@ from mfm.simulation.backends import compute_device
 PROTOCOL = mfm.Protocol(tr_s=0.012, n_frames=2, burn_in_s=0.0, warm_up_s=0.0)
 
 
-def candidates(n_regions=4, B=2):
-    full = np.full((B, n_regions), 1.0)
-    return mfm.FICParameters(3.0 * full, 2.5 * full, 0.002 * full, np.ones(B))
-
-
-def network(n_regions=4):
+def uniform_network(n_regions=4):
     return mfm.Connectome(0.02 * (1 - np.eye(n_regions)))
 
 
@@ -47,9 +43,9 @@ def machine(monkeypatch):
 def test_the_gpu_is_taken_where_it_is_named(machine, monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     assert home.why_not() is None
-    assert compute_device(candidates(), "triton") == torch.device("cuda", 0)
-    assert compute_device(candidates(), "auto") == torch.device("cpu")
-    assert mfm.simulate(candidates(), network(), PROTOCOL).backend == "numba"
+    assert compute_device(small.alike(4, [3.0, 3.0], G=1.0), "triton") == torch.device("cuda", 0)
+    assert compute_device(small.alike(4, [3.0, 3.0], G=1.0), "auto") == torch.device("cpu")
+    assert mfm.simulate(small.alike(4, [3.0, 3.0], G=1.0), uniform_network(), PROTOCOL).backend == "numba"
 
 
 def test_neither_import_nor_simulation_on_a_processor_imports_triton():
@@ -70,7 +66,7 @@ def test_errors_say_what_is_missing(machine, monkeypatch):
     def message(n_regions=4):
         home._triton_obstacle.cache_clear()
         with pytest.raises(BackendError) as caught:
-            mfm.simulate(candidates(n_regions), network(n_regions), PROTOCOL, backend="triton")
+            mfm.simulate(small.alike(n_regions, [3.0, 3.0], G=1.0), uniform_network(n_regions), PROTOCOL, backend="triton")
         text = str(caught.value)
         assert text.startswith("The triton backend cannot be used here.")
         assert 'fix: backend="numba"' in text
@@ -94,10 +90,10 @@ def test_errors_say_what_is_missing(machine, monkeypatch):
 
 
 def test_gradients_are_refused(machine):
-    p = candidates()
+    p = small.alike(4, [3.0, 3.0], G=1.0)
     grown = mfm.FICParameters(p.w_EE.requires_grad_(), p.w_EI, p.sigma, p.G)
     with pytest.raises(BackendError, match="The triton backend has no gradients"):
-        mfm.simulate(grown, network(), PROTOCOL, backend="triton")
+        mfm.simulate(grown, uniform_network(), PROTOCOL, backend="triton")
 
 
 def test_too_little_memory_is_chunked_then_an_error(monkeypatch):

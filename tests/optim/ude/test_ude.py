@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import ROOT, SCRIPTS
 
 import mfm
 import optim.ude.fit as ude_fit
@@ -16,7 +16,6 @@ from optim.cli.main import main
 from optim.cli.settings import compose
 from optim.config.ude import UDEConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 DECAY = [
     "model.states=[x]", "data.files=[decay.tsv]", "residual.target=x", "residual.inputs=[x]", "residual.hidden=[4]",
     "training.iterations=24", "training.starts=2", "extraction.degree=1", "output.figures=false",
@@ -207,7 +206,7 @@ def test_a_collinear_library_is_said_and_no_formula_printed(folder, capsys):
 @pytest.mark.slow
 def test_a_sweep_writes_a_folder_for_every_job(folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(ROOT / "scripts/ude.py"), "-m", *DECAY, "extraction.method=none", "residual.hidden=[3],[4]"]
+    command = [sys.executable, str(SCRIPTS / "ude.py"), "-m", *DECAY, "extraction.method=none", "residual.hidden=[3],[4]"]
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=folder)
     for job in (0, 1):
         record = json.loads((folder / f"outputs/job-{job}/ude-series/ude-series_fit.json").read_text())

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import small
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from mfm.models.rest import settle
 from mfm.simulation.cpu import standard_normals
 
 N = 7
+SC = small.network(N, scale=0.1)
 K, SHIFT = 2.0, 0.5
 
 
@@ -74,12 +76,6 @@ TOY = register(
 OTHER = register(replace(TOY, name="toy-other", parameters=OtherToyParameters, observed="w"))
 
 
-def network():
-    weights = np.random.default_rng(0).random((N, N)) * 0.1
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome(weights)
-
-
 def toy(model=TOY, B=3):
     rng = np.random.default_rng(1)
     a, b = rng.uniform(0.2, 0.8, (2, B, N))
@@ -99,7 +95,7 @@ def displaced(model, B, R=1):
 
 def pmfm_slope(S, p):
     current = 0.2609 * p.w.numpy()[:, None] * S + p.I_0.numpy()[:, None]
-    current = current + 0.2609 * p.G.numpy()[:, None, None] * (S @ network().weights.T)
+    current = current + 0.2609 * p.G.numpy()[:, None, None] * (S @ SC.weights.T)
     x = 270 * current - 108
     rate = x / (1 - np.exp(-0.154 * x))
     return (1 - S) * 0.641 * rate - S / 0.1, rate
@@ -110,7 +106,7 @@ def toy_loop(p, protocol, initial, z):
     a, b, sigma = (x.numpy()[:, None] for x in (p.a, p.b, p.sigma))
     G, H = (x.numpy()[:, None, None] for x in (p.G, p.H))
     u, v, w = initial
-    C, dt, frames, kept = network().weights, protocol.dt_s, [], []
+    C, dt, frames, kept = SC.weights, protocol.dt_s, [], []
     for step in range(protocol.n_steps):
         du = -2 * u + np.tanh(a + G * (u @ C.T) - b * w)
         dv = 40 * (np.exp(-u) - v - v**3)
@@ -143,7 +139,7 @@ def test_a_model_of_ones_own_is_its_equations(model, scheme):
     frames, averages = toy_loop(p, protocol, initial, z)
     expected = np.stack([frame[model.observed] for frame in frames], axis=2)
     for backend, tolerance in (("reference", 1e-12), ("numba", 1e-5)):
-        sim = mfm.simulate(p, network(), protocol, R, [4, 5, 6], backend, initial)
+        sim = mfm.simulate(p, SC, protocol, R, [4, 5, 6], backend, initial)
         assert np.abs(sim.bold.double().numpy() - expected).max() < tolerance
         assert np.abs(sim.averages.values.numpy() - averages).max() < tolerance
         assert torch.equal(sim.product, sim.averages.values[1])
@@ -157,7 +153,7 @@ def test_a_model_of_ones_own_is_its_equations(model, scheme):
 def test_pmfm_without_noise_follows_its_equations(backend):
     p, protocol = pmfm(sigma=0.0), mfm.Protocol(0.72, 1, burn_in_s=0.0, warm_up_s=0.0)
     S = displaced(PMFM, 3)[0]
-    sim = mfm.simulate(p, network(), protocol, backend=backend, initial=(S,))
+    sim = mfm.simulate(p, SC, protocol, backend=backend, initial=(S,))
     paths, rates = [], []
     for _ in range(protocol.n_steps):
         slope, rate = pmfm_slope(S, p)
@@ -174,17 +170,17 @@ def test_pmfm_rests_where_its_dynamics_settle():
     for _ in range(20000):
         S = S + 0.006 * pmfm_slope(S, p)[0]
     assert np.abs(pmfm_slope(S, p)[0]).max() < 1e-10
-    (found,) = settle(PMFM, p, network())
+    (found,) = settle(PMFM, p, SC)
     assert np.abs(found.numpy() - S[:, 0]).max() < 1e-10
     protocol = mfm.Protocol(0.72, 3, burn_in_s=0.0, warm_up_s=6.0)
-    sim = mfm.simulate(p, network(), protocol, backend="reference")
+    sim = mfm.simulate(p, SC, protocol, backend="reference")
     assert (sim.S[:, 0] - found).abs().max() < 1e-12
 
 
 def test_the_resting_state_of_several_states_and_channels():
-    found = settle(TOY, toy(), network())
+    found = settle(TOY, toy(), SC)
     constants, gains = TOY.pack(toy())
-    C = torch.tensor(network().weights)
+    C = torch.tensor(SC.weights)
     slopes = TOY.drift(found, (gains[0][:, None] * (found[0] @ C.T), gains[1][:, None] * (found[2] @ C.T)), constants)
     assert max(slope.abs().max() for slope in slopes[:3]) < 1e-12
 
@@ -203,13 +199,13 @@ def test_dynamics_that_leave_the_finite_numbers_start_at_the_start_values():
         return exp(S * 50.0), S
 
     model = replace(PMFM, name="wild", drift=wild)
-    assert torch.equal(settle(model, pmfm(), network())[0], torch.full((3, N), 0.1, dtype=torch.float64))
+    assert torch.equal(settle(model, pmfm(), SC)[0], torch.full((3, N), 0.1, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("scheme", ["euler", "exponential"])
 def test_pmfm_takes_the_same_path_on_both_backends(scheme):
     protocol = mfm.Protocol(0.72, 10, burn_in_s=3.6, warm_up_s=1.2, scheme=scheme, hemo_dt_s=0.036)
-    a, b = (mfm.simulate(pmfm(), network(), protocol, 2, 7, backend) for backend in ("reference", "numba"))
+    a, b = (mfm.simulate(pmfm(), SC, protocol, 2, 7, backend) for backend in ("reference", "numba"))
     assert (a.bold - b.bold).std() / a.bold.std() < 1e-4
     assert torch.allclose(a.rate, b.rate, rtol=1e-4)
     assert torch.allclose(a.S, b.S, rtol=1e-5)
@@ -243,8 +239,8 @@ def test_normals_are_numbered_through_regions_and_states():
 def test_lanes_of_one_state_are_independent():
     protocol = mfm.Protocol(0.72, 3, burn_in_s=0.72, warm_up_s=0.6)
     p = pmfm(40)
-    whole = mfm.simulate(p, network(), protocol, 2, seed=5, n_threads=2)
-    alone = mfm.simulate(p[17], network(), protocol, 1, seed=5)
+    whole = mfm.simulate(p, SC, protocol, 2, seed=5, n_threads=2)
+    alone = mfm.simulate(p[17], SC, protocol, 1, seed=5)
     assert torch.equal(whole.bold[17, 0], alone.bold[0, 0])
 
 
@@ -260,7 +256,7 @@ def test_gradients_through_a_simulation_of_pmfm():
 
 
 def test_what_a_simulation_does_not_report():
-    sim = mfm.simulate(toy(), network(), mfm.Protocol(0.06, 1, burn_in_s=0, warm_up_s=0), backend="reference")
+    sim = mfm.simulate(toy(), SC, mfm.Protocol(0.06, 1, burn_in_s=0, warm_up_s=0), backend="reference")
     with pytest.raises(AttributeError, match=r"'toy' has no 'rate_E'; it reports length, product, u, v, w, share\."):
         _ = sim.rate_E
     assert not hasattr(sim, "ei_ratio")
@@ -274,6 +270,6 @@ def test_what_is_no_model_s_parameters(backend):
     p, protocol = pmfm(), mfm.Protocol(0.06, 1, burn_in_s=0, warm_up_s=0)
     for wrong in (Unknown(p.w, p.I_0, p.sigma, p.G), {"w": 0.5}, None):
         with pytest.raises(mfm.errors.InputError, match=r"(?s)not the parameters of a model.*FICParameters"):
-            mfm.simulate(wrong, network(), protocol, backend=backend)
+            mfm.simulate(wrong, SC, protocol, backend=backend)
     with pytest.raises(mfm.errors.InputError, match=r"(?s)1 entry.*expected: \(S,\)"):
-        mfm.simulate(p, network(), protocol, backend=backend, initial=(0.1 * np.ones(N), 0.1 * np.ones(N)))
+        mfm.simulate(p, SC, protocol, backend=backend, initial=(0.1 * np.ones(N), 0.1 * np.ones(N)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.io
+from matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write
 
 from mfm import load_connectome
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.io.readers.connectomes import transform_connectome
-from tests.matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write
 
 
 def lengths(n_regions=40):

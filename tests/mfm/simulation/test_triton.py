@@ -8,6 +8,8 @@ import torch
 
 pytest.importorskip("triton", reason="triton is not installed")
 
+import small
+
 import mfm
 from mfm.simulation import gpu
 from mfm.statistics import device as device_statistics
@@ -20,18 +22,13 @@ DEVICE = gpu.gpu_device(torch.device("cpu"))
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
-def network(n_regions=N):
-    """Asymmetric: the kernel must not transpose it."""
-    weights = np.random.default_rng(0).random((n_regions, n_regions)) * 0.18 / n_regions
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome(weights)
+def connectome(n_regions=N):
+    """Asymmetric: the kernel must not transpose it. Regions get as much input, however many they are."""
+    return mfm.Connectome(small.network(n_regions, scale=0.18).weights / n_regions)
 
 
-def candidates(B=3, sigma=0.004, n_regions=N):
-    rng = np.random.default_rng(1)
-    w_EE, w_EI = rng.uniform(3.0, 3.6, (B, n_regions)), rng.uniform(2.2, 2.8, (B, n_regions))
-    I_ext = rng.uniform(-0.01, 0.01, (B, n_regions))
-    return mfm.FICParameters(w_EE, w_EI, np.full((B, n_regions), sigma), np.full(B, 2.5), I_ext=I_ext)
+def driven(B=3, sigma=0.004, n_regions=N):
+    return small.candidates(n_regions, B, sigma=sigma, I_ext=(-0.01, 0.01))
 
 
 def displaced(B=3, n_regions=N):
@@ -43,7 +40,7 @@ def run(p, protocol, tile=None, n_repeats=1, seed=5, initial=None):
     """The kernel itself: BOLD and averages, on the CPU."""
     from mfm.simulation.work import SimulationRequest, checked_work
 
-    work = checked_work(SimulationRequest(p, network(), protocol, n_repeats, seed, initial))
+    work = checked_work(SimulationRequest(p, connectome(), protocol, n_repeats, seed, initial))
     bold, averages = gpu.simulate_on_gpu([work], tile)[0]
     return [x.cpu() for x in (bold, *averages)]
 
@@ -63,7 +60,7 @@ def test_same_noise_gives_the_same_path(timing):
     protocol = mfm.Protocol(tr_s=0.036, n_frames=2, **timing)
     seeds = [7, 2**63 + 5, 9]
     a, b = (
-        mfm.simulate(candidates(), network(), protocol, 2, seed=seeds, backend=name, initial=displaced())
+        mfm.simulate(driven(), connectome(), protocol, 2, seed=seeds, backend=name, initial=displaced())
         for name in ("triton", "reference")
     )
     assert a.backend == "triton"
@@ -77,10 +74,8 @@ def test_same_noise_gives_the_same_path(timing):
 @pytest.mark.parametrize(("n_regions", "B"), [(2, 1), (17, 1), (20, 9), (68, 3), (100, 1), (130, 2)])
 def test_any_number_of_regions_and_candidates(n_regions, B):
     protocol = mfm.Protocol(tr_s=0.006, n_frames=2, burn_in_s=0.0, warm_up_s=0.006)
-    p, start = candidates(B, n_regions=n_regions), displaced(B, n_regions)
-    a, b = (
-        mfm.simulate(p, network(n_regions), protocol, seed=3, backend=name, initial=start) for name in ("triton", "reference")
-    )
+    p, sc, start = driven(B, n_regions=n_regions), connectome(n_regions), displaced(B, n_regions)
+    a, b = (mfm.simulate(p, sc, protocol, seed=3, backend=name, initial=start) for name in ("triton", "reference"))
     assert a.bold.shape == (B, 1, 2, n_regions)
     assert (a.bold - b.bold).abs().max() < 1e-6
     for name in ("rate_E", "S_E", "S_I"):
@@ -89,16 +84,16 @@ def test_any_number_of_regions_and_candidates(n_regions, B):
 
 def test_without_noise_the_reference_is_met_to_1e_4():
     protocol = mfm.Protocol(0.72, 1, dt_s=0.036, burn_in_s=0.0, warm_up_s=0.0, scheme="exponential")
-    p = candidates(sigma=0.0)
-    a, b = (mfm.simulate(p, network(), protocol, backend=name, initial=displaced()) for name in ("triton", "reference"))
+    p = driven(sigma=0.0)
+    a, b = (mfm.simulate(p, connectome(), protocol, backend=name, initial=displaced()) for name in ("triton", "reference"))
     assert ((a.bold - b.bold).abs().max() / b.bold.abs().max()) < 1e-4
     assert torch.allclose(a.rate_E, b.rate_E, rtol=1e-5)
 
 
 def test_a_streamed_connectome_gives_the_same(monkeypatch):
-    resident = run(candidates(), BRIEF, initial=displaced())
+    resident = run(driven(), BRIEF, initial=displaced())
     monkeypatch.setattr(gpu, "_RESIDENT_REGIONS", N - 1)
-    streamed = run(candidates(), BRIEF, initial=displaced())
+    streamed = run(driven(), BRIEF, initial=displaced())
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(resident, streamed, strict=True))
 
 
@@ -110,7 +105,7 @@ def chunks_of_16(works, *_):
 
 
 def test_launches_and_chunks_change_nothing(monkeypatch):
-    p = candidates(9)
+    p = driven(9)
     whole = run(p, BRIEF, gpu.Tile(16, 4), n_repeats=2)
     monkeypatch.setattr(gpu, "_STEPS_PER_LAUNCH", 2)
     monkeypatch.setattr(gpu, "_chunks", chunks_of_16)
@@ -130,7 +125,7 @@ def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
     ]
     sizes = ((N, 3, 1, 5), (N + 3, 1, 2, 6), (40, 2, 1, 7))
     requests = [
-        SimulationRequest(candidates(B, n_regions=n), network(n), protocol, R, seed, displaced(B, n))
+        SimulationRequest(driven(B, n_regions=n), connectome(n), protocol, R, seed, displaced(B, n))
         for (n, B, R, seed), protocol in zip(sizes, timings, strict=True)
     ]
     together = mfm.simulate_many(requests, backend="triton")
@@ -149,18 +144,18 @@ def test_subjects_in_one_launch_are_what_each_is_alone(monkeypatch):
 
 
 def test_repeated_runs_are_identical_and_candidates_independent():
-    p = candidates()
+    p = driven()
     first, again, alone = (run(q, BRIEF, gpu.Tile(8, 4)) for q in (p, p, p[1]))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert all(torch.equal(a[1], b[0]) for a, b in zip(first, alone, strict=True))
 
 
 def test_a_diverged_candidate_is_nan_and_leaves_the_others_alone():
-    p = candidates()
+    p = driven()
     sigma = p.sigma.clone()
     sigma[1] = 1e30
-    wild = mfm.simulate(mfm.FICParameters(p.w_EE, p.w_EI, sigma, p.G), network(), BRIEF, backend="triton")
-    calm = mfm.simulate(p, network(), BRIEF, backend="triton")
+    wild = mfm.simulate(mfm.FICParameters(p.w_EE, p.w_EI, sigma, p.G), connectome(), BRIEF, backend="triton")
+    calm = mfm.simulate(p, connectome(), BRIEF, backend="triton")
     assert wild.status[1] == mfm.SimStatus.DIVERGED
     assert all(torch.isnan(x[1]).all() for x in (wild.bold, wild.rate_E, wild.S_E, wild.S_I))
     assert torch.equal(wild.bold[[0, 2]], calm.bold[[0, 2]])

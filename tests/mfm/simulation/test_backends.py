@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small
 import torch
 from fic_equations import neural_drift
 from scipy.linalg import solve_continuous_lyapunov
@@ -9,20 +10,7 @@ from scipy.linalg import solve_continuous_lyapunov
 import mfm
 
 N = 9
-
-
-def network(seed=0):
-    rng = np.random.default_rng(seed)
-    weights = rng.random((N, N)) * 0.02
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome(weights)
-
-
-def candidates(B=1, sigma=0.004, G=2.5, seed=1):
-    rng = np.random.default_rng(seed)
-    return mfm.FICParameters(
-        rng.uniform(3.0, 3.6, (B, N)), rng.uniform(2.2, 2.8, (B, N)), np.full((B, N), sigma), np.full(B, G)
-    )
+SC = small.network(N)
 
 
 def short(n_frames=8, **timing):
@@ -33,7 +21,7 @@ def short(n_frames=8, **timing):
 @pytest.mark.parametrize("hemo_dt_s", [None, 0.036])
 def test_same_noise_gives_the_same_path(hemo_dt_s, scheme):
     protocol = short(20, hemo_dt_s=hemo_dt_s, scheme=scheme)
-    runs = [mfm.simulate(candidates(3), network(), protocol, 2, seed=7, backend=b) for b in ("reference", "numba")]
+    runs = [mfm.simulate(small.candidates(N, 3), SC, protocol, 2, seed=7, backend=b) for b in ("reference", "numba")]
     difference = (runs[0].bold - runs[1].bold).std() / runs[0].bold.std()
     assert difference < 1e-4
     for name in ("rate_E", "S_E", "S_I"):
@@ -41,24 +29,24 @@ def test_same_noise_gives_the_same_path(hemo_dt_s, scheme):
 
 
 def test_noise_free_simulation_stays_at_3_hz():
-    sim = mfm.simulate(candidates(2, sigma=0.0), network(), short())
+    sim = mfm.simulate(small.candidates(N, 2, sigma=0.0), SC, short())
     assert torch.allclose(sim.rate_E, torch.full_like(sim.rate_E, 3.0), atol=1e-3)
     assert (sim.status == mfm.SimStatus.OK).all()
     assert sim.within_range.all()
 
 
 def test_frames_are_exactly_those_requested():
-    assert mfm.simulate(candidates(), network(), short(7)).bold.shape == (1, 1, 7, N)
+    assert mfm.simulate(small.candidates(N), SC, short(7)).bold.shape == (1, 1, 7, N)
 
 
 def test_frame_k_is_the_state_k_plus_one_trs_after_burn_in():
-    whole = mfm.simulate(candidates(), network(), short(6, burn_in_s=0.0), seed=3).bold
-    late = mfm.simulate(candidates(), network(), short(3, burn_in_s=3 * 0.72), seed=3).bold
+    whole = mfm.simulate(small.candidates(N), SC, short(6, burn_in_s=0.0), seed=3).bold
+    late = mfm.simulate(small.candidates(N), SC, short(3, burn_in_s=3 * 0.72), seed=3).bold
     assert torch.equal(whole[:, :, 3:], late)
 
 
 def test_a_candidate_depends_on_nothing_but_itself():
-    p, sc, protocol = candidates(40), network(), short()
+    p, sc, protocol = small.candidates(N, 40), SC, short()
     together = mfm.simulate(p, sc, protocol, 2, seed=5, n_threads=2)
     for k in (0, 17, 39):
         alone = mfm.simulate(p[k], sc, protocol, 3, seed=5, n_threads=1)
@@ -67,15 +55,15 @@ def test_a_candidate_depends_on_nothing_but_itself():
 
 
 def test_a_sequence_of_seeds_gives_each_candidate_its_own_noise():
-    p = candidates()[[0, 0, 0]]
-    sim = mfm.simulate(p, network(), short(), seed=[4, 5, 4])
+    p = small.candidates(N)[[0, 0, 0]]
+    sim = mfm.simulate(p, SC, short(), seed=[4, 5, 4])
     assert torch.equal(sim.bold[0], sim.bold[2])
     assert not torch.equal(sim.bold[0], sim.bold[1])
-    assert torch.equal(sim.bold[1], mfm.simulate(p[1], network(), short(), seed=5).bold[0])
+    assert torch.equal(sim.bold[1], mfm.simulate(p[1], SC, short(), seed=5).bold[0])
 
 
 def test_inputs_are_left_alone():
-    p, sc = candidates(), network()
+    p, sc = small.candidates(N), SC
     before = [x.clone() for x in (p.w_EE, p.w_EI, p.sigma, p.G)], sc.weights.copy()
     initial = torch.full((N,), 0.2, dtype=torch.float64), torch.full((N,), 0.06, dtype=torch.float64)
     kept = [x.clone() for x in initial]
@@ -97,8 +85,8 @@ def test_backends_agree_in_distribution():
     # 768 realisations each, other noise. Standard errors: of a mean s / sqrt(R), of a standard deviation s / sqrt(2 R), of a
     # correlation at most 1 / sqrt(R). 36 + 36 + 36 comparisons of z scores: |z| > 4.5 happens by chance once in 1000 runs.
     R = 768
-    a = stationary_states("reference", 11, candidates(), network(), R)
-    b = stationary_states("numba", 12, candidates(), network(), R)
+    a = stationary_states("reference", 11, small.candidates(N), SC, R)
+    b = stationary_states("numba", 12, small.candidates(N), SC, R)
     mean_error = np.sqrt((a.var(axis=0) + b.var(axis=0)) / R)
     assert (np.abs(a.mean(axis=0) - b.mean(axis=0)) < 4.5 * mean_error).all()
     std_error = np.sqrt((a.var(axis=0) + b.var(axis=0)) / (2 * R))
@@ -111,7 +99,7 @@ def test_fc_agrees_in_distribution():
     # 64 realisations each of other noise; z scores of the mean FC of 36 pairs.
     R, protocol = 64, short(60)
     samples = [
-        mfm.functional_connectivity(mfm.simulate(candidates(), network(), protocol, R, seed=s, backend=b).bold[0])
+        mfm.functional_connectivity(mfm.simulate(small.candidates(N), SC, protocol, R, seed=s, backend=b).bold[0])
         for s, b in ((21, "reference"), (22, "numba"))
     ]
     x, y = (mfm.upper_triangle(fc).numpy() for fc in samples)
@@ -122,7 +110,7 @@ def test_fc_agrees_in_distribution():
 def test_small_noise_covariance_solves_the_lyapunov_equation():
     # Linear theory: A P + P A' + Q = 0 for the Jacobian A at the fixed point; exact as sigma -> 0 and dt -> 0. At dt = 1 ms
     # Euler-Maruyama inflates the variance of S_I (rate 100 /s) by a factor 1 / (1 - 100 dt / 2) = 1.05, of S_E by under 1 %.
-    p, sc = candidates(sigma=1e-4), network()
+    p, sc = small.candidates(N, sigma=1e-4), SC
     w_IE, rest = mfm.feedback_weights(p, sc), mfm.resting_state(p.w_EI)
     C = torch.tensor(sc.weights)
 
@@ -167,25 +155,25 @@ def test_gradients_of_the_feedback_weights():
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_divergence_is_a_status_and_leaves_the_others_alone(backend):
-    p = candidates(3)
+    p = small.candidates(N, 3)
     wild = mfm.FICParameters(p.w_EE, p.w_EI, p.sigma * torch.tensor([[1.0], [1e30], [1.0]]), p.G)
-    sim = mfm.simulate(wild, network(), short(), backend=backend, seed=1)
+    sim = mfm.simulate(wild, SC, short(), backend=backend, seed=1)
     assert sim.status.flatten().tolist() == [mfm.SimStatus.OK, mfm.SimStatus.DIVERGED, mfm.SimStatus.OK]
     assert torch.isnan(sim.bold[1]).all()
     assert torch.isnan(sim.rate_E[1]).all()
-    assert torch.equal(sim.bold[[0, 2]], mfm.simulate(p, network(), short(), backend=backend, seed=1).bold[[0, 2]])
+    assert torch.equal(sim.bold[[0, 2]], mfm.simulate(p, SC, short(), backend=backend, seed=1).bold[[0, 2]])
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_high_rates_are_out_of_range(backend):
     p = mfm.FICParameters(np.full(N, 9.0), np.full(N, 0.5), np.full(N, 0.01), [3.0])
-    sim = mfm.simulate(p, network(), short(), backend=backend)
+    sim = mfm.simulate(p, SC, short(), backend=backend)
     assert (sim.status == mfm.SimStatus.OUT_OF_RANGE).all()
     assert not sim.within_range.any()
 
 
 def test_bad_arguments():
-    p, sc = candidates(2), network()
+    p, sc = small.candidates(N, 2), SC
     with pytest.raises(mfm.errors.InputError, match="9 regions"):
         mfm.simulate(p, mfm.Connectome(np.ones((4, 4))), short())
     with pytest.raises(mfm.errors.BackendError, match=r"auto \| reference \| numba"):

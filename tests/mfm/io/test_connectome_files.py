@@ -9,13 +9,13 @@ import pytest
 from cifti_files import write_pconn, write_ptseries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write, write_gifti, write_qsirecon
 
 from mfm import load_connectome
 from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import InputError, InputNote, MissingInputError
 from mfm.io import read_labels, read_matrix
 from mfm.io.readers.connectomes import transform_connectome
-from tests.matrix_files import ENDINGS, NAMES, as_csv, streamline_counts, write, write_gifti, write_qsirecon
 
 DK68 = DESIKAN_VARIANTS["DK68"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cifti_files import VERTICES, all_vertices, cortex, write, write_dlabel, write_dtseries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.cifti2 import ParcelsAxis, ScalarAxis
@@ -13,7 +14,6 @@ from mfm import RegionalMaps, load_maps
 from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import read_map
-from tests.cifti_files import VERTICES, all_vertices, cortex, write, write_dlabel, write_dtseries
 
 DK68 = DESIKAN_VARIANTS["DK68"]
 NAMES = ("a", "b", "c", "d")

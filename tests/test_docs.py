@@ -20,6 +20,7 @@ def test_links_scripts_and_commands_exist(page, capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     known = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    known += re.findall(r'add_parser\("([a-z-]+)"', text)  # what the page itself adds
     for command in re.findall(r"\bmfmfit ([a-z][a-z-]+)", text):
         assert command in known, command
 

@@ -19,7 +19,7 @@ class ModelConfig:
     Parameters
     ----------
     name : str
-        A model of `mfm.models.registry`: ``fic``, ``pmfm``.
+        A model of `mfm.models.registry`: ``fic``, ``pmfm``, or one that was added (docs/extending.md).
     bounds : {"group", "subject"}
         ``group``: the model's own; ``subject``: published ranges that follow the subject's mean FC, where the model has
         them (FIC: that of w_EI; Zeng et al. 2026).
@@ -45,23 +45,42 @@ class ModelConfig:
     def __post_init__(self):
         check_one_of("model.name", self.name, model_names())
         check_one_of("model.bounds", self.bounds, ("group", "subject"))
-        searched = {parameter.name: parameter for parameter in self.model.parameters.searched()}
-        regional = tuple(name for name, parameter in searched.items() if parameter.regional)
         for name, value in self.ranges.items():
-            _a_parameter(f"model.ranges.{name}", name, tuple(searched), self.name)
+            self._check_parameter(f"model.ranges.{name}", name)
             is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(x, int | float) for x in value)
             if value is not None and not is_pair:
                 raise ConfigError(f"model.ranges.{name} is not a range.", expected="[low, high]", found=str(value))
         for parameter, signs in (self.signs or {}).items():
-            _a_parameter(f"model.signs.{parameter}", parameter, regional, self.name)
+            self._check_parameter(f"model.signs.{parameter}", parameter, follows_maps=True)
             for name, sign in signs.items():
                 check_one_of(f"model.signs.{parameter}.{name}", sign, (-1, 1))
         for name in self.min_std:
-            _a_parameter(f"model.min_std.{name}", name, regional, self.name)
+            self._check_parameter(f"model.min_std.{name}", name, follows_maps=True)
         if self.bounds == "subject" and self.model.subject_ranges is None:
             raise ConfigError(
                 f"The model {self.name!r} has no published bounds that follow a subject's mean FC.", fix="model.bounds=group"
             )
+
+    def _check_parameter(self, setting: str, name: str, follows_maps: bool = False) -> None:
+        """A ConfigError unless `name` is a parameter that a search of the model has, or one that its maps shape."""
+        searched = self.model.parameters.searched()
+        known = [each.name for each in searched if each.follows_maps or not follows_maps]
+        if name in known:
+            return
+        if name in [each.name for each in searched]:
+            raise ConfigError(
+                f"{setting} does not apply: {name} of the model {self.name!r} is the same in every region.",
+                expected=" | ".join(known),
+                found=name,
+            )
+        others = [other for other in model_names() if name in [each.name for each in get_model(other).parameters.searched()]]
+        raise ConfigError(
+            f"{setting}: the model {self.name!r} has no such parameter.",
+            expected=" | ".join(known),
+            found=name + (f", a parameter of {', '.join(others)}" if others else ""),
+            cause="model.name was changed alone, or a setting is left of another model" if others else None,
+            fix=f"model={self.name} takes the settings of that model" if others else None,
+        )
 
     @property
     def model(self) -> Model:
@@ -75,8 +94,3 @@ class ModelConfig:
         own = {name: tuple(value) for name, value in self.ranges.items() if value is not None}
         rules = Plausibility(self.signs, self.min_std)
         return MapParameterisation(subject.maps, Bounds(self.model, **{**bounds.as_dict(), **own}), rules)
-
-
-def _a_parameter(setting: str, name: str, known: tuple[str, ...], model: str) -> None:
-    if name not in known:
-        raise ConfigError(f"{setting}: the model {model!r} has no such parameter.", expected=" | ".join(known), found=name)

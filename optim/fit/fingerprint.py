@@ -16,10 +16,11 @@ from surrogate.bundle import Surrogate
 
 
 def fingerprint(subject: SubjectData, config: FitConfig, surrogate: Surrogate | None = None) -> str:
-    """The sha256 of the data, the settings that decide the numbers, the surrogate, and the versions of what computes them."""
+    """The sha256 of the data, the settings and cost terms that decide the numbers, the surrogate, and the versions of what
+    computes them."""
     digest = hashlib.sha256()
     versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
-    digest.update(json.dumps([versions, subject.subject_id, config.deciding()], sort_keys=True).encode())
+    digest.update(json.dumps([versions, subject.subject_id, config.deciding(), list(mfm.Cost.TERMS)], sort_keys=True).encode())
     if surrogate is not None:
         digest.update(surrogate.digest.encode())
     for stage in STAGES:

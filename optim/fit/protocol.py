@@ -179,8 +179,8 @@ def _range_of(model: Model) -> str:
     a = model.admissible
     if a is None:
         return ""
-    unit = next(quantity.unit for quantity in model.reported if quantity.name == a.quantity)
-    return f": {a.quantity} from {a.low:g} to {a.high:g} {unit}"
+    units = {quantity.name: quantity.unit for quantity in model.reported} | {state.name: state.unit for state in model.states}
+    return f": {a.quantity} from {a.low:g} to {a.high:g} {units[a.quantity]}".rstrip()
 
 
 def _rescored(p: ModelParameters, stages: Stages) -> Evaluation:

@@ -59,6 +59,7 @@ def read_parameters(
             f"{path} is no table of parameters.",
             expected=f"columns {', '.join(needed)}, one row per region",
             found=f"no column {', '.join(missing)}" if missing else "no rows",
+            cause=f"a table of another model than {model.name!r}, without the JSON of its fit beside it" if missing else None,
         )
     # What the model solves (w_IE of FIC) is solved anew: it belongs to one connectome.
     kept = [q.name for q in declared if q.regional and not q.solved and q.name in header]

@@ -10,6 +10,7 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
+from mfm.errors import ConfigError
 from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
@@ -65,6 +66,7 @@ class Stages:
         """
         stages = cls(subject, config)
         if stages.surrogate is not None:
+            _check_surrogate(stages.surrogate, config)
             stages.prediction("search").check_scan()
         for stage in STAGES:
             stages.objective(stage)
@@ -161,3 +163,15 @@ class Stages:
             n_threads=objective.n_threads,
         )
         return sim.bold[0].numpy()
+
+
+def _check_surrogate(surrogate: Surrogate, config: FitConfig) -> None:
+    """Raise a ConfigError unless the surrogate was trained for the model that is fitted."""
+    name, theory = config.model.name, config.model.model.has_linear_response
+    if name != surrogate.model:
+        raise ConfigError(
+            f"The surrogate was not trained for the model {name!r}.",
+            expected=f"model={surrogate.model}, as the card of the surrogate says",
+            found=f"model={name}",
+            fix="objective=simulation" + (", or objective=linear" if theory else ""),
+        )

@@ -18,7 +18,7 @@ from mfm.observation import Observation, butterworth
 _SPLIT = 1e-3
 
 # Quadrature nodes on each piece of the frequency axis around the edges of a filter.
-_NODES = 10
+_NODES = 16
 
 
 def power_gain(observation: Observation, tr_s: float, w: np.ndarray) -> np.ndarray:

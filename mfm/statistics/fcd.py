@@ -93,7 +93,7 @@ def fcd_cdf(
         )
     if N < 3:
         raise InputError("FCD needs at least three regions.", found=f"{N} regions")
-    kept = None if kept is None or np.all(kept) else _checked_mask(kept, T, window_frames, step_frames)
+    kept = None if kept is None else _checked_mask(kept, T, window_frames, step_frames)
     if bold.is_cuda and bold.dtype == torch.float32 and kept is None and why_not() is None:
         on_device = fcd_cdf_on_device(bold.reshape(-1, T, N), window_frames, n_bins, step_frames)
         return on_device.reshape(*bold.shape[:-2], n_bins)
@@ -112,13 +112,15 @@ def least_frames(window_frames: int) -> int:
     return max(3, math.ceil(window_frames / 2))
 
 
-def _checked_mask(kept, n_frames: int, window_frames: int, step_frames: int) -> np.ndarray:
+def _checked_mask(kept, n_frames: int, window_frames: int, step_frames: int) -> np.ndarray | None:
+    """The mask, or None where it keeps every frame."""
     kept = np.asarray(kept, dtype=bool)
     if kept.shape != (n_frames,):
         raise InputError("The mask of kept frames is not that of the run.", expected=f"({n_frames},)", found=str(kept.shape))
-    full = np.lib.stride_tricks.sliding_window_view(kept, window_frames)[::step_frames].sum(axis=1) >= least_frames(
-        window_frames
-    )
+    if kept.all():
+        return None
+    sizes = np.lib.stride_tricks.sliding_window_view(kept, window_frames)[::step_frames].sum(axis=1)
+    full = sizes >= least_frames(window_frames)
     if full.sum() < 2:
         raise InputError(
             "Too few windows have frames enough for functional connectivity dynamics.",

@@ -18,7 +18,7 @@ from mfm.observation import Observation, butterworth
 _SPLIT = 1e-3
 
 # Quadrature nodes on each piece of the frequency axis around the edges of a filter.
-_NODES = 16
+_NODES = 10
 
 
 def power_gain(observation: Observation, tr_s: float, w: np.ndarray) -> np.ndarray:
@@ -78,6 +78,9 @@ def quadrature(observation: Observation, tr_s: float, scan_s: float) -> tuple[np
     tail_weight = (np.pi / 2 - np.arctan(3.0)) * weight / 2 * (1 + tail**2)
     w, measure = np.append(low, tail), np.append(low_weight, tail_weight)
     gain = power_gain(observation, tr_s, w) * left_by_detrending(observation.detrend, scan_s, w)
+    # Beyond 3 rad/s BOLD has little power and varies little over a period of the sampled filter, whose mean stands for it.
+    period = 2 * np.pi / tr_s * (np.arange(512) + 0.5) / 512
+    gain[len(low) :] = power_gain(observation, tr_s, period).mean()
     return w, measure * gain / np.pi
 
 

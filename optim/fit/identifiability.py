@@ -161,16 +161,11 @@ def identifiability(
         unknown = np.full(len(prior_std), np.nan)
         return Identifiability(names, theta[0].numpy(), unknown, prior_std, unknown, (), reason, 0)
 
-<<<<<<< HEAD
-    p = space.parameterisation.model.parameters(**_values(space, theta, offset))
-    lin = mfm.linear_response(p, scan.sc, protocol, observation=scan.observation)
-=======
     model = space.parameterisation.model
     if not model.has_linear_response:
         return nothing("the model has no linear response: it is observed directly")
     p = model.parameters(**_values(space, theta, offset))
-    lin = mfm.linear_response(p, scan.sc, protocol)
->>>>>>> main
+    lin = mfm.linear_response(p, scan.sc, protocol, observation=scan.observation)
     if lin.status[0] != LinearStatus.OK:
         return nothing("the fixed point is not linearly stable: the theory says nothing of FC there")
     J = _derivatives(space, theta, offset, scan, protocol, torch.from_numpy(scale))

@@ -6,7 +6,7 @@ import torch
 from small import network
 
 import mfm
-from mfm.linear.hemodynamics import resting_filter
+from mfm.linear.hemodynamics import resting_filter, transfer
 from mfm.linear.observed import left_by_detrending, observed_filter, power_gain, quadrature, white_share
 from mfm.observation import Observation
 
@@ -122,11 +122,14 @@ def test_white_noise_keeps_the_share_that_a_filter_leaves():
         assert white_share(observation, 0.72, 2880.0) == pytest.approx(left, rel=0.05)
 
 
-def test_the_quadrature_integrates_a_slow_spectrum():
+def test_the_quadrature_integrates_the_spectrum_of_bold():
     observation, T = Observation(**BAND), 864.0
     w, measure = quadrature(observation, 0.72, T)
     dense = np.linspace(0, 30, 3_000_001)[1:]
+    left = power_gain(observation, 0.72, dense) * left_by_detrending(0, T, dense)
     for rate in (0.01, 0.3, 3.0):
-        expected = (power_gain(observation, 0.72, dense) * left_by_detrending(0, T, dense) / (dense**2 + rate**2)).sum()
-        expected *= (dense[1] - dense[0]) / np.pi
-        assert (measure / (w**2 + rate**2)).sum() == pytest.approx(expected, rel=2e-3)
+        spectrum, at_nodes = (
+            (transfer(1j * torch.from_numpy(x), 0.161).abs() ** 2).numpy() / (x**2 + rate**2) for x in (dense, w)
+        )
+        expected = (left * spectrum).sum() * (dense[1] - dense[0]) / np.pi
+        assert (measure * at_nodes).sum() == pytest.approx(expected, rel=1e-4)

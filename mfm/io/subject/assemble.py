@@ -20,6 +20,7 @@ from mfm.io.readers.matrix_file import RawMatrix
 from mfm.io.subject.files import DataFiles
 from mfm.io.subject.names import matrix_in_order
 from mfm.io.subject.read import RawInputs, RawStage
+from mfm.io.subject.runs import check_distinct_runs
 from mfm.protocol import fcd_window_frames
 from mfm.statistics.target import Target
 from mfm.subject import STAGES, Scan, SubjectData, check_timeseries, subject_from_runs
@@ -91,9 +92,6 @@ def _maps(files: DataFiles, raw: RawInputs, n_regions: int, names: tuple[str, ..
 
 
 def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) -> SubjectData:
-    digests = [source.sha256 for source in raw.sources if source.role == "timeseries"]
-    if len(set(digests)) < len(digests):
-        raise InputError("The same time series were given twice.", fix="give each run once: a run cannot test itself")
     kept = _kept_regions(files.exclude_regions, names or sc.default_labels)
     series = []
     for path, run in zip(files.timeseries, raw.runs, strict=True):
@@ -104,6 +102,7 @@ def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) ->
             values = values[:, kept]
             check_timeseries(values, [(names or sc.default_labels)[k] for k in kept], str(path))
         series += np.split(values, np.cumsum(run.run_frames)[:-1])
+    check_distinct_runs(files.timeseries, series)
     if files.exclude_regions:
         sc, maps, names = _without(sc, maps, names, kept, Weighting("none", files.sc_scale_max, files.sc_scale_mean))
     return subject_from_runs(files.subject, series, sc, tr_s, maps, names, raw.sources, files.split)

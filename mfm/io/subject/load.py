@@ -75,7 +75,7 @@ def load_subject(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputNote)
         raw = read_inputs(files, tr_s, n_frames, labels, sc)
-        subject = assemble(files, raw, join_names(raw), common_tr(tr_s, raw.runs), n_frames, sc)
+        subject = assemble(files, raw, join_names(raw), common_tr(tr_s, raw.runs, n_frames), n_frames, sc)
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)

@@ -14,10 +14,12 @@ from mfm.brain.atlas import DESIKAN_VARIANTS, Atlas
 from mfm.brain.connectome import Connectome
 from mfm.io.formats.input_file import existing_file, file_digest
 from mfm.io.readers.fcd_file import read_vector
+from mfm.io.readers.frames import Trim, frame_counts, note_high_fc
 from mfm.io.readers.maps import RawMap, read_raw_maps
 from mfm.io.readers.matrix_file import RawMatrix, read_matrix, read_raw_matrix
 from mfm.io.readers.region_names import read_labels
 from mfm.io.readers.timeseries import SeriesOptions, TimeSeries, read_timeseries, region_file
+from mfm.io.readers.versions import check_versions
 from mfm.io.subject.files import DataFiles, StageFiles
 from mfm.io.subject.runs import check_run_lengths
 from mfm.subject import STAGES, Source
@@ -142,6 +144,9 @@ class _Reading:
     def _runs(self, tr_s: float | None, n_frames: int | None, n_regions: int | None) -> tuple[TimeSeries, ...]:
         """Time series, of runs of `n_frames` where that is given."""
         files = self._files
+        per_file = max(1, len(files.run_frames))
+        first, last = (frame_counts(getattr(files, name), name) for name in ("drop_frames", "drop_last_frames"))
+        trim = Trim(first, last, per_file * len(files.timeseries)) if files.timeseries else Trim()
         options = SeriesOptions(
             regions=self._regions,
             orientation=files.orientation,
@@ -153,18 +158,23 @@ class _Reading:
             allow_missing_regions=True,
             digest=self._digest,
         )
+        check_versions(files.timeseries)
         runs = []
         for k, path in enumerate(files.timeseries):
-            own = replace(options, cleaning=files.cleaning.for_file(k, len(files.timeseries)))
+            cleaning = files.cleaning.for_file(k, len(files.timeseries))
+            own = replace(options, cleaning=cleaning, trim=replace(trim, run=k * per_file))
             runs.append(self._once("series", path, partial(read_timeseries, path, own, tr_s)))
             check_run_lengths(runs[-1], path, n_frames)
         return tuple(runs)
 
     def _stage(self, stage: str) -> RawStage:
         paths: StageFiles = getattr(self._files, stage)
+        fc = self._fc(str(paths.fc), f"{stage} FC")
+        above = fc.values[np.triu_indices(len(fc.values), 1)]
+        note_high_fc(float(above.mean()) if (np.abs(above) <= 1).all() and len(above) > 1 else np.nan, Path(str(paths.fc)))
         cdf = str(existing_file(str(paths.fcd_cdf), f"{stage} fcd_cdf"))
         return RawStage(
-            self._fc(str(paths.fc), f"{stage} FC"),
+            fc,
             self._once("vector", cdf, lambda: RawVector(Path(cdf), read_vector(cdf, "FCD CDF"))),
             None if paths.sc is None else self._connectome(paths.sc, "connectome"),
         )

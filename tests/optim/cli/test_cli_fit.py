@@ -45,7 +45,7 @@ def files(subject, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scan = subject.search
     np.savetxt("SC.csv", scan.sc.weights * 1e4, delimiter=",")
-    protocol = mfm.Protocol(2.0, 70, 0.005, burn_in_s=8, warm_up_s=2)
+    protocol = mfm.Protocol(2.0, 70, 0.005, burn_in_s=20, warm_up_s=2)
     p = mfm.MapParameterisation(subject.maps).to_parameters([[3.3, 0, 0, 2.6, -0.3, 0.05, 2.5, 0.005, 0, 0]])
     header = "\t".join(subject.labels)
     for run, bold in enumerate(mfm.simulate(p, scan.sc, protocol, 2, seed=3).bold[0], start=1):

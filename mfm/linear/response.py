@@ -215,7 +215,7 @@ class LinearResponse:
         with torch.no_grad():
             for index in torch.nonzero(self.stable)[:, 0].split(_FCD_TOGETHER) if self.stable.any() else ():
                 bold = self[index].sample_bold(n_repeats, seed, torch.float32)
-                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames, kept).mean(dim=1).cpu()
+                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames, kept=kept).mean(dim=1).cpu()
         return cdf
 
     def cross_spectrum(self, frequencies_hz) -> Tensor:

@@ -18,7 +18,7 @@ _WIDTH = 0.02
 _SOFTNESS = 0.02
 
 
-def soft_fcd_cdf(bold: Tensor, window_frames: int = 83, step_frames: int = 10, kept: np.ndarray | None = None) -> Tensor:
+def soft_fcd_cdf(bold: Tensor, window_frames: int, step_frames: int = 10, kept: np.ndarray | None = None) -> Tensor:
     """CDF of the FCD matrix at 100 points of [-1, 1], differentiable in BOLD.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
-from mfm.subject import STAGES
+from mfm.subject import STAGES, bare_id
 from optim.config.fit import FitConfig
 from surrogate.bundle import Surrogate
 
@@ -20,7 +20,8 @@ def fingerprint(subject: SubjectData, config: FitConfig, surrogate: Surrogate | 
     computes them."""
     digest = hashlib.sha256()
     versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
-    digest.update(json.dumps([versions, subject.subject_id, config.deciding(), list(mfm.Cost.TERMS)], sort_keys=True).encode())
+    told = [versions, bare_id(subject.subject_id), config.deciding(), list(mfm.Cost.TERMS)]
+    digest.update(json.dumps(told, sort_keys=True).encode())
     if surrogate is not None:
         digest.update(surrogate.digest.encode())
     for stage in STAGES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from mfm.io.folders.recognise import CONNECTOME, FC, FCD_CDF, PARCELLATION, TIME
 from mfm.io.folders.runs import Run, compare_runs, inspect_run
 from mfm.io.folders.select import Choices, choose_runs, of_atlas, path_below_root
 from mfm.io.folders.tree import time_text, walk
+from mfm.io.formats.text import split_lines, text_lines
 from mfm.subject import STAGES
 
 
@@ -369,8 +369,7 @@ def _participants(folder: Path) -> dict[str, tuple[tuple[str, str], ...]]:
     path = folder / "participants.tsv"
     if not path.is_file():
         return {}
-    with open(path, encoding="utf-8-sig", newline="") as handle:
-        header, *lines = list(csv.reader(handle, delimiter="\t")) or [[]]
+    header, *lines = split_lines(text_lines(path), "\t", path) or [[]]
     if not header or header[0] != "participant_id":
         raise InputError(
             f"{path} is not a list of participants.", expected="participant_id as the first column", found=str(header[:1])

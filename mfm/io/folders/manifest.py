@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
+from mfm.io.formats.text import split_lines, text_lines
 from mfm.io.formats.write import write_tsv
 from mfm.io.readers.timeseries import ORIENTATIONS
 from mfm.subject import STAGES
@@ -213,8 +213,7 @@ def read_manifest(path: str | Path) -> tuple[ManifestRow, ...]:
 
     path = existing_file(path, "manifest")
     folder = path.absolute().parent.resolve()
-    with open(path, encoding="utf-8-sig", newline="") as handle:
-        header, *lines = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)) or [[]]
+    header, *lines = split_lines(text_lines(path), "\t", path, quoted=False) or [[]]
     missing = [name for name in COLUMNS if name not in header]
     unknown = [name for name in header if name not in COLUMNS and not name.startswith(_PARTICIPANT)]
     if missing or unknown or len(set(header)) < len(header):

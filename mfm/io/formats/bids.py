@@ -140,7 +140,7 @@ def _read_json(path: Path) -> dict:
     path = existing_file(path, "sidecar")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The sidecar {path} is not JSON.", found=str(error)) from error
     if not isinstance(content, dict):
         raise InputError(f"The sidecar {path} holds no keys.", expected="a JSON object", found=type(content).__name__)

@@ -25,6 +25,7 @@ from mfm.io.formats.images import (
 )
 from mfm.io.formats.input_file import InputFile, existing_file
 from mfm.io.formats.parcellation import LEAST_COVERAGE, NOTED_COVERAGE
+from mfm.io.formats.text import text_lines
 
 
 def read_label_table(path: str | Path) -> dict[int, str]:
@@ -36,10 +37,7 @@ def read_label_table(path: str | Path) -> dict[int, str]:
         If a line has no index and name, or an index stands twice.
     """
     path = existing_file(path, "label table")
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip() and line[0] != "#"]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
+    lines = [line for line in text_lines(path) if line.strip() and line[0] != "#"]
     separator = next((mark for mark in "\t,;" if lines and mark in lines[0]), None)
     rows = [[cell.strip().strip('"') for cell in line.split(separator)] for line in lines]
     index, name = 0, 1

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mfm.brain.atlas import Atlas, explain_count
+from mfm.brain.atlas import Atlas
 from mfm.brain.connectome import check_labels
 from mfm.errors import InputError, InputNote
-from mfm.io.formats.arrays import check_byte_order, choose_array
+from mfm.io.formats.arrays import check_byte_order
 from mfm.io.formats.bids import read_sidecar
+from mfm.io.formats.containers import choose_matrix
 from mfm.io.formats.format import RegionFile, Request
 from mfm.io.formats.header_time import HeaderTime
 from mfm.io.formats.input_file import existing_file, file_digest
@@ -25,7 +26,8 @@ from mfm.io.readers.frames import Trim, check_recorded, check_steady, frame_coun
 from mfm.io.readers.timing import agreed_tr, run_lengths
 from mfm.io.readers.versions import check_magnitude
 from mfm.protocol import check_timing
-from mfm.subject import Source, check_timeseries
+from mfm.subject import Source
+from mfm.timeseries_checks import check_timeseries
 
 ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
 # float32 BOLD read in the wrong byte order spreads over all magnitudes that float32 has.
@@ -207,6 +209,8 @@ class SeriesOptions:
         What the argument `key` is called where it was given, for messages.
     trim : Trim
         `drop_frames` and `drop_last_frames`, and which of a subject's runs the file holds.
+    allow_other_regions : bool
+        Return series of another number of regions than `n_regions`, which the caller judges, as it knows the other inputs.
     digest : callable
         sha256 of a file; one that remembers digests every file once.
     """
@@ -221,6 +225,7 @@ class SeriesOptions:
     cleaning: Cleaning | None = None
     allow_censored: bool = False
     allow_missing_regions: bool = False
+    allow_other_regions: bool = False
     digest: Callable[[Path], str] = file_digest
 
     def __post_init__(self):
@@ -292,12 +297,15 @@ def _read(path: Path, options: SeriesOptions) -> _Content:
     if content.is_one_array:
         values = content.table()
     else:
-        array = choose_array(content.arrays, options.key, path, options.key_argument)
+        _, array = choose_matrix(content.arrays, options.key, path, options.key_argument)
         check_byte_order(array, path)
         values = array.astype(np.float64)
     _check_not_fc(values, path)
     names = (content.row_names, content.column_names)
-    return _Content(*_oriented(values, *names, options.orientation, options.n_regions, path), content.time)
+    values, labels = _oriented(values, *names, options.orientation, options.n_regions, path)
+    if not options.allow_other_regions:
+        _check_regions(values, labels, options, path)
+    return _Content(values, labels, content.time)
 
 
 def _oriented(values, row_names, column_names, orientation, n_regions, path) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -315,39 +323,24 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
             cause="an index column, as pandas writes it",
             fix="save it with index=False",
         )
-    names = check_labels(names, values.shape[1], f"the time series {path}")
+    return values, check_labels(names, values.shape[1], f"the time series {path}")
+
+
+def _check_regions(values: np.ndarray, names: tuple[str, ...] | None, options: SeriesOptions, path: Path) -> None:
     # Named columns that are no cortex drop out when they are joined by name.
     n_cortical = values.shape[1] if names is None else sum(Atlas(names).cortical)
-    if n_regions is not None and n_regions not in (values.shape[1], n_cortical):
-        transposed = values.shape[0] == n_regions
-        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
-        cause, fix = _why_other_regions(n_regions, values.shape[1])
-        raise InputError(
-            f"The time series {path} do not have the connectome's regions.",
-            expected=f"frames x {n_regions} regions",
-            found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
-            cause="regions x time instead of time x regions" if transposed else cause,
-            fix=f'`orientation="{other}"`' if transposed else fix,
-        )
-    return values, names
-
-
-def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
-    """Likely cause, and what to type, where connectome and time series differ in their number of regions."""
-    if (explained := explain_count(n_connectome, n_series)) is not None:
-        choices = " or ".join(f'`sc_file=MatrixOptions(labels="{variant}")`' for variant in explained[1].split(" or "))
-        return f"the connectome is of {explained[0]}", f"{choices}, and those rows drop out by name"
-    if (explained := explain_count(n_series, n_connectome)) is not None:
-        return (
-            f"the time series are of {explained[0]}",
-            "leave those regions out, or name columns and connectome",
-        )
-    if n_connectome == n_series + 1:
-        return (
-            "MRtrix tck2connectome -keep_unassigned (a first row of unassigned streamlines), or another parcellation",
-            "`sc_file=MatrixOptions(drop_unassigned=True)` leaves that row out",
-        )
-    return "another parcellation, or an index column", "use time series and connectome of the same regions"
+    if options.n_regions is None or options.n_regions in (values.shape[1], n_cortical):
+        return
+    transposed = values.shape[0] == options.n_regions
+    orientation = options.orientation or "frames_by_regions"
+    other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+    raise InputError(
+        f"The time series {path} do not have the connectome's regions.",
+        expected=f"frames x {options.n_regions} regions",
+        found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
+        cause="regions x time instead of time x regions" if transposed else "another parcellation, or an index column",
+        fix=f'`orientation="{other}"`' if transposed else "use time series and connectome of the same regions",
+    )
 
 
 def _orientation(values, row_names, column_names, n_regions, path) -> str:

@@ -51,7 +51,8 @@ class RawInputs:
     Parameters
     ----------
     connectome : RawMatrix
-        Where a prepared connectome was given in place of a file: its weights, without path.
+        As its file has it, not yet completed. Where a prepared connectome was given in place of a file: its weights, without
+        path.
     runs : tuple of TimeSeries
     stages : mapping of stage to RawStage
         Those for which FC and FCD files are given.
@@ -71,17 +72,23 @@ class RawInputs:
     labels: tuple[str, ...] | None = None
     sources: tuple[Source, ...] = ()
 
-    def names_by_input(self) -> list[tuple[str, tuple[str, ...] | None]]:
-        """Return the names that each input gives its regions, or None, by what the input is; the connectome's first."""
-        named = [("connectome", self.connectome.labels), *(("time series", run.labels) for run in self.runs)]
+    def names_by_input(self, paths: bool = False) -> list[tuple[str, tuple[str, ...] | None]]:
+        """Return the names that each input gives its regions, or None, by what the input is; the connectome's first.
+
+        With `paths` inputs are called with the path of their file.
+        """
+        named: list[tuple[str, Path | str | None, tuple[str, ...] | None]] = [
+            ("connectome", self.connectome.path, self.connectome.labels)
+        ]
+        named += [("time series", run.sources[0].path if run.sources else None, run.labels) for run in self.runs]
         for stage, one in (self.stages or {}).items():
-            named.append((f"{stage} FC", one.fc.labels))
+            named.append((f"{stage} FC", one.fc.path, one.fc.labels))
             if one.sc is not None:
-                named.append((f"{stage} connectome", one.sc.labels))
-        named += [(f"map {name}", one.labels) for name, one in (self.maps or {}).items()]
+                named.append((f"{stage} connectome", one.sc.path, one.sc.labels))
+        named += [(f"map {name}", one.path, one.labels) for name, one in (self.maps or {}).items()]
         if self.gradient_fc is not None:
-            named.append(("FC for the gradient", self.gradient_fc.labels))
-        return named
+            named.append(("FC for the gradient", self.gradient_fc.path, self.gradient_fc.labels))
+        return [(f"{what} {path}" if paths and path is not None else what, names) for what, path, names in named]
 
 
 def read_inputs(
@@ -156,6 +163,7 @@ class _Reading:
             n_regions=n_regions,
             allow_censored=files.allow_censored,
             allow_missing_regions=True,
+            allow_other_regions=True,
             digest=self._digest,
         )
         check_versions(files.timeseries)

@@ -114,7 +114,7 @@ def not_a_gifti(root):
         (no_gzip, "damaged or of another type", "fetch or write it anew", False),
         (single_volume, "not a series of volumes", "4-D", False),
         (empty_table, "empty (0 bytes)", "again", False),
-        (blank_table, "no rows", "again", False),
+        (blank_table, "is empty", "again", False),
         (annex_link, "git-annex", "datalad get", True),
         (annex_pointer, "placeholder", "datalad get", True),
         (not_an_array, "damaged or of another type", "anew", False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 
@@ -135,6 +135,10 @@ class Observation:
                 expected=f"{n_frames} entries, one for every acquired frame",
                 found=f"{len(self.kept)}",
             )
+
+    def part(self, first: int, last: int) -> Observation:
+        """Of the frames `first` to `last` (without it) of a scan."""
+        return self if self.kept is None else replace(self, kept=self.kept[first:last])
 
     def frames_kept(self, n_frames: int) -> np.ndarray:
         """(T,) bool: of every acquired frame whether it counts."""

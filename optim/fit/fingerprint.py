@@ -26,7 +26,7 @@ def fingerprint(subject: SubjectData, config: FitConfig, surrogate: Surrogate | 
         digest.update(surrogate.digest.encode())
     for stage in STAGES:
         scan: Scan = getattr(subject, stage)
-        digest.update(json.dumps([scan.tr_s, scan.n_frames]).encode())
+        digest.update(json.dumps([scan.tr_s, scan.n_frames, scan.observation.as_record()]).encode())
         for array in (scan.sc.weights, scan.target.fc.numpy(), scan.target.fcd_cdf.numpy()):
             digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(json.dumps([subject.maps.names, list(subject.labels)]).encode())

@@ -92,6 +92,7 @@ def fit_from_files(config, check_only: bool = False) -> int:
 def _prepared_folder(subject, config):
     """The fit's stages, its output folder, and whether it is done; every error that can be found before the work is."""
     from optim.cli.environment import check_backend, check_folder
+    from optim.fit.notes import notes_on_setup
     from optim.fit.stages import Stages
     from optim.report.folder import FitFolder
     from optim.report.tables import output_space
@@ -100,6 +101,8 @@ def _prepared_folder(subject, config):
     output_space(subject, config)
     check_backend(stages)
     check_folder(folder)
+    for note in notes_on_setup(subject, config):  # the others were warned of
+        say(f"note: {as_settings(note)}")
     return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
 
 

@@ -73,7 +73,7 @@ class Stages:
         stages = cls(subject, config)
         if stages.surrogate is not None:
             _check_surrogate(stages.surrogate, config)
-        for note in stages.notes:
+        for note in (*config.model.notes(subject), *stages.surrogate_notes):
             warnings.warn(InputNote(note), stacklevel=2)
         for stage in STAGES:
             stages.objective(stage)

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+KERNEL_TESTS := $(patsubst %,tests/mfm/simulation/test_%.py,triton triton_models triton_compiles golden)
 
 .PHONY: demo test test-slow test-kernels check format bench clean
 
@@ -19,7 +20,7 @@ test-slow: $(INSTALLED)
 # The GPU kernels without a GPU, in Triton's interpreter, and compiled for several GPUs: a download of 200 MB, a minute.
 test-kernels: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[kernels]"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -k triton tests/mfm/test_triton.py tests/mfm/test_triton_models.py tests/mfm/test_triton_compiles.py tests/mfm/test_golden.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -k triton $(KERNEL_TESTS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ class Protocol:
         Hemodynamic step, a multiple of ``dt_s`` that divides ``tr_s``; default ``dt_s``. The hemodynamics have time
         constants of about a second and are driven by the mean of S_E over the step: at 0.03 s each FC moves by less than
         0.006 (0.0015 on average) and the FCD CDF by less than 0.004, where two noise realisations differ by 0.07 and 0.2
-        (demo subject, 1200 frames; ``tests/mfm/test_hemodynamic_step.py``). Rates do not move at all.
+        (demo subject, 1200 frames; ``tests/mfm/simulation/test_hemodynamic_step.py``). Rates do not move at all.
     scheme : {"euler", "exponential"}, default "euler"
         How S_I is stepped. ``euler`` is the Euler-Maruyama step of the literature. The inhibitory gate relaxes at
         k = 1 / tau_I + dr_I/dI_I, 200 to 715 per second: at 6 ms that step overshoots, and beyond k dt = 2 it oscillates by

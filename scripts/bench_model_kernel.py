@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +67,11 @@ def work(model: str, scheme: str, sixteen: bool) -> None:
         llvmlite.binding.get_host_cpu_features = dict
 
     import mfm
-    from mfm.compute.vectors import LANES
-    from mfm.simulation import cpu as compiled
+
+    # Earlier commits had the loop elsewhere, and one model.
+    earlier = find_spec("mfm.backends") is not None
+    compiled = import_module("mfm.backends.compiled" if earlier else "mfm.simulation.cpu")
+    LANES = import_module("mfm.backends.simd" if earlier else "mfm.compute.vectors").LANES
 
     loop, spent = compiled._simulate_group, []
 

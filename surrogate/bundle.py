@@ -19,11 +19,12 @@ from mfm.compute.machine import available_cores
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import write_atomic, write_json
 from mfm.models.constants import RATE_RANGE_HZ
+from mfm.models.registry import model_of
 from mfm.protocol import FCD_WINDOW_S
 from surrogate.calibration import Calibration
 from surrogate.corpus.store import file_digest, grid_digest
 from surrogate.fcd_grid import from_grid
-from surrogate.features import GLOBAL_FEATURES, RECIPE, features
+from surrogate.features import GLOBAL_FEATURES, MODEL, RECIPE, features
 from surrogate.networks import NetworkConfig, PooledNetwork, TokenNetwork, build_network
 
 SCHEMA = "mfmfit-surrogate/1"
@@ -87,6 +88,8 @@ class Surrogate:
         Integration scheme of the simulations that were learned from.
     card : mapping
         What else its maker says: corpus, held-out figures, licence.
+    model : str
+        The model whose simulations were learned from.
     """
 
     network: TokenNetwork | PooledNetwork
@@ -95,6 +98,7 @@ class Surrogate:
     envelope: dict[str, tuple[float, float]]
     scheme: str
     card: dict[str, Any] = field(default_factory=dict)
+    model: str = MODEL
 
     def predict(
         self,
@@ -120,7 +124,8 @@ class Surrogate:
         Raises
         ------
         InputError
-            If regions do not fit, the band does not hold 3 Hz, or the protocol's scheme is not the one that was learned from.
+            If the candidates are of another model, regions do not fit, the band does not hold 3 Hz, or the protocol's scheme
+            is not the one that was learned from.
 
         Warns
         -----
@@ -151,6 +156,7 @@ class Surrogate:
         low, high = band_hz
         if not 0 <= low < 3 < high:
             raise InputError("The band of firing rates does not hold 3 Hz.", found=f"{band_hz}")
+        self.check_model(model_of(p).name)
         self.check_protocol(protocol)
         B, N = p.w_EE.shape
         nan = float("nan")
@@ -181,6 +187,16 @@ class Surrogate:
         with ThreadPoolExecutor(available_cores()) as pool:
             list(pool.map(fill, torch.arange(B).split(_TOGETHER)))
         return Prediction(fc, cdf, rate, probability, stable, variance, place)
+
+    def check_model(self, name: str) -> None:
+        """Raise an InputError unless the surrogate was trained on simulations of the model called `name`."""
+        if name != self.model:
+            raise InputError(
+                f"The surrogate was not trained for the model {name!r}.",
+                expected=f"the model {self.model!r}, as its card says",
+                found=repr(name),
+                fix="simulate the model, or predict it by linear response",
+            )
 
     def check_protocol(self, protocol: Protocol) -> None:
         """Raise an InputError if simulations under `protocol` are not those that were learned from."""
@@ -226,7 +242,7 @@ class Surrogate:
         write_atomic(folder / WEIGHTS, lambda path: path.write_bytes(weights))
         card = {
             "schema": SCHEMA,
-            "model": "fic",
+            "model": self.model,
             "mfmfit": mfm.__version__,
             "features": RECIPE,
             "fcd_grid_sha256": grid_digest(),
@@ -327,7 +343,7 @@ def _build(card: dict[str, Any], path: Path) -> Surrogate:
     envelope = {name: (float(low), float(high)) for name, (low, high) in card["envelope"].items()}
     own = ("schema", "model", "mfmfit", "features", "fcd_grid_sha256", "fcd_window_s", "scheme", "network", "calibration")
     rest = {key: value for key, value in card.items() if key not in (*own, "envelope", "sha256", "licence")}
-    return Surrogate(network.eval(), config, Calibration(**card["calibration"]), envelope, card["scheme"], rest)
+    return Surrogate(network.eval(), config, Calibration(**card["calibration"]), envelope, card["scheme"], rest, card["model"])
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -337,7 +353,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a card.", expected="JSON", found=str(error)) from error
     expected = {
         "schema": SCHEMA,
-        "model": "fic",
+        "model": MODEL,
         "features": RECIPE,
         "fcd_grid_sha256": grid_digest(),
         "fcd_window_s": FCD_WINDOW_S,

@@ -22,6 +22,9 @@ GLOBAL_FEATURES = (
     "log_barrier_common_down log_least_local log_second_local log_largest_std"
 ).split()
 
+#: The model whose candidates these features describe.
+MODEL = "fic"
+
 # Recipe of the features: part of a trained surrogate's identity.
 RECIPE = "fic-tokens/1: " + " ".join(TOKEN_FEATURES) + " | " + " ".join(GLOBAL_FEATURES)
 

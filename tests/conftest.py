@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from repository import ROOT
 
 # The same examples at every run: what fails, fails for whoever runs it next.
 settings.register_profile("same-examples", derandomize=True)
@@ -16,8 +17,6 @@ settings.load_profile("same-examples")
 # Where there is no GPU, Triton kernels run in its interpreter; this must be known before one is defined.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Files of fixtures hold no doctests, and all have the same module name.
 collect_ignore_glob = ["*/conftest.py"]

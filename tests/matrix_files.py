@@ -19,6 +19,15 @@ def streamline_counts(n_regions=12, seed=0):
     return counts + counts.T
 
 
+def raw_counts(n_regions=4, seed=0):
+    """Symmetric counts over several orders of magnitude, with a diagonal and a missing connection."""
+    rng = np.random.default_rng(seed)
+    counts = np.floor(10 ** rng.uniform(0.5, 4, (n_regions, n_regions)))
+    counts = counts + counts.T
+    counts[0, 1] = counts[1, 0] = 0
+    return counts
+
+
 def as_csv(matrix, delimiter=",", names=None):
     rows = [delimiter.join(f"{value:g}" for value in row) for row in matrix]
     return "\n".join(([delimiter.join(names)] if names else []) + rows) + "\n"

@@ -4,7 +4,7 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from repository import ROOT
 
 # Hooks of a protocol: the files of a folder define the same names on purpose, and nobody else does.
 HOOKS = {

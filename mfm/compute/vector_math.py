@@ -1,7 +1,7 @@
 """Elementary functions and the noise generator on SIMD vectors (see `mfm.compute.vectors`), in float32.
 
 Polynomials follow the classic Cephes single-precision coefficients; each function states its largest relative error, which
-``tests/mfm/test_vector_math.py`` measures.
+``tests/mfm/compute/test_vector_math.py`` measures.
 """
 
 from __future__ import annotations

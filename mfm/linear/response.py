@@ -283,14 +283,14 @@ class LinearResponse:
 
     @property
     def mean_reported(self) -> Tensor:
-        """(B, N) mean of what the model reports first (r_E of the FIC model, Hz); NaN where not stable.
+        """(B, N) mean of what the model reports first (r_E of the FIC model, Hz), or of its first state; NaN where not stable.
 
         For the FIC model to second order in the noise, with the protocol's integration; for others at the fixed point. How
         far it is from the rate of the fixed point (3 Hz) measures the nonlinearity: the theory is to be trusted where that is
         little. Within 15 % of the simulated shift where that is below 0.05 Hz, too large beyond; and too large where Euler
         steps of 6 ms make the inhibitory gate nearly oscillate.
         """
-        at_rest = self._at_rest[0]
+        at_rest = (*self._at_rest, *self._x)[0]
         if self._slow is not None:
             given = (self._parameters, at_rest, self._sc, self._x, self._system, self._slow, self.protocol)
             at_rest = mean_reported(*given)
@@ -378,7 +378,7 @@ def _check_method(model: Model, p: ModelParameters, at, method: str) -> None:
     """Raise an InputError where the theory cannot do what is asked."""
     if method not in METHODS:
         raise InputError("Unknown method of linear response.", expected=" | ".join(METHODS), found=repr(method))
-    if not model.hemodynamics:
+    if not model.has_linear_response:
         raise InputError(
             f"There is no linear response of the model {model.name!r}.",
             expected="a model that is observed through hemodynamics",

@@ -89,11 +89,14 @@ class Derived:
     of : tuple of str
         The averages that `compute` takes, in order: tensors (..., N).
     compute : callable
+    caution : str
+        What must be said wherever its mean over regions is printed; empty: nothing.
     """
 
     quantity: Quantity
     of: tuple[str, ...]
     compute: Callable
+    caution: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +186,12 @@ class Model:
                 expected="one field of its parameters declared by mfm.models.parameters.noise",
                 found=", ".join(noises) or "none",
             )
+        for parameter in self.parameters.declared():
+            if parameter.signs and not parameter.follows_maps:
+                raise InputError(
+                    f"The parameter {parameter.name!r} of the model {self.name!r} has signs, but follows no maps.",
+                    expected="signs only where maps=True",
+                )
         if not self.carried:
             raise InputError(f"The model {self.name!r} has no coupling channel.", expected="a state in `carried`")
         if any(state.fast for state in self.states) != (self.decay is not None):
@@ -203,6 +212,11 @@ class Model:
     @property
     def state_names(self) -> tuple[str, ...]:
         return tuple(state.name for state in self.states)
+
+    @property
+    def has_linear_response(self) -> bool:
+        """Whether theory predicts it (`mfm.linear_response`): what it predicts is seen through hemodynamics."""
+        return self.hemodynamics
 
     @property
     def average_names(self) -> tuple[str, ...]:

@@ -133,14 +133,17 @@ class Plausibility:
 
     def checked(self, model: Model) -> Plausibility:
         """With the model's own signs where none were given; an InputError names a parameter that no map can shape."""
-        regional = [parameter for parameter in model.parameters.searched() if parameter.regional]
+        searched = model.parameters.searched()
+        shaped = [parameter.name for parameter in searched if parameter.follows_maps]
         for name in (*(self.signs or {}), *self.min_std):
-            if name not in [parameter.name for parameter in regional]:
+            if name not in shaped:
+                alike = name in [parameter.name for parameter in searched]
                 raise InputError(
-                    f"The model {model.name!r} has no regional parameter {name!r}.",
-                    expected=" | ".join(parameter.name for parameter in regional),
+                    f"The model {model.name!r} has no parameter {name!r} that differs between regions.",
+                    expected=" | ".join(shaped),
+                    found=f"{name} is the same in every region" if alike else f"no {name} at all",
                 )
-        own = {parameter.name: dict(parameter.signs) for parameter in regional if parameter.signs}
+        own = {parameter.name: dict(parameter.signs) for parameter in searched if parameter.signs}
         return Plausibility(own if self.signs is None else self.signs, self.min_std)
 
 

@@ -56,6 +56,11 @@ class Parameter:
     def is_searched(self) -> bool:
         return self.bounds is not None
 
+    @property
+    def follows_maps(self) -> bool:
+        """Whether regional maps shape it in a search."""
+        return self.regional and self.maps and self.is_searched
+
 
 def regional(
     description: str,

@@ -5,12 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from optim.cli import corpus, demo, evaluate_surrogate, fit, inspect, refine, refine_group, simulate, train, ude
 from optim.cli.console import ExitCode, exit_code, say
 
-#: In the order of ``mfmfit --help``. What takes long to import, commands import when they run.
-COMMANDS = (fit, inspect, simulate, corpus, train, evaluate_surrogate, ude, refine, refine_group, demo)
+#: The files of the commands, in the order of ``mfmfit --help``. What takes long to import, commands import when they run.
+COMMANDS = (
+    "fit",
+    "inspect",
+    "simulate",
+    "corpus",
+    "train",
+    "evaluate_surrogate",
+    "ude",
+    "refine",
+    "refine_group",
+    "demo",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     # A command may set them otherwise: what arguments in messages become, and whether it resumes when interrupted.
     parser.set_defaults(names=None, resumes=True)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for name in COMMANDS:
+        import_module(f"optim.cli.{name}").add(commands)
     return parser
 
 

@@ -34,19 +34,37 @@ def compose(overrides: Sequence[str] = (), name: str = "fit", kind: type = FitCo
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     path = (config_folder() / name).resolve()
-    rewritten = [_let_in(_as_text(override)) if kind is FitConfig else _as_text(override) for override in overrides]
+    # Values that have the name of a fit's group: Hydra would look for a file.
+    own = {field.name for field in fields(kind)} if kind is not FitConfig else set()
+    plain = [text for text in overrides if (key := text.partition("=")[0]) in own and (path.parent / key).is_dir()]
+    kept = [_as_text(text) for text in overrides if text not in plain]
+    rewritten = [_let_in(text) for text in kept] if kind is FitConfig else kept
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
             values = hydra_compose(path.name, overrides=rewritten)
+    except MissingConfigException as error:
+        raise _missing_group(error, path.parent) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
             "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
         ) from error
-    return from_values(values, kind)
+    return from_values(OmegaConf.merge(values, OmegaConf.from_dotlist(plain)), kind)
+
+
+def _missing_group(error, folder: Path) -> ConfigError:
+    """What is said of a group's choice that is not there (Hydra's `MissingConfigException`): what is."""
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    return ConfigError(
+        f"There is no {group}={choice}." if group else f"There is no {choice}.",
+        expected=" | ".join(f"{group}={name}" for name in error.options or ()) or None,
+        found=f"no file {folder / group / choice}.yaml",
+        fix="docs/extending.md says how to add one" if group == "model" else None,
+    )
 
 
 def _as_text(override: str) -> str:
@@ -55,7 +73,7 @@ def _as_text(override: str) -> str:
 
 
 def _let_in(override: str) -> str:
-    """A setting of a choice with Hydra's ``++``, which lets unknown keys in: `from_values` tells better what is wrong."""
+    """A setting of a choice or a model with Hydra's ``++``, which lets unknown keys in: checks tell better what is wrong."""
     for group, (told_by, kinds) in _CHOICES.items():
         if override.startswith(f"{group}.{told_by}="):
             value = override.partition("=")[2]
@@ -67,7 +85,7 @@ def _let_in(override: str) -> str:
             )
         if override.startswith(f"{group}."):
             return f"++{override}"
-    return override
+    return f"++{override}" if override.startswith("model.") else override
 
 
 def from_values(values, kind: type = FitConfig):

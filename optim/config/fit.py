@@ -7,12 +7,12 @@ from typing import Any
 
 from mfm.errors import ConfigError
 from mfm.io import DataFiles
-from mfm.subject import STAGES
+from mfm.subject import STAGES, bare_id
 from optim.config.checks import check_entity
 from optim.config.model import ModelConfig
 from optim.config.objective import OBJECTIVES, LinearObjectiveConfig, ObjectiveConfig, SimulationObjectiveConfig
 from optim.config.optimizer import OPTIMIZERS, CMAESConfig, GradientConfig, OptimizerConfig
-from optim.config.refine import RefineConfig
+from optim.config.refine import RefineConfig, check_refinable
 
 _DATA_PATHS = (
     *("folder", "manifest", "session", "sc", "timeseries", "parcellation", "label_table"),
@@ -85,6 +85,11 @@ class OutputConfig:
 class FitConfig:
     """Everything that decides a fit. An unknown or mistyped setting is an error.
 
+    ``FitConfig()`` and ``mfmfit fit`` without settings are one and the same (a test holds them to it), for a person as for a
+    group: ranges of the model, no setting that follows the fitted data. What is published otherwise is asked for by
+    ``experiment=published`` (a group), ``published_subject`` (a person; its range of w_EI follows mean FC) or ``subject``
+    (a person, with one range for all).
+
     Parameters
     ----------
     model : ModelConfig
@@ -100,8 +105,9 @@ class FitConfig:
     Raises
     ------
     ConfigError
-        If ``data.subject`` cannot be part of a file name, the objective or the optimizer is none of those above, or a
-        gradient search is asked of anything but linear response; each group checks its own values likewise.
+        If ``data.subject`` cannot be part of a file name, the objective or the optimizer is none of those above, a gradient
+        search is asked of anything but linear response, or theory or refinement of a model that has none; each group checks
+        its own values likewise.
 
     Examples
     --------
@@ -136,6 +142,25 @@ class FitConfig:
                 fix="objective=linear (validation and test stay simulated), or optimizer=cmaes",
             )
 
+        self._check_what_the_model_has()
+
+    def _check_what_the_model_has(self) -> None:
+        """A ConfigError where theory or refinement is asked of a model that has none."""
+        model = self.model.model
+        asks_theory = [
+            *(["objective=linear"] if isinstance(self.objective, LinearObjectiveConfig) else []),
+            *(["model.regional=true"] if self.model.regional else []),
+        ]
+        if asks_theory and not model.has_linear_response:
+            raise ConfigError(
+                f"There is no linear response of the model {model.name!r}, which {' and '.join(asks_theory)} needs.",
+                expected="a model that is observed through hemodynamics",
+                found=f"{model.observed} is observed directly",
+                fix="objective=simulation model.regional=false",
+            )
+        if self.refine.run:
+            check_refinable(model.name)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -148,5 +173,6 @@ class FitConfig:
         for name in _DATA_PATHS:
             del settings["data"][name]
         del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]
+        settings["data"]["subject"] = bare_id(settings["data"]["subject"])
         settings["atlas"] = {"name": settings["atlas"]["name"]}
         return settings

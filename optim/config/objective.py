@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from mfm import Protocol, Scan
 from mfm.errors import ConfigError
 from mfm.protocol import SCHEMES, coarse_hemodynamic_dt, nearest_dt
+from mfm.simulation.backends import backend_names
 from optim.config.checks import check_at_least, check_choice, check_one_of
 
 NOISE = ("shared", "independent")
@@ -22,7 +23,8 @@ class ObjectiveConfig:
 
     Parameters
     ----------
-    backend : {"auto", "reference", "numba", "triton"}
+    backend : str
+        ``auto`` or one of `mfm.simulation.backends`: ``reference``, ``numba``, ``triton``.
     n_repeats : int
         Noise realisations per candidate in search, validation and test.
     dt_search_s, dt_validation_s, dt_test_s : float, optional
@@ -50,7 +52,7 @@ class ObjectiveConfig:
 
     def __post_init__(self):
         check_one_of("objective.scheme", self.scheme, SCHEMES)
-        check_one_of("objective.backend", self.backend, ("auto", "reference", "numba", "triton"))
+        check_one_of("objective.backend", self.backend, backend_names())
         check_at_least("objective.n_repeats", self.n_repeats, 1)
         if self.n_threads is not None:
             check_at_least("objective.n_threads", self.n_threads, 1)

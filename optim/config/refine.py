@@ -8,6 +8,8 @@ from typing import Any
 from mfm.errors import ConfigError
 from mfm.linear.whittle import AMPLITUDES
 
+#: Models whose fixed point refinement can move: its residual changes the equations of feedback inhibition.
+REFINABLE = ("fic",)
 LOSSES = ("auto", "whittle", "fc")
 LEARN_FROM = ("all", "search")
 
@@ -115,3 +117,14 @@ class RefineConfig:
         for name in ("run", "figures", "maps"):
             del settings[name]
         return settings
+
+
+def check_refinable(model: str) -> None:
+    """Raise a ConfigError unless fits of the model called `model` can be refined."""
+    if model not in REFINABLE:
+        raise ConfigError(
+            f"Fits of the model {model!r} cannot be refined.",
+            expected=f"a fit of the model {' | '.join(REFINABLE)}",
+            found=model,
+            cause="refinement learns a residual of the equations of that model, and knows no others",
+        )

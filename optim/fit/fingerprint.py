@@ -10,16 +10,18 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
-from mfm.subject import STAGES
+from mfm.subject import STAGES, bare_id
 from optim.config.fit import FitConfig
 from surrogate.bundle import Surrogate
 
 
 def fingerprint(subject: SubjectData, config: FitConfig, surrogate: Surrogate | None = None) -> str:
-    """The sha256 of the data, the settings that decide the numbers, the surrogate, and the versions of what computes them."""
+    """The sha256 of the data, the settings and cost terms that decide the numbers, the surrogate, and the versions of what
+    computes them."""
     digest = hashlib.sha256()
     versions = [mfm.__version__, *(version(name) for name in ("numba", "numpy", "torch", "cma"))]
-    digest.update(json.dumps([versions, subject.subject_id, config.deciding()], sort_keys=True).encode())
+    told = [versions, bare_id(subject.subject_id), config.deciding(), list(mfm.Cost.TERMS)]
+    digest.update(json.dumps(told, sort_keys=True).encode())
     if surrogate is not None:
         digest.update(surrogate.digest.encode())
     for stage in STAGES:

@@ -118,7 +118,8 @@ def identifiability(
     Returns
     -------
     Identifiability
-        With a ``reason`` and NaN instead of numbers where the 3 Hz state is not stable. A singular information is no error.
+        With a ``reason`` and NaN instead of numbers where the fixed point is not stable, or the model has no linear response. A
+        singular information is no error.
 
     Raises
     ------
@@ -160,7 +161,10 @@ def identifiability(
         unknown = np.full(len(prior_std), np.nan)
         return Identifiability(names, theta[0].numpy(), unknown, prior_std, unknown, (), reason, 0)
 
-    p = space.parameterisation.model.parameters(**_values(space, theta, offset))
+    model = space.parameterisation.model
+    if not model.has_linear_response:
+        return nothing("the model has no linear response: it is observed directly")
+    p = model.parameters(**_values(space, theta, offset))
     lin = mfm.linear_response(p, scan.sc, protocol)
     if lin.status[0] != LinearStatus.OK:
         return nothing("the fixed point is not linearly stable: the theory says nothing of FC there")

@@ -88,17 +88,18 @@ class Evaluation:
     ) -> Evaluation:
         """Of candidates that were not simulated: `states` are those of the fixed point, (B, N), and nothing diverged.
 
-        `reported` (B, R, N) is what the model reports first; `within_range` counts where the cost is finite.
+        `reported` (B, R, N) is what the model wants admissible, or the first of its averages where it wants nothing;
+        `within_range` counts where the cost is finite.
         """
-        B, R, N = reported.shape
-        unknown = torch.full((max(0, len(model.reported) - 1), B, R, N), float("nan"), dtype=torch.float64)
-        at_rest = torch.stack([x.double()[:, None].expand(B, R, N) for x in states])
-        known = reported.double()[None] if model.reported else unknown.new_empty((0, B, R, N))
+        told = model.average_names[0] if model.admissible is None else model.admissible.quantity
+        values = {quantity.name: torch.full(reported.shape, float("nan"), dtype=torch.float64) for quantity in model.reported}
+        values |= {name: x.double()[:, None].expand(reported.shape) for name, x in zip(model.state_names, states, strict=True)}
+        values[told] = reported.double()
         return cls(
             cost=cost,
             within_range=within_range & torch.isfinite(cost.total),
-            status=torch.zeros((B, 1), dtype=torch.int64),
-            averages=Averages(model, torch.cat([known, unknown, at_rest])),
+            status=torch.zeros((len(reported), 1), dtype=torch.int64),
+            averages=Averages(model, torch.stack([values[name] for name in model.average_names])),
             fc=fc,
             fcd_cdf=fcd,
             realisation_cost=cost[:, None],

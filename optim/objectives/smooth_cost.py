@@ -74,7 +74,10 @@ class SmoothCost:
         return mfm.linear_response(p, self.scan.sc, self.protocol)
 
     def terms(self, lin: LinearResponse) -> Cost:
-        """The three terms, each (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""
+        """The terms, each (B,), differentiable in the parameters; infinite where the fixed point is not stable.
+
+        Terms that were added to the cost have no smooth form here, and are 0: the validation data choose by all of them.
+        """
         stable = torch.nonzero(lin.stable)[:, 0]
         found = torch.full((3, len(lin.stable)), float("inf"), dtype=torch.float64)
         if len(stable):
@@ -87,8 +90,8 @@ class SmoothCost:
             mean_diff = (difference**2 + _KINK**2).sqrt()
             ks = self._ks(lin) if self.n_samples else torch.zeros_like(corr)
             found = found.index_copy(1, stable, torch.stack([corr, mean_diff, ks]))
-        corr, mean_diff, ks = found
-        return Cost(corr=corr, mean_diff=mean_diff, ks=ks)
+        smooth = dict(zip(("corr", "mean_diff", "ks"), found, strict=True))
+        return Cost(**{name: smooth.get(name, torch.zeros_like(found[0])) for name in Cost.TERMS})
 
     def __call__(self, p: ModelParameters) -> Tensor:
         """Total cost (B,), differentiable in the parameters; infinite where the 3 Hz state is not stable."""

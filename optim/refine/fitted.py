@@ -18,8 +18,8 @@ from mfm import FICParameters, RegionalMaps, Scan, SubjectData
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import load_maps, load_subject
 from optim.config.fit import FitConfig
-from optim.config.refine import RefineConfig
-from optim.fit.record import read_parameters
+from optim.config.refine import RefineConfig, check_refinable
+from optim.fit.record import model_of_record, read_parameters
 from optim.refine.task import Recording, Task
 from optim.refine.tunable_fit import TunableFit
 
@@ -62,6 +62,8 @@ def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
         If there is no fit.
     InputError
         If it is not finished, or cannot be read.
+    ConfigError
+        If it is of a model that cannot be refined.
     """
     found = [path for path in sorted(folder.glob("*_regional.json")) if "_refine" not in path.name] if folder.is_dir() else []
     if len(found) != 1:
@@ -79,6 +81,7 @@ def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
             raise ValueError("keys are missing")
     except ValueError as error:
         raise InputError(f"{found[0]} was not written by a fit.", found=str(error)) from error
+    check_refinable(model_of_record(record).name)
     return found[0].name.removesuffix("_regional.json"), record
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import mfm
 from mfm.errors import OutputError
 from mfm.io import write_json
+from mfm.subject import bare_id
 from optim.config.fit import FitConfig
 
 
@@ -16,7 +17,7 @@ class FitFolder:
     """The folder of one subject's fit: ``<output.folder>/sub-<id>/``."""
 
     def __init__(self, config: FitConfig):
-        subject = config.data.subject.removeprefix("sub-")
+        subject = bare_id(config.data.subject)
         self.path = Path(config.output.folder) / f"sub-{subject}"
         self.stem = f"sub-{subject}_atlas-{config.atlas.name}_desc-{config.model.name}"
         self.work = self.path / "work"

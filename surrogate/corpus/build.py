@@ -102,6 +102,7 @@ def _begin(folder: Path, config: CorpusConfig, connectomes: list[CorpusConnectom
     manifest = {
         "schema": SCHEMA,
         "mfmfit": mfm.__version__,
+        "model": config.model,
         "settings": config.deciding(),
         "inputs_sha256": inputs,
         "fcd_grid_sha256": grid_digest(),

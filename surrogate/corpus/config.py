@@ -7,6 +7,7 @@ from typing import Any
 
 from mfm.errors import ConfigError
 from mfm.protocol import FCD_WINDOW_S
+from surrogate.features import MODEL
 
 SOURCES = ("prior", "search", "surrogate")
 
@@ -83,6 +84,8 @@ class CorpusConfig:
     seed : int
     n_threads : int, optional
         Default: the cores this process may use. Results do not depend on it.
+    model : "fic"
+        The model that is simulated: surrogates know the features of no other.
 
     Raises
     ------
@@ -113,8 +116,16 @@ class CorpusConfig:
     scheme: str = "exponential"
     seed: int = 1
     n_threads: int | None = None
+    model: str = MODEL
 
     def __post_init__(self):
+        if self.model != MODEL:
+            raise ConfigError(
+                f"There is no corpus of the model {self.model!r}.",
+                expected=MODEL,
+                found=self.model,
+                cause="surrogates are told features of that model (surrogate/features.py), and of no other",
+            )
         for name in ("n_shards", "simulations_per_shard", "train_repeats", "validation_repeats", "test_repeats"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1.", found=str(getattr(self, name)))
@@ -155,8 +166,8 @@ class CorpusConfig:
     def deciding(self) -> dict[str, Any]:
         """Return the settings that decide what a shard holds."""
         settings = asdict(self)
-        # Files count by their digests.
-        for name in ("folder", "n_shards", "n_threads", "surrogate"):
+        # Files count by their digests; the model stands in the manifest by itself.
+        for name in ("folder", "model", "n_shards", "n_threads", "surrogate"):
             del settings[name]
         del settings["connectomes"]["table"]
         return settings

@@ -28,6 +28,7 @@ from mfm.io import write_tsv
 from mfm.io.formats.tables import file_digest
 from mfm.protocol import Protocol
 from surrogate.fcd_grid import grid_points
+from surrogate.features import MODEL
 
 SCHEMA = "mfmfit-corpus/1"
 
@@ -200,6 +201,14 @@ def read_corpus_manifest(folder: Path) -> dict[str, Any]:
             found=str(found),
             cause="a corpus of another version of mfmfit, or another kind of folder",
             fix="make the corpus anew, or use the version that made it",
+        )
+    # Corpora of earlier versions do not say their model.
+    if (model := manifest.get("model", MODEL)) != MODEL:
+        raise InputError(
+            f"{path} is of another model.",
+            expected=f"a corpus of the model {MODEL!r}, whose features surrogates know",
+            found=repr(model),
+            fix="mfmfit corpus makes one",
         )
     if manifest.get("fcd_grid_sha256") != grid_digest():
         raise InputError(f"{path}: FCD distributions are held at other points than this version's.", fix="make the corpus anew")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small
 
 import mfm
 from optim.config import AcquisitionConfig, CMAESConfig, DataConfig, FitConfig, OutputConfig, SimulationObjectiveConfig
@@ -17,16 +18,10 @@ def small_maps():
     return mfm.RegionalMaps(np.stack([1.3 + 0.1 * first, 3 * second]), ("myelin", "gradient"))
 
 
-def small_connectome():
-    weights = np.random.default_rng(1).random((N, N)) * 0.02
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome((weights + weights.T) / 2)
-
-
 @pytest.fixture(scope="session")
 def subject():
     """Three runs of 80 frames at a TR of 2 s: windows of 30 frames."""
-    maps, sc = small_maps(), small_connectome()
+    maps, sc = small_maps(), small.network(N, seed=1, symmetric=True)
     parameterisation = mfm.MapParameterisation(maps)
     p = parameterisation.to_parameters([[3.3, 0.0, 0.0, 2.6, -0.3, 0.05, 2.5, 0.005, 0.0, 0.0]])
     protocol = mfm.Protocol(tr_s=2.0, n_frames=80, dt_s=0.005, burn_in_s=10, warm_up_s=3)

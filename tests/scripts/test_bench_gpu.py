@@ -2,17 +2,15 @@
 
 import importlib
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from repository import SCRIPTS
 
 import mfm
 from mfm.compute import machine
 from mfm.simulation import gpu
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.fixture

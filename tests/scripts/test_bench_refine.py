@@ -2,16 +2,14 @@
 
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from repository import SCRIPTS
 
 from mfm.linear.fisher_z import FisherZLikelihood
 from mfm.protocol import Protocol
 from optim.refine.problem import RefinementProblem
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """The validation of linear response, on a small network: its statistics, and that it runs, resumes and reports."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import SCRIPTS
 
 import mfm
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """The predictor of the cost itself that the surrogate is compared with: its targets, that it learns, that it is judged."""
 
 import importlib
-from pathlib import Path
 
 import pytest
 import torch
+from repository import SCRIPTS
 
 import mfm
 from mfm.statistics.fc import square_matrix
@@ -14,7 +14,7 @@ from surrogate.fcd_grid import from_grid
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "scripts")
+    monkeypatch.syspath_prepend(SCRIPTS)
     return importlib.import_module("compare_with_delssome")
 
 

@@ -10,7 +10,7 @@ from surrogate.networks import NETWORKS, NetworkConfig, build_network
 PROTOCOL = mfm.Protocol(0.72, 300, scheme="exponential")
 
 
-def candidates(n_regions: int, n: int = 4, seed: int = 0):
+def drawn(n_regions: int, n: int = 4, seed: int = 0):
     rng = np.random.default_rng(seed)
     weights = rng.uniform(0, 0.02, (n_regions, n_regions))
     weights = (weights + weights.T) / 2 * (1 - np.eye(n_regions))
@@ -37,7 +37,7 @@ def found(p, sc):
 def test_before_training_fc_is_that_of_linear_response_for_any_number_of_regions(name):
     network = build_network(NetworkConfig(name=name))
     for n_regions in (5, 30):
-        p, sc = candidates(n_regions)
+        p, sc = drawn(n_regions)
         output = network(found(p, sc))
         torch.testing.assert_close(output.fc, mfm.linear_response(p, sc, PROTOCOL).fc.float(), atol=2e-3, rtol=0)
         torch.testing.assert_close(output.rate_E, torch.full((4, n_regions), 3.0))
@@ -46,7 +46,7 @@ def test_before_training_fc_is_that_of_linear_response_for_any_number_of_regions
 @pytest.mark.parametrize("name", NETWORKS)
 def test_predictions_follow_the_order_of_regions_and_not_the_batch(name):
     network = trained(name)
-    p, sc = candidates(12)
+    p, sc = drawn(12)
     with torch.no_grad():
         whole = network(found(p, sc))
         alone = network(found(p[2], sc))
@@ -63,7 +63,7 @@ def test_predictions_follow_the_order_of_regions_and_not_the_batch(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_predicted_is_what_it_is_called(name):
     with torch.no_grad():
-        p, sc = candidates(12)
+        p, sc = drawn(12)
         output = trained(name)(found(p, sc))
     assert (output.fc.abs() <= 1).all()
     torch.testing.assert_close(output.fc, output.fc.mT)

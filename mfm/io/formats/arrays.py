@@ -1,4 +1,4 @@
-"""Arrays by name from binary files: which of them is meant, and whether their bytes are in order."""
+"""Arrays of binary files: decoding, what counts as a matrix, and whether bytes are in order."""
 
 from __future__ import annotations
 
@@ -37,31 +37,6 @@ def damaged_file(path: Path, error: Exception) -> InputError:
         else "a truncated file, or one of objects rather than numbers",
         fix="copy or export it again",
     )
-
-
-def choose_array(arrays, key: str | None, path: Path, argument: str) -> np.ndarray:
-    """Return the array `key`, or the only matrix of real numbers where no key is given.
-
-    Raises
-    ------
-    InputError
-        If there is no such matrix, or several and no key; the message lists what there is. `argument` is what to give.
-    """
-    matrices = [name for name, array in arrays.items() if is_matrix(array)]
-    fix = f'`{argument}="{matrices[0]}"`' if matrices else None
-    if key is None:
-        if len(matrices) != 1:
-            raise InputError(
-                f"{path} holds {'several matrices' if matrices else 'no matrix'}.",
-                expected="one, or the name of the one that is meant",
-                found=", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing",
-                fix=fix,
-            )
-        return arrays[matrices[0]]
-    if key not in matrices:
-        found = f"{key!r} of shape {arrays[key].shape}" if key in arrays else f"the names {', '.join(arrays)}"
-        raise InputError(f"{path} has no matrix of real numbers named {key!r}.", found=found, fix=fix)
-    return arrays[key]
 
 
 def is_matrix(array: np.ndarray) -> bool:

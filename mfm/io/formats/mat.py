@@ -9,6 +9,7 @@ import numpy as np
 
 from mfm.errors import InputError
 from mfm.io.formats.arrays import decode, shape_of_only_matrix
+from mfm.io.formats.containers import dense
 from mfm.io.formats.format import Content, Format, Peek, Request
 from mfm.io.formats.input_file import InputFile
 from mfm.io.formats.mat_elements import check_elements
@@ -69,9 +70,7 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
     for name, value in found.items():
         if issparse(value) and 8 * value.shape[0] * value.shape[1] > _LARGEST:
             raise ValueError(f"{name} is a sparse matrix of {value.shape[0]} x {value.shape[1]}")
-    return {
-        name: value.toarray() if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"
-    }
+    return {name: dense(value) if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"}
 
 
 def _check_level_4(content: bytes) -> None:

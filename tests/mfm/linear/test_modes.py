@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small
 import torch
 
 import mfm
@@ -13,13 +14,6 @@ from mfm.models.fic_feedback import designed_point, excitatory_resting_point
 
 N = 12
 PROTOCOL = mfm.Protocol(tr_s=0.72, n_frames=1200)
-
-
-def network(symmetric=True, n=N):
-    rng = np.random.default_rng(4)
-    weights = rng.random((n, n)) ** 2 * 0.02
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome((weights + weights.T) / 2 if symmetric else weights)
 
 
 def draws(B=300, n=N):
@@ -34,7 +28,7 @@ def draws(B=300, n=N):
 
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_agrees_with_the_exact_solution(symmetric):
-    p, sc = draws(), network(symmetric)
+    p, sc = draws(), small.network(N, seed=4, power=2, symmetric=symmetric)
     fast, slow = (mfm.linear_response(p, sc, PROTOCOL, method=method) for method in ("modes", "exact"))
     assert torch.equal(fast.status, slow.status)
     stable = slow.stable
@@ -49,14 +43,14 @@ def test_agrees_with_the_exact_solution(symmetric):
 
 def test_every_loss_of_stability_within_the_bounds_is_that_of_a_slow_mode():
     # The modes see no oscillation of excitation against inhibition: none may be unstable where they are not.
-    p, sc = draws(2000, 4), network(n=4)
+    p, sc = draws(2000, 4), small.network(4, seed=4, power=2, symmetric=True)
     jacobian = LinearSystem.of(p, sc, designed_point(p)).jacobian()
     largest = torch.linalg.eigvals(jacobian).real.amax(dim=1)
     assert torch.equal(mfm.linear_response(p, sc, PROTOCOL).stable, largest < 0)
 
 
 def test_single_precision_is_good_to_one_in_a_thousand():
-    p, sc = draws(), network()
+    p, sc = draws(), small.network(N, seed=4, power=2, symmetric=True)
     single = mfm.FICParameters(*(x.float() for x in (p.w_EE, p.w_EI, p.sigma, p.G)))
     double, found = mfm.linear_response(p, sc, PROTOCOL), mfm.linear_response(single, sc, PROTOCOL)
     clear = double.abscissa < -0.3

@@ -1,7 +1,10 @@
 """Linear response against a brute-force Lyapunov solution, against finite differences, and against simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import small
 import torch
 from full_system import scan_covariance, state_space
 from scipy.linalg import solve_continuous_lyapunov
@@ -10,24 +13,9 @@ from scipy.optimize import brentq
 import mfm
 
 N = 5
+SC = small.network(N, seed=3)
+SIGMA = (0.003, 0.006)
 LONG = mfm.Protocol(tr_s=0.72, n_frames=10**7)
-
-
-def network():
-    rng = np.random.default_rng(3)
-    weights = rng.random((N, N)) * 0.02
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome(weights)
-
-
-def candidates(B=1, seed=1, **values):
-    rng = np.random.default_rng(seed)
-    given = {
-        "w_EE": rng.uniform(3.0, 3.6, (B, N)),
-        "w_EI": rng.uniform(2.2, 2.8, (B, N)),
-        "sigma": rng.uniform(0.003, 0.006, (B, N)),
-    }
-    return mfm.FICParameters(**{**given, "G": np.full(B, 2.5), **values})
 
 
 def brute_force(p, sc, scan_s=None):
@@ -39,15 +27,15 @@ def brute_force(p, sc, scan_s=None):
 
 
 def test_fcd_is_that_of_the_sampled_series():
-    found = mfm.linear_response(candidates(), network(), mfm.Protocol(tr_s=0.72, n_frames=300))
+    found = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, mfm.Protocol(tr_s=0.72, n_frames=300))
     cdf = found.sample_fcd_cdf(2, seed=1, n_bins=100, step_frames=7)
     series = found.sample_bold(2, 1, torch.float32)
     assert torch.equal(cdf, mfm.fcd_cdf(series, found.protocol.window_frames, 100, step_frames=7).mean(dim=1))
 
 
 def test_fc_solves_the_lyapunov_equation():
-    fc, covariance = brute_force(candidates(), network())
-    found = mfm.linear_response(candidates(), network(), LONG, method="exact")
+    fc, covariance = brute_force(small.candidates(N, sigma=SIGMA), SC)
+    found = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, LONG, method="exact")
     assert np.abs(found.fc[0].numpy() - fc).max() < 1e-6
     assert np.abs(found.bold_covariance[0].numpy() / covariance - 1).max() < 1e-5
 
@@ -56,12 +44,12 @@ def test_fc_solves_the_lyapunov_equation():
 @pytest.mark.parametrize("to_instability", [0.1, 1e-3, 1e-5])
 def test_fc_over_a_scan_that_slow_modes_outlast(method, to_instability):
     def largest(G):
-        return float(mfm.linear_response(candidates(G=np.array([G])), network(), LONG).abscissa)
+        return float(mfm.linear_response(small.candidates(N, sigma=SIGMA, G=G), SC, LONG).abscissa)
 
     G = brentq(lambda G: largest(G) + to_instability, 1.0, 100.0, xtol=1e-14)
     protocol = mfm.Protocol(tr_s=0.72, n_frames=400)
-    fc, covariance = brute_force(candidates(G=np.array([G])), network(), protocol.scan_s)
-    found = mfm.linear_response(candidates(G=np.array([G])), network(), protocol, method=method)
+    fc, covariance = brute_force(small.candidates(N, sigma=SIGMA, G=G), SC, protocol.scan_s)
+    found = mfm.linear_response(small.candidates(N, sigma=SIGMA, G=G), SC, protocol, method=method)
     assert np.abs(found.fc[0].numpy() - fc).max() < 1e-4
     assert np.abs(found.bold_covariance[0].numpy() / covariance - 1).max() < 2e-3
 
@@ -88,14 +76,14 @@ def test_gradients(method, symmetric):
 
 
 def test_unstable_candidates_have_a_status_and_leave_the_others_alone():
-    p = candidates(3)
+    p = small.candidates(N, 3, sigma=SIGMA)
     mixed = mfm.FICParameters(torch.stack([p.w_EE[0], torch.full((N,), 9.0), p.w_EE[2]]), p.w_EI, p.sigma, p.G)
     protocol = mfm.Protocol(tr_s=0.72, n_frames=200)
-    found = mfm.linear_response(mixed, network(), protocol)
+    found = mfm.linear_response(mixed, SC, protocol)
     assert found.status.tolist() == [mfm.LinearStatus.OK, mfm.LinearStatus.UNSTABLE, mfm.LinearStatus.OK]
     assert torch.isnan(found.fc[1]).all()
     assert torch.isnan(found.sample_bold(1, 0)[1]).all()
-    alone = mfm.linear_response(p[[0, 2]], network(), protocol)
+    alone = mfm.linear_response(p[[0, 2]], SC, protocol)
     assert torch.allclose(found.fc[[0, 2]], alone.fc, rtol=0, atol=1e-14)
     assert torch.isnan(found.sample_fcd_cdf(1)[1]).all()
     assert found[torch.zeros(3, dtype=torch.bool)].sample_fcd_cdf(1).shape == (0, 10_000)
@@ -104,11 +92,11 @@ def test_unstable_candidates_have_a_status_and_leave_the_others_alone():
 def test_predicts_simulated_fc():
     # 64 simulations of 300 frames: z scores of the mean FC of 10 pairs, beside a bias of 1 % for the terms left out.
     protocol = mfm.Protocol(tr_s=0.72, n_frames=300, burn_in_s=30, warm_up_s=6)
-    p = candidates(sigma=np.full((1, N), 0.002))
-    fc = mfm.functional_connectivity(mfm.simulate(p, network(), protocol, 64, seed=2).bold[0])
+    p = small.candidates(N, sigma=0.002)
+    fc = mfm.functional_connectivity(mfm.simulate(p, SC, protocol, 64, seed=2).bold[0])
     simulated = mfm.upper_triangle(fc)
     error = simulated.std(dim=0) / 64**0.5
-    predicted = mfm.upper_triangle(mfm.linear_response(p, network(), protocol).fc)[0]
+    predicted = mfm.upper_triangle(mfm.linear_response(p, SC, protocol).fc)[0]
     assert ((simulated.mean(dim=0) - predicted).abs() < 4.5 * error + 0.01).all()
 
 
@@ -116,7 +104,7 @@ def test_predicts_simulated_fc():
 def test_sampled_bold_has_the_predicted_covariance(tr_s):
     # 256 series of 200 frames: 4.5 standard errors of the mean covariance of 15 pairs.
     protocol = mfm.Protocol(tr_s=tr_s, n_frames=200, dt_s=tr_s / 100)
-    found = mfm.linear_response(candidates(), network(), protocol)
+    found = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, protocol)
     bold = found.sample_bold(256, seed=4)[0]
     x = bold - bold.mean(dim=1, keepdim=True)
     covariance = x.mT @ x / 200
@@ -128,10 +116,10 @@ def test_sampled_bold_has_the_predicted_covariance(tr_s):
 def test_sampled_bold_has_the_simulated_time_scale():
     # Lag-one autocorrelation over 64 series of 400 frames; at small noise both are the same process.
     protocol = mfm.Protocol(tr_s=0.72, n_frames=400, burn_in_s=30, warm_up_s=6)
-    p = candidates(sigma=np.full((1, N), 0.002))
+    p = small.candidates(N, sigma=0.002)
     series = [
-        mfm.simulate(p, network(), protocol, 64, seed=5).bold[0].double(),
-        mfm.linear_response(p, network(), protocol).sample_bold(64, 6)[0],
+        mfm.simulate(p, SC, protocol, 64, seed=5).bold[0].double(),
+        mfm.linear_response(p, SC, protocol).sample_bold(64, 6)[0],
     ]
     lag_one = []
     for x in series:
@@ -142,18 +130,18 @@ def test_sampled_bold_has_the_simulated_time_scale():
 
 
 def test_given_feedback_weights_are_refused():
-    p = candidates(w_IE=np.ones((1, N)))
+    p = replace(small.candidates(N, sigma=SIGMA), w_IE=np.ones((1, N)))
     with pytest.raises(mfm.errors.InputError, match="w_IE was given"):
-        mfm.linear_response(p, network(), LONG)
+        mfm.linear_response(p, SC, LONG)
 
 
 def test_std_of_the_gating_variable_is_that_of_the_simulation():
     # Noise of 0.002 for 20 s after 12 s in 512 realisations; the lag-one frames of 1 s are nearly independent.
     protocol = mfm.Protocol(tr_s=0.006, n_frames=2, dt_s=0.006, burn_in_s=0.0, warm_up_s=12.0)
-    p = candidates(sigma=np.full((1, N), 0.002))
+    p = small.candidates(N, sigma=0.002)
     # With one step per frame the average after the warm-up is nearly the state itself.
-    S_E = mfm.simulate(p, network(), protocol, 2048, seed=8).S_E[0]
-    predicted = mfm.linear_response(p, network(), protocol).activity_std[0]
+    S_E = mfm.simulate(p, SC, protocol, 2048, seed=8).S_E[0]
+    predicted = mfm.linear_response(p, SC, protocol).activity_std[0]
     # The standard error of a standard deviation is 1 / sqrt(2 R) = 1.6 %; 2 % for the fast modes left out.
     assert (S_E.std(dim=0) / predicted - 1).abs().max() < 4.5 * 0.016 + 0.02
 
@@ -162,11 +150,11 @@ def test_std_of_the_gating_variable_is_that_of_the_simulation():
 def test_mean_rate_to_second_order_is_that_of_the_simulation(dt_s, scheme):
     # 32 simulations of 120 s: shifts of up to 0.05 Hz with a standard error below 0.001 Hz.
     protocol = mfm.Protocol(tr_s=0.72, n_frames=167, dt_s=dt_s, burn_in_s=0.0, warm_up_s=12.0, scheme=scheme)
-    p = candidates(sigma=np.full((1, N), 0.008), w_EI=np.random.default_rng(1).uniform(1.6, 2.0, (1, N)))
-    rate = mfm.simulate(p, network(), protocol, 32, seed=9).rate_E[0]
+    p = replace(small.candidates(N, sigma=0.008), w_EI=np.random.default_rng(1).uniform(1.6, 2.0, (1, N)))
+    rate = mfm.simulate(p, SC, protocol, 32, seed=9).rate_E[0]
     error = rate.std(dim=0) / 32**0.5
     shift = rate.mean(dim=0) - 3
-    predicted = mfm.linear_response(p, network(), protocol).mean_reported[0] - 3
+    predicted = mfm.linear_response(p, SC, protocol).mean_reported[0] - 3
     assert shift.abs().max() > 4 * error.max()
     assert ((shift - predicted).abs() < 4.5 * error + 0.15 * shift.abs().max()).all()
 
@@ -174,15 +162,15 @@ def test_mean_rate_to_second_order_is_that_of_the_simulation(dt_s, scheme):
 def test_fc_varies_from_scan_to_scan_as_predicted():
     # 64 scans: the variance, mean over 10 pairs, is known to 6 %; the formula to 30 %.
     protocol = mfm.Protocol(tr_s=0.72, n_frames=300, burn_in_s=30, warm_up_s=6)
-    p = candidates(sigma=np.full((1, N), 0.002))
-    fc = mfm.functional_connectivity(mfm.simulate(p, network(), protocol, 64, seed=2).bold[0])
+    p = small.candidates(N, sigma=0.002)
+    fc = mfm.functional_connectivity(mfm.simulate(p, SC, protocol, 64, seed=2).bold[0])
     simulated = mfm.upper_triangle(fc).var(dim=0).mean()
-    predicted = mfm.linear_response(p, network(), protocol).fc_sampling_variance[0]
+    predicted = mfm.linear_response(p, SC, protocol).fc_sampling_variance[0]
     assert 0.65 < float(predicted / simulated) < 1.5
 
 
 def test_cross_spectrum_integrates_to_the_covariance():
-    p, sc = candidates(), network()
+    p, sc = small.candidates(N, sigma=SIGMA), SC
     found = mfm.linear_response(p, sc, LONG)
     f = torch.linspace(-1.5, 1.5, 30001, dtype=torch.float64)
     total = torch.trapezoid(found.cross_spectrum(f)[0].real, f, dim=0)
@@ -192,8 +180,9 @@ def test_cross_spectrum_integrates_to_the_covariance():
 def test_autocorrelation_time_is_that_of_long_series():
     # Variance of the mean over T seconds is variance times autocorrelation time / T: 400 series, 4.5 standard errors.
     protocol = mfm.Protocol(tr_s=0.72, n_frames=1000)
-    found = mfm.linear_response(candidates(), network(), protocol)
-    series = mfm.linear_response(candidates(), network(), mfm.Protocol(tr_s=0.72, n_frames=2000)).sample_bold(400, 3)[0]
+    found = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, protocol)
+    longer = mfm.Protocol(tr_s=0.72, n_frames=2000)
+    series = mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, longer).sample_bold(400, 3)[0]
     means = series[:, :1000].mean(dim=1)
     expected = found.autocorrelation_time_s[0] / protocol.scan_s
     ratio = means.var(dim=0) / (series.var(dim=1).mean(dim=0) * expected)
@@ -202,7 +191,7 @@ def test_autocorrelation_time_is_that_of_long_series():
 
 def test_selected_candidates_are_those_of_the_whole():
     protocol = mfm.Protocol(tr_s=0.72, n_frames=100)
-    found = mfm.linear_response(candidates(4), network(), protocol)
+    found = mfm.linear_response(small.candidates(N, 4, sigma=SIGMA), SC, protocol)
     some = found[torch.tensor([3, 1])]
     assert torch.equal(some.fc, found.fc[[3, 1]])
     assert torch.allclose(some.sample_bold(1, 0), found.sample_bold(1, 0)[[3, 1]], atol=1e-12)
@@ -211,15 +200,15 @@ def test_selected_candidates_are_those_of_the_whole():
 
 def test_unknown_method_is_told():
     with pytest.raises(mfm.errors.InputError, match="Unknown method"):
-        mfm.linear_response(candidates(), network(), LONG, method="fast")
+        mfm.linear_response(small.candidates(N, sigma=SIGMA), SC, LONG, method="fast")
 
 
 @pytest.mark.gpu
 def test_a_gpu_computes_the_same():
-    p = candidates(4)
+    p = small.candidates(N, 4, sigma=SIGMA)
     device = mfm.FICParameters(*(x.cuda() for x in (p.w_EE, p.w_EI, p.sigma, p.G)))
     protocol = mfm.Protocol(tr_s=0.72, n_frames=200)
-    here, there = (mfm.linear_response(q, network(), protocol) for q in (p, device))
+    here, there = (mfm.linear_response(q, SC, protocol) for q in (p, device))
     assert torch.allclose(here.fc, there.fc.cpu(), atol=1e-10)
     assert torch.allclose(here.sample_bold(2, 0), there.sample_bold(2, 0).cpu(), atol=1e-8)
     assert torch.allclose(here.mean_reported, there.mean_reported.cpu(), atol=1e-8)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small
 import torch
 from full_system import scan_covariance
 from scipy.linalg import solve_continuous_lyapunov
@@ -17,13 +18,8 @@ from mfm.models.pmfm import PMFM, PMFMParameters
 from mfm.models.rest import rest_state
 
 N = 5
+SC = small.network(N)
 LONG = mfm.Protocol(tr_s=0.72, n_frames=10**8)
-
-
-def network():
-    weights = np.random.default_rng(0).random((N, N)) * 0.02  # directed
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome(weights)
 
 
 def pmfm(B=1, sigma=(0.003, 0.006)):
@@ -54,7 +50,7 @@ def written_out(p, sc):
 
 
 def test_pmfm_solves_the_lyapunov_equation():
-    p, sc = pmfm(), network()
+    p, sc = pmfm(), SC
     A, Q, J, S = written_out(p, sc)
     covariance = J @ solve_continuous_lyapunov(A, -Q) @ J.T
     std = np.sqrt(np.diag(covariance))
@@ -65,7 +61,7 @@ def test_pmfm_solves_the_lyapunov_equation():
 
 
 def test_pmfm_over_a_scan_loses_its_mean():
-    p, sc, protocol = pmfm(), network(), mfm.Protocol(tr_s=0.72, n_frames=200)
+    p, sc, protocol = pmfm(), SC, mfm.Protocol(tr_s=0.72, n_frames=200)
     A, Q, J, _ = written_out(p, sc)
     covariance = scan_covariance(A, Q, J, protocol.scan_s)
     assert np.abs(mfm.linear_response(p, sc, protocol).bold_covariance[0].numpy() / covariance - 1).max() < 1e-3
@@ -74,7 +70,7 @@ def test_pmfm_over_a_scan_loses_its_mean():
 def test_pmfm_is_what_its_simulations_show():
     # Small noise and small steps; 512 scans of 600 frames: correlations vary by about 0.15 from scan to scan, so that their
     # mean is known to 0.007, and 10 pairs stay within 4.5 of that. The bias of a correlation, r / (2 T_eff), is about 0.003.
-    p, sc = pmfm(sigma=(3e-4, 6e-4)), network()
+    p, sc = pmfm(sigma=(3e-4, 6e-4)), SC
     protocol = mfm.Protocol(tr_s=0.72, n_frames=600, dt_s=0.006, warm_up_s=3, burn_in_s=30, hemo_dt_s=0.03)
     sim = mfm.simulate(p, sc, protocol, 512, seed=4)
     each = mfm.upper_triangle(mfm.functional_connectivity(sim.bold[0])).double()
@@ -90,7 +86,7 @@ def test_pmfm_is_what_its_simulations_show():
 
 
 def test_gradients_reach_the_parameters():
-    sc, protocol, p = network(), mfm.Protocol(tr_s=0.72, n_frames=50), pmfm()
+    sc, protocol, p = SC, mfm.Protocol(tr_s=0.72, n_frames=50), pmfm()
 
     def fc(w, I_0, sigma, G):
         return mfm.linear_response(PMFMParameters(w, I_0, sigma, G), sc, protocol).fc[:, 0, 1:]
@@ -100,7 +96,7 @@ def test_gradients_reach_the_parameters():
 
 
 def test_a_block_is_the_jacobian_of_the_drift():
-    p, sc = pmfm(2), network()
+    p, sc = pmfm(2), SC
     x = rest_state(PMFM, p, sc)
     block = LocalBlock.of(PMFM, p, sc, x)
     (recurrent, I_0), (gain,) = PMFM.pack(p)
@@ -121,12 +117,11 @@ def test_several_states_and_channels_come_to_the_same_as_the_elimination_of_one(
     p = mfm.FICParameters(
         rng.uniform(3, 3.6, (2, N)), rng.uniform(2.2, 2.8, (2, N)), rng.uniform(0.003, 0.006, (2, N)), [2.0, 2.5]
     )
-    sc = network()
-    complete = FIC.completed(p, sc)
-    x = FIC.rest(complete, sc)
-    block = LocalBlock.of(FIC, complete, sc, x)
-    one = LinearSystem.from_block(FIC, block, p.sigma, sc, x)
-    all_states = NetworkSystem.from_block(FIC, block, p.sigma, sc, x)
+    complete = FIC.completed(p, SC)
+    x = FIC.rest(complete, SC)
+    block = LocalBlock.of(FIC, complete, SC, x)
+    one = LinearSystem.from_block(FIC, block, p.sigma, SC, x)
+    all_states = NetworkSystem.from_block(FIC, block, p.sigma, SC, x)
     w = torch.tensor([0.01, 0.3, 2.0, 40.0], dtype=torch.float64)
     assert torch.allclose(one.jacobian(), all_states.jacobian(), rtol=1e-12)
     scalar, general = one.neural_spectrum(w), all_states.neural_spectrum(w)
@@ -139,6 +134,6 @@ def test_several_states_and_channels_come_to_the_same_as_the_elimination_of_one(
 
 
 def test_what_theory_cannot_do_is_said():
-    p, sc, protocol = pmfm(), network(), mfm.Protocol(tr_s=0.72, n_frames=100)
+    p, sc, protocol = pmfm(), SC, mfm.Protocol(tr_s=0.72, n_frames=100)
     with pytest.raises(InputError, match=r"(?s)'modes' cannot be used.*same activity in every region"):
         mfm.linear_response(p, sc, protocol, method="modes")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small
 import torch
 from full_system import state_space
 from scipy.linalg import expm, solve_continuous_lyapunov
@@ -15,18 +16,8 @@ from mfm.ude import LinearResidual
 
 N = 5
 TR_S = 0.72
-
-
-def network(n=N):
-    weights = np.random.default_rng(3).random((n, n)) * 0.02
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome((weights + weights.T) / 2)
-
-
-def candidate(n=N, seed=1):
-    rng = np.random.default_rng(seed)
-    draws = [rng.uniform(low, high, (1, n)) for low, high in ((3.0, 3.6), (2.2, 2.8), (0.003, 0.006))]
-    return mfm.FICParameters(*draws, [2.5])
+SC = small.network(N, seed=3, symmetric=True)
+SIGMA = (0.003, 0.006)
 
 
 def linearised(p, sc):
@@ -35,11 +26,11 @@ def linearised(p, sc):
 
 
 def residual(edges=("a",)):
-    return LinearResidual.of(mfm.RegionalMaps(np.random.default_rng(5).normal(size=(2, N)), ("a", "b")), network(), edges=edges)
+    return LinearResidual.of(mfm.RegionalMaps(np.random.default_rng(5).normal(size=(2, N)), ("a", "b")), SC, edges=edges)
 
 
 def scan(p, n_frames=600, seed=0):
-    lin = mfm.linear_response(p, network(p.n_regions), mfm.Protocol(TR_S, n_frames))
+    lin = mfm.linear_response(p, SC, mfm.Protocol(TR_S, n_frames))
     bold = lin.sample_bold(seed=seed)[0, 0]
     return bold + 0.2 * bold.std() * torch.randn(bold.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -47,19 +38,18 @@ def scan(p, n_frames=600, seed=0):
 @pytest.mark.parametrize("amplitude", ["global", "regional"])
 @pytest.mark.parametrize("noise", [True, False])
 def test_gradient_against_central_differences(amplitude, noise):
-    whittle = WhittleLikelihood(periodogram(scan(candidate()), TR_S, n_bins=6), amplitude, noise)
+    whittle = WhittleLikelihood(periodogram(scan(small.candidates(N, sigma=SIGMA)), TR_S, n_bins=6), amplitude, noise)
     family = residual()
-    sc = network()
     # Directions of every field of the linear system: the parameters of the mechanism move all of them.
     rng = np.random.default_rng(0)
-    base = candidate()
+    base = small.candidates(N, sigma=SIGMA)
     moves = {name: torch.tensor(rng.normal(size=(1, N)) * size) for name, size in (("w_EE", 1), ("w_EI", 1), ("sigma", 1e-3))}
 
     def parameters_at(x):
         return mfm.FICParameters(*(getattr(base, name) + x[3] * moves[name] for name in moves), base.G * (1 + 0.2 * x[3]))
 
     def system_at(x):
-        return family.added_to(*linearised(parameters_at(x), sc), x[:3])
+        return family.added_to(*linearised(parameters_at(x), SC), x[:3])
 
     def value(x):
         system = system_at(x)
@@ -70,7 +60,7 @@ def test_gradient_against_central_differences(amplitude, noise):
     h = 1e-6
     ahead, behind = (system_at(x + np.array([0, 0, 0, s, *(0,) * (len(x) - 4)])) for s in (h, -h))
     moved = [(getattr(ahead, f) - getattr(behind, f)) / (2 * h) for f in Tangents._fields[:6]]
-    system, tangents = system_at(x), family.tangents(*linearised(parameters_at(x), sc))
+    system, tangents = system_at(x), family.tangents(*linearised(parameters_at(x), SC))
     found = whittle(system, tangents.joined(Tangents(*moved)), torch.tensor(x[4:]))
     for k in range(len(x)):
         step = 1e-5 * np.eye(len(x))[k]
@@ -105,7 +95,7 @@ def test_equals_a_kalman_filter():
     up to a constant of the two ends that does not depend on data or length, it is the exact one.
     """
     n, tr, noise = 2, 2.0, 1e-4
-    p, sc = candidate(n), network(n)
+    p, sc = small.candidates(n, sigma=SIGMA), small.network(n, seed=3, symmetric=True)
     A, Q, H = state_space(p, sc)
     step, R = expm(A * tr), np.eye(n) * noise / tr
     P = solve_continuous_lyapunov(A, -Q)
@@ -132,7 +122,7 @@ def test_equals_a_kalman_filter():
 
 def test_score_and_information_agree_over_samples():
     """The gradient at the truth has mean zero and the information as covariance: 200 scans, 4 standard errors."""
-    p, sc = candidate(), network()
+    p, sc = small.candidates(N, sigma=SIGMA), SC
     family = residual()
     protocol = mfm.Protocol(TR_S, 1200)
     bold = mfm.linear_response(p, sc, protocol).sample_bold(200, seed=3)[0]
@@ -147,7 +137,7 @@ def test_score_and_information_agree_over_samples():
 
 
 def test_amplitudes_that_do_not_count_may_have_any_gain():
-    p, sc = candidate(), network()
+    p, sc = small.candidates(N, sigma=SIGMA), SC
     system = LinearSystem.of(p, sc, designed_point(p))
     bold = scan(p)
     gains = torch.tensor([1.0, 20.0, 0.1, 3.0, 7.0])
@@ -159,7 +149,7 @@ def test_amplitudes_that_do_not_count_may_have_any_gain():
 
 
 def test_terms_add_up():
-    p, sc = candidate(), network()
+    p, sc = small.candidates(N, sigma=SIGMA), SC
     system = LinearSystem.of(p, sc, designed_point(p))
     whittle = WhittleLikelihood(periodogram(scan(p), TR_S))
     start = whittle.start(system)
@@ -169,14 +159,14 @@ def test_terms_add_up():
 
 
 def test_a_model_without_a_covariance_is_infinitely_unlikely():
-    p, sc = candidate(), network()
+    p, sc = small.candidates(N, sigma=SIGMA), SC
     system = LinearSystem.of(p, sc, designed_point(p))
     whittle = WhittleLikelihood(periodogram(scan(p), TR_S))
     assert whittle(system, Tangents.zero(0, system), torch.tensor([float("nan"), 0.0])).value == np.inf
 
 
 def test_whole_power_is_the_variance():
-    bold = scan(candidate(), n_frames=401)
+    bold = scan(small.candidates(N, sigma=SIGMA), n_frames=401)
     found = periodogram(bold - bold.mean(dim=0), TR_S, band_hz=(0.0, 0.5 / TR_S), n_bins=None)
     assert isinstance(found, Periodogram)
     total = 2 * (found.power * found.counts.sum()) / (len(bold) * TR_S)

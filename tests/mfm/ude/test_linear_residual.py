@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import small
 import torch
 
 import mfm
@@ -21,15 +22,12 @@ PROTOCOL = mfm.Protocol(0.72, 60, burn_in_s=5, warm_up_s=1, scheme="exponential"
 
 @pytest.fixture(scope="module")
 def sc():
-    weights = np.random.default_rng(3).random((N, N)) * 0.02
-    np.fill_diagonal(weights, 0)
-    return mfm.Connectome((weights + weights.T) / 2)
+    return small.network(N, seed=3, symmetric=True)
 
 
 @pytest.fixture(scope="module")
 def p():
-    rng = np.random.default_rng(1)
-    return mfm.FICParameters(*(rng.uniform(low, high, (1, N)) for low, high in ((3, 3.6), (2.2, 2.8), (0.003, 0.006))), [2.5])
+    return small.candidates(N, sigma=(0.003, 0.006))
 
 
 MAPS = mfm.RegionalMaps(np.random.default_rng(5).normal(size=(2, N)), ("a", "b"))

@@ -2,13 +2,13 @@
 
 import shlex
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repository import CONF
 
 from optim.cli.messages import as_settings, fit_settings, setting_paths
 from optim.cli.settings import compose
@@ -16,8 +16,6 @@ from optim.config.fit import DataConfig
 from optim.config.refine import RefineConfig
 from optim.config.ude import UDEConfig
 from surrogate.corpus.config import CorpusConfig
-
-CONF = Path(__file__).parents[3] / "conf"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from optim.search.checkpoint import Checkpoint
 N, TR_S = 12, 0.72
 
 
-def network():
+def spatial_network():
     rng = np.random.default_rng(1)
     place = rng.normal(size=(N, 3))
     distance = np.linalg.norm(place[:, None] - place, axis=2)
@@ -34,7 +34,7 @@ def network():
     return mfm.Connectome(0.1 * weights / weights.max())
 
 
-SC = network()
+SC = spatial_network()
 MAPS = mfm.RegionalMaps(np.random.default_rng(2).normal(size=(1, N)), ("h",))
 
 

@@ -69,6 +69,12 @@ class OutputError(MfmfitError, OSError):
     exit_code = 73
 
 
+class BusyError(OutputError):
+    """An output folder that another job works on."""
+
+    exit_code = 76
+
+
 class BackendError(MfmfitError, RuntimeError):
     """A simulation backend that this machine or this problem does not allow."""
 

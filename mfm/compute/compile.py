@@ -6,7 +6,9 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from numba import njit
+from numba import config, njit
+
+from mfm.errors import BackendError
 
 _ROOT = Path(__file__).parents[1]
 
@@ -18,7 +20,18 @@ def kernel(function):
     knows another layout of its arrays than the code around it: what is older than any code that may be inside it is deleted.
     (Files of an installed package are all of one age.) A kernel stays a function of its own where a caller's parts are inlined
     by force.
+
+    Raises
+    ------
+    BackendError
+        If compilation is switched off.
     """
+    if getattr(config, "DISABLE_JIT", False):
+        raise BackendError(
+            "Nothing can be compiled.",
+            found="NUMBA_DISABLE_JIT in the environment",
+            fix="unset NUMBA_DISABLE_JIT, and start anew",
+        )
     _drop_stale(Path(function.__code__.co_filename).parent)
     try:
         return njit(function, nogil=True, error_model="numpy", cache=True, forceinline=False)

@@ -175,7 +175,7 @@ def obstacle(p: ModelParameters) -> BackendError | None:
     """Why this backend cannot simulate `p`: it has no gradients."""
     if not p.requires_grad:
         return None
-    return BackendError("The numba backend has no gradients.", fix='backend="reference", or detach the parameters')
+    return BackendError("The numba backend has no gradients.", fix='`backend="reference"`, or detach the parameters')
 
 
 def run(works: Sequence[Work], n_threads: int) -> list[tuple[Tensor, Tensor]]:

@@ -114,7 +114,7 @@ def obstacle(p: ModelParameters) -> BackendError | None:
             "The triton backend cannot be used here.",
             expected=f"a CUDA GPU, torch built for it with triton, and at most {MAX_REGIONS} regions",
             found=found,
-            fix='backend="numba" computes the same on the processor',
+            fix='`backend="numba"` computes the same on the processor',
         )
     if p.requires_grad:
         return BackendError("The triton backend has no gradients.", fix='backend="reference", or detach the parameters')

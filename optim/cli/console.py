@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import sys
 import time
@@ -44,9 +45,11 @@ class ExitCode(IntEnum):
     INVALID_INPUT = 65, "invalid input"
     MISSING_INPUT = 66, "missing input"
     NO_BACKEND = 69, "backend not available"
-    BUG = 70, "bug"
+    BUG = 70, "bug, or Python modules of yours in place of ours"
+    MACHINE = 71, "out of memory, or of what else the operating system gives"
     OUTPUT_FOLDER = 73, "output folder"
     INTERRUPTED = 75, "interrupted (the same command resumes)"
+    BUSY = 76, "another job works on the output folder"
 
 
 def exit_code(run: Callable[[], int], names: Callable[[], Names] | None = None, person: str | None = None) -> int:
@@ -79,15 +82,39 @@ def exit_code(run: Callable[[], int], names: Callable[[], Names] | None = None, 
     except MfmfitError as error:
         say(f"{before}error: {typed(str(error))}")
         return error.exit_code
-    except Exception:
+    except Exception as error:
+        if (known := of_the_machine(error)) is not None:
+            code, told = known
+            say(f"{before}error: {told}")
+            return code
         traceback.print_exc()
         say(f"{before}this is a bug in mfmfit, not in your data: please report it with the lines above")
         return ExitCode.BUG
 
 
+def of_the_machine(error: Exception) -> tuple[ExitCode, str] | None:
+    """The exit code and message of an error of the operating system or of a decoder that came without one of the tree."""
+    from mfm.io.formats.system import cannot_read, cannot_write
+
+    if isinstance(error, UnicodeError):
+        return ExitCode.INVALID_INPUT, f"A text is not UTF-8.\n  found: {error}\n  fix: save the file as UTF-8, or rename it"
+    if isinstance(error, MemoryError):
+        return ExitCode.MACHINE, "The memory does not suffice.\n  fix: a machine, or a job, with more memory"
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN):
+        return ExitCode.MACHINE, f"The operating system gives no more.\n  found: {error}"
+    path = error.filename if error.filename is not None else "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+        return ExitCode.OUTPUT_FOLDER, str(cannot_write(path, error))
+    found = cannot_read(path, "needed", error)
+    return next(code for code in ExitCode if code == found.exit_code), str(found)
+
+
 def say(text: str) -> None:
     """Print a line for the person at the terminal; results go to the standard output, this does not."""
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -6,6 +6,7 @@ import time
 
 from mfm.errors import InputError
 from optim.cli.console import say
+from optim.cli.listing import add_settings_option
 
 
 def add(commands) -> None:
@@ -18,7 +19,14 @@ def add(commands) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/corpus.yaml")
     parser.add_argument("--verify", action="store_true", help="compare every file of the corpus with its digest, and stop")
+    add_settings_option(parser, "corpus", _kind)
     parser.set_defaults(run=run, names=_names)
+
+
+def _kind() -> type:
+    from surrogate.corpus.config import CorpusConfig
+
+    return CorpusConfig
 
 
 def run(args) -> int:

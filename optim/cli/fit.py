@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from mfm.errors import InputNote
 from optim.cli.console import ExitCode, Progress, say
+from optim.cli.listing import add_settings_option
 from optim.cli.messages import as_settings, fit_settings
 from optim.cli.refine import refine_folder
 
@@ -20,16 +23,38 @@ def add(commands) -> None:
         "atlas=dk68 data.subject=100307 data.sc=SC.csv 'data.timeseries=[run-1.tsv,run-2.tsv]' "
         "'data.maps={myelin: myelin.csv, gradient: gradient.csv}'",
     )
-    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/fit.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="settings; --settings lists them")
     parser.add_argument("--check", action="store_true", help="read and check everything, print what was found, and stop")
+    parser.add_argument("-m", "--multirun", action="store_true", help="a fit for each of several values: optimizer.seed=1,2,3")
+    add_settings_option(parser, "fit", _kind)
     parser.set_defaults(run=run, names=fit_settings)
+
+
+def _kind() -> type:
+    from optim.config.fit import FitConfig
+
+    return FitConfig
 
 
 def run(args) -> int:
     """Fit what the settings name."""
+    from optim.cli.environment import check_environment
     from optim.cli.settings import compose
+    from optim.cli.sweep import run_sweep
 
+    check_environment(say)
+    if args.multirun:
+        one = partial(fit_from_files, check_only=args.check)
+        return run_sweep(args.overrides, "fit", _kind(), one, fit_settings, test_cost)
     return fit_from_files(compose(args.overrides), check_only=args.check)
+
+
+def test_cost(folder: Path) -> str:
+    """The cost of the test in the folder of a sweep's job, as text; empty where there is none."""
+    for table in sorted(folder.glob("sub-*/*_fit.tsv")):
+        header, *rows = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines())
+        return f"test cost {float(rows[-1][header.index('total')]):.3f}"
+    return ""
 
 
 def fit_from_files(config, check_only: bool = False) -> int:
@@ -45,7 +70,11 @@ def fit_from_files(config, check_only: bool = False) -> int:
     subject = replace(subject, notes=(*located.notes, *subject.notes))
     say(as_settings(repr(subject)))
     if check_only:
-        _prepared_folder(subject, config)
+        from optim.cli.environment import check_all
+
+        stages, folder, _ = _prepared_folder(subject, config)
+        for line in check_all(stages, folder):
+            say(f"checked: {line}")
         say("everything needed is there, and nothing contradicts")
         return 0
     result = fit_and_write(subject, config)
@@ -62,6 +91,7 @@ def fit_from_files(config, check_only: bool = False) -> int:
 
 def _prepared_folder(subject, config):
     """The fit's stages, its output folder, and whether it is done; every error that can be found before the work is."""
+    from optim.cli.environment import check_backend, check_folder
     from optim.fit.notes import notes_on_setup
     from optim.fit.stages import Stages
     from optim.report.folder import FitFolder
@@ -69,35 +99,73 @@ def _prepared_folder(subject, config):
 
     stages, folder = Stages.prepare(subject, config), FitFolder(config)
     output_space(subject, config)
-    for note in notes_on_setup(subject, config):  # all others of `Stages.notes` are warned of
+    check_backend(stages)
+    check_folder(folder)
+    for note in notes_on_setup(subject, config):  # the others were warned of
         say(f"note: {as_settings(note)}")
-    return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite)
+    return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
 
 
-def fit_and_write(subject, config):
-    """Fit into the configured folder; None where that very fit is already there."""
+def _fit_into(folder, stages, lock):
+    """Fit and write, as long as the lock on the folder is ours."""
     from optim.fit.pace import STAGE_NAMES
     from optim.fit.protocol import fit_prepared
     from optim.report.tables import write_fit
 
-    stages, folder, done = _prepared_folder(subject, config)
-    if done:
-        say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
-        print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
-        return None
-    folder.begin(stages.fingerprint)
+    config = stages.config
     later = len(STAGE_NAMES) - 1 - (not config.model.regional)
     progress = Progress(config.optimizer.starts, config.optimizer.generations, later)
+
+    def generation_done(row) -> None:
+        lock.check()
+        progress(row)
+
     try:
-        result = fit_prepared(stages, folder.work, progress, progress.note, progress.stage)
+        result = fit_prepared(stages, folder.work, generation_done, progress.note, progress.stage)
+        lock.check()
         progress.stage("figures")
         write_fit(result, folder)
     finally:
         progress.close()
+    return result
+
+
+def fit_and_write(subject, config):
+    """Fit into the configured folder; None where that very fit is already there."""
+    from optim.report.lock import FolderLock
+
+    stages, folder, done = _prepared_folder(subject, config)
+    if not done:
+        with FolderLock(folder.path, say) as lock:
+            # Another job may have ended this very fit since.
+            done = folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
+            if not done:
+                folder.begin(stages.fingerprint, stages.facts)
+                result = _fit_into(folder, stages, lock)
+    if done:
+        say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
+        _add_series(stages, folder)
+        print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
+        return None
     if not result.in_range:
         say("warning: the chosen parameters leave the model's range in validation or test; do not use this fit")
     say(f"results: {folder.path}")
     return result
+
+
+def _add_series(stages, folder) -> None:
+    """Write the series of a fit that is done, where they are asked for now and were not then: the same noise, the same BOLD."""
+    from mfm.io import write_npy
+    from optim.cli.settings import from_values
+    from optim.refine.fitted import read_fit
+    from optim.report.lock import FolderLock
+
+    path = folder.file("bold.npy")
+    if not stages.config.output.timeseries or path.exists():
+        return
+    with FolderLock(folder.path, say):
+        write_npy(path, stages.test_bold(read_fit(folder.path, from_values, stages.subject).parameters))
+    say(f"the simulated series of the test: {path}")
 
 
 def stages_table(result) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from mfm.errors import ConfigError, InputError, MissingInputError, OutputError
 from mfm.io import Inventory, write_manifest
 from mfm.io.folders import Finding, FoundSubject
 from mfm.io.folders.findings import BROKEN, CHOOSE, KINDS
+from optim.cli.messages import as_word
 
 #: Up to this many subjects have a line each; of more, those that are alike share one.
 _LISTED = 20
@@ -48,7 +48,7 @@ def _next(inventory: Inventory) -> list[str]:
     row = first.rows[0]
     unknown = [("data.sc=FILE", first.sc), ("acquisition.tr_s=SECONDS", row.tr_s)]
     unknown += [("acquisition.n_frames=NUMBER", row.timeseries or row.n_frames)]
-    settings = [f"data.folder={shlex.quote(str(inventory.root))}", f"data.subject={first.participant_id}"]
+    settings = [as_word("data.folder", str(inventory.root)), as_word("data.subject", first.participant_id)]
     return ["", f"to fit: mfmfit fit {' '.join([*settings, *(name for name, value in unknown if value is None)])}"]
 
 

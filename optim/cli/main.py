@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from optim.cli.console import ExitCode, exit_code, say
+from optim.cli.signals import Terminated, signals_as_interrupts
+from optim.cli.streams import patient_streams
 
 #: The files of the commands, in the order of ``mfmfit --help``. What takes long to import, commands import when they run.
 COMMANDS = (
@@ -26,12 +28,25 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code (see ``mfmfit --help``)."""
-    args = _parsed(argv)
+    with patient_streams() as out, signals_as_interrupts():
+        code = _run(argv)
+    if out.lost is not None and code == ExitCode.DONE:
+        say(f"error: The output cannot be written.\n  found: {out.lost}\n  fix: the work itself is done; print it elsewhere")
+        return ExitCode.OUTPUT_FOLDER
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    resumes = False
     try:
+        args = _parsed(argv)
+        resumes = args.resumes
         return exit_code(lambda: args.run(args), args.names)
+    except Terminated as error:
+        say(f"ended by {error}" + (": the same command goes on where this one stopped" if resumes else ""))
     except KeyboardInterrupt:
-        say("interrupted" + (": the same command goes on where this one stopped" if args.resumes else ""))
-        return ExitCode.INTERRUPTED
+        say("interrupted" + (": the same command goes on where this one stopped" if resumes else ""))
+    return ExitCode.INTERRUPTED
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:

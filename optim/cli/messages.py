@@ -148,6 +148,18 @@ def _words(path: str, value: ast.expr) -> Iterator[str]:
         yield shlex.quote(f"{path}={_in_hydra(value)}")
 
 
+def as_word(path: str, text: str) -> str:
+    """Return the word of a shell that sets a setting to a text, whatever is in it.
+
+    Examples
+    --------
+    >>> from optim.cli.messages import as_word
+    >>> as_word("data.folder", "my study"), as_word("data.folder", "study")
+    ('\'data.folder="my study"\'', 'data.folder=study')
+    """
+    return shlex.quote(f"{path}={_text_in_hydra(text)}")
+
+
 def _in_hydra(value: ast.expr) -> str:
     """A value as Hydra's grammar has it; a name stands for what the reader has to fill in, such as ``FILE``."""
     match value:

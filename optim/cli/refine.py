@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mfm.errors import ConfigError
 from optim.cli.console import exit_code, say
+from optim.cli.listing import add_settings_option
 
 
 def add(commands) -> None:
@@ -30,7 +31,14 @@ def add(commands) -> None:
         "--check", action="store_true", help="read and check everything, print what the data can tell, and stop"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace another refinement of the fit")
+    add_settings_option(parser, "refine/default", _kind)
     parser.set_defaults(run=run, names=_names)
+
+
+def _kind() -> type:
+    from optim.config.refine import RefineConfig
+
+    return RefineConfig
 
 
 def run(args) -> int:
@@ -77,6 +85,7 @@ def refine_folder(
     from optim.refine.fitted import read_fit, task_of
     from optim.refine.information import fisher_report
     from optim.refine.run import refine_fit
+    from optim.report.lock import FolderLock
 
     before = "" if person is None else f"{person}: "
     fit = read_fit(folder, from_values, subject)
@@ -89,7 +98,8 @@ def refine_folder(
         print("\n".join(lines), flush=True)
         return 0
     began = time.perf_counter()
-    found = refine_fit(fit, config, overwrite, lambda text: say(f"{before}{text} ({time.perf_counter() - began:.0f} s)"))
+    with FolderLock(fit.folder, say):
+        found = refine_fit(fit, config, overwrite, lambda text: say(f"{before}{text} ({time.perf_counter() - began:.0f} s)"))
     if found is not None:
         print(f"{before}{found.verdict}", flush=True)
         say(f"{before}report: {fit.folder / 'refine.html'}")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mfm.errors import ConfigError
+from optim.cli.overrides import Override, check_interpolations, read_word, value_of
+from optim.cli.schema import closest, settings_of
 from optim.config.checks import check_one_of
 from optim.config.fit import FitConfig
 from optim.config.objective import OBJECTIVES
@@ -27,65 +32,93 @@ _CHOICES: dict[str, tuple[str, Mapping[str, type]]] = {"objective": ("search", O
 def compose(overrides: Sequence[str] = (), name: str = "fit", kind: type = FitConfig):
     """The configuration ``conf/<name>.yaml`` with overrides, checked: an instance of the dataclass `kind`.
 
+    Settings that are text take their value as it stands (`optim.cli.overrides`): Hydra only puts the groups together.
+
     Raises
     ------
     ConfigError
         For an unknown group, an unknown key, a value of the wrong type, or a setting that the choice in force does not use.
     """
+    return composed([read_word(word, kind, config_groups(name)) for word in overrides], name, kind)
+
+
+def composed(words: Sequence[Override], name: str, kind: type):
+    """As `compose`, of words that were read."""
+    values = _composed(name, [word.word for word in words if word.is_group])
+    return from_values(_with_values(values, [word for word in words if not word.is_group], kind), kind)
+
+
+def _composed(name: str, overrides: Sequence[str]):
+    """Hydra's values of a configuration with some choices of its groups."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf import OmegaConf
+    from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     path = (config_folder() / name).resolve()
-    # Values that have the name of a fit's group: Hydra would look for a file.
-    own = {field.name for field in fields(kind)} if kind is not FitConfig else set()
-    plain = [text for text in overrides if (key := text.partition("=")[0]) in own and (path.parent / key).is_dir()]
-    kept = [_as_text(text) for text in overrides if text not in plain]
-    rewritten = [_let_in(text) for text in kept] if kind is FitConfig else kept
     try:
         with initialize_config_dir(str(path.parent), version_base="1.3"):
-            values = hydra_compose(path.name, overrides=rewritten)
-    except MissingConfigException as error:
-        raise _missing_group(error, path.parent) from error
+            return hydra_compose(path.name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(
-            "The settings cannot be composed.", found=str(error), fix="see conf/ for the groups and keys"
+            "The settings cannot be composed.", found=str(error), fix="mfmfit fit --settings lists all settings and choices"
         ) from error
-    return from_values(OmegaConf.merge(values, OmegaConf.from_dotlist(plain)), kind)
 
 
-def _missing_group(error, folder: Path) -> ConfigError:
-    """What is said of a group's choice that is not there (Hydra's `MissingConfigException`): what is."""
-    group, _, choice = str(error.missing_cfg_file).rpartition("/")
-    return ConfigError(
-        f"There is no {group}={choice}." if group else f"There is no {choice}.",
-        expected=" | ".join(f"{group}={name}" for name in error.options or ()) or None,
-        found=f"no file {folder / group / choice}.yaml",
-        fix="docs/extending.md says how to add one" if group == "model" else None,
-    )
+def _with_values(values, words: Sequence[Override], kind: type):
+    """`values` with those that the command line sets; the last word for a setting counts."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    OmegaConf.set_struct(values, False)
+    for word in words:
+        _check_no_choice(word)
+        try:
+            OmegaConf.update(values, word.path, value_of(word, kind), merge=True, force_add=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{word.path} cannot be set.", found=f"{word.word}: {str(error).splitlines()[0]}") from error
+    for word in words:
+        check_interpolations(values, word)
+    return values
 
 
-def _as_text(override: str) -> str:
-    """Ids of subjects and sessions and atlas names in quotes: Hydra would read 000123 or 1e5 as a number."""
-    return re.sub(r"^((?:data\.subject|data\.session|atlas\.name)=)([A-Za-z0-9._-]+)$", r'\1"\2"', override)
-
-
-def _let_in(override: str) -> str:
-    """A setting of a choice or a model with Hydra's ``++``, which lets unknown keys in: checks tell better what is wrong."""
+def _check_no_choice(word: Override) -> None:
+    """Raise if a word would choose between classes of settings, and leave those of the other behind."""
     for group, (told_by, kinds) in _CHOICES.items():
-        if override.startswith(f"{group}.{told_by}="):
-            value = override.partition("=")[2]
+        if word.path == f"{group}.{told_by}":
             raise ConfigError(
-                f"{group}.{told_by} would leave the settings of another choice behind.",
+                f"{word.path} would leave the settings of another choice behind.",
                 expected=f"{group}=NAME, one of {' | '.join(kinds)}",
-                found=override,
-                fix=f"{group}={value if value in kinds else 'NAME'}",
+                found=word.word,
+                fix=f"{group}={word.text if word.text in kinds else 'NAME'}",
             )
-        if override.startswith(f"{group}."):
-            return f"++{override}"
-    return f"++{override}" if override.startswith("model.") else override
+
+
+def default_values(name: str) -> dict[str, Any]:
+    """What ``conf/<name>.yaml`` sets by itself, by path: the defaults of the command line."""
+    from omegaconf import OmegaConf
+
+    found: dict[str, Any] = {}
+
+    def gather(values: Mapping, prefix: str) -> None:
+        for key, value in values.items():
+            found[prefix + str(key)] = value
+            if isinstance(value, Mapping):
+                gather(value, f"{prefix}{key}.")
+
+    gather(OmegaConf.to_container(_composed(name, []), resolve=False), "")  # type: ignore[arg-type]
+    return found
+
+
+@cache
+def config_groups(name: str) -> dict[str, tuple[str, ...]]:
+    """The groups of ``conf/<name>.yaml``, each with its choices."""
+    from omegaconf import OmegaConf
+
+    path = config_folder() / f"{name}.yaml"
+    defaults = OmegaConf.to_container(OmegaConf.load(path)).get("defaults", [])  # type: ignore[union-attr]
+    groups = [str(key) for one in defaults if isinstance(one, dict) for key in one]
+    return {group: tuple(sorted(file.stem for file in (path.parent / group).glob("*.yaml"))) for group in groups}
 
 
 def from_values(values, kind: type = FitConfig):
@@ -111,7 +144,21 @@ def from_values(values, kind: type = FitConfig):
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
-        raise ConfigError("A setting is unknown or has the wrong type.", found=str(error)) from error
+        raise _wrong_value(error, kind) from error
+
+
+def _wrong_value(error, kind: type) -> ConfigError:
+    """The error for a value that the setting's type refuses, by what OmegaConf said of it."""
+    said = str(error).splitlines()[0]
+    key = re.sub(r"\[\d+\]", "", error.full_key or "")
+    setting = next((one for one in settings_of(kind) if one.path == key or key.startswith(f"{one.path}.")), None)
+    if setting is None:
+        alike = closest(key, tuple(one.path for one in settings_of(kind)))
+        found = f"{key}: {said}" if key else said
+        return ConfigError("A setting is unknown or has the wrong type.", expected=", ".join(alike) or None, found=found)
+    return ConfigError(
+        f"{key} has a value of the wrong type.", expected=f"{setting.kind}, such as {shlex.quote(setting.example)}", found=said
+    )
 
 
 def _chosen_class(group: str, values: Mapping) -> type:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optim.cli.console import say
+from optim.cli.listing import add_settings_option
 
 
 def add(commands) -> None:
@@ -14,7 +15,14 @@ def add(commands) -> None:
         "conf/train.yaml, for example: mfmfit train corpus=corpus folder=my-surrogate; finetuning: start=FOLDER",
     )
     parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="Hydra overrides of conf/train.yaml")
+    add_settings_option(parser, "train", _kind)
     parser.set_defaults(run=run, names=_names)
+
+
+def _kind() -> type:
+    from surrogate.config import TrainConfig
+
+    return TrainConfig
 
 
 def run(args) -> int:

@@ -22,7 +22,15 @@ _DATA_PATHS = (
 
 @dataclass(frozen=True)
 class AtlasConfig:
-    """The parcellation: a name for output files, and a file of region names."""
+    """The parcellation.
+
+    Parameters
+    ----------
+    name : str
+        For the names of output files.
+    labels : path or list name, optional
+        A file of region names, one a line, or a built-in list such as ``DK68``.
+    """
 
     name: str = "unnamed"
     labels: str | None = None
@@ -35,7 +43,12 @@ class AtlasConfig:
 class AcquisitionConfig:
     """The scan: repetition time in seconds, and frames. Neither has a default: a wrong TR is a wrong fit.
 
-    ``n_frames`` may be left out for time series, whose length is read from them.
+    Parameters
+    ----------
+    tr_s : float, optional
+        Repetition time, seconds; may be left out where header or sidecar of the time series tell it.
+    n_frames : int, optional
+        May be left out for time series, whose length is read from them.
     """
 
     tr_s: float | None = None
@@ -67,8 +80,10 @@ class OutputConfig:
 
     Parameters
     ----------
-    folder : str
+    folder : path
+        Every subject has a folder in it: ``<output.folder>/sub-<id>/``.
     figures : bool
+        Also figures, as PNG files.
     timeseries : bool
         Also the simulated BOLD of the test, as npy.
     overwrite : bool

@@ -29,7 +29,10 @@ class ObjectiveConfig:
         Noise realisations per candidate in search, validation and test.
     dt_search_s, dt_validation_s, dt_test_s : float, optional
         Neural steps in seconds; null is the valid step nearest to 6 ms (search, validation) or 0.5 ms (test).
-    burn_in_s, warm_up_s : float
+    burn_in_s : float
+        Seconds simulated before the scan, with hemodynamics, that are not recorded.
+    warm_up_s : float
+        Seconds before those, without hemodynamics.
     hemo_dt_s : float, optional
         Hemodynamic step; null is the coarsest valid one up to 0.03 s.
     scheme : {"exponential", "euler"}

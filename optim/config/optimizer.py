@@ -21,6 +21,7 @@ class OptimizerConfig:
     initial_candidates : int
         Plausible random candidates scored before a search, which starts from the best; 0 starts from a random one.
     seed : int
+        Decides, with the subject's id, every random number of the fit.
     """
 
     population: int = 100

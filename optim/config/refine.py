@@ -63,7 +63,9 @@ class RefineConfig:
     level : float
         Significance.
     seed : int
+        Decides every random number of the refinement.
     figures : bool
+        Also a figure, as a PNG file.
     """
 
     run: bool = False

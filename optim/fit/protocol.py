@@ -147,7 +147,7 @@ def _chosen(
     if not regional:
         return map_fit, map_fit, (), predicted
     with pace.stage("regional"):
-        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint))
+        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint, stages.facts))
     return map_fit, choice, penalty, predicted
 
 
@@ -167,7 +167,7 @@ def _searched(stages: Stages, work, progress, report) -> list[SearchState]:
             stages.noise,
             start,
             subject_id,
-            Checkpoint.within(work, f"search-{start}", stages.fingerprint),
+            Checkpoint.within(work, f"search-{start}", stages.fingerprint, stages.facts),
             progress,
         )
         for start in range(optimizer.starts)

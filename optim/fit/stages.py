@@ -16,7 +16,7 @@ from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
 from optim.config.objective import LinearObjectiveConfig, SimulationObjectiveConfig, SurrogateObjectiveConfig
-from optim.fit.fingerprint import fingerprint
+from optim.fit.fingerprint import Facts, fingerprint, fit_facts
 from optim.fit.notes import notes_on_setup
 from optim.fit.result import StageScore
 from optim.objectives.audited import AuditedObjective
@@ -107,7 +107,12 @@ class Stages:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of what decides the numbers of the fit (`optim.fit.fingerprint`)."""
-        return fingerprint(self.subject, self.config, self.surrogate)
+        return fingerprint(self.facts)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What decides the numbers of the fit, each fact by its name."""
+        return fit_facts(self.subject, self.config, self.surrogate)
 
     @property
     def noise(self) -> str:

@@ -21,6 +21,7 @@ from optim.objectives.rows import cells, column_names
 from optim.refine.fitted import FittedSubject, training_scans
 from optim.refine.task import Task
 from optim.refine.verdict import Comparison, Refinement, ResidualTerm
+from optim.report.drawing import drawn
 from optim.report.page import page, table
 
 _COLUMNS = {
@@ -69,16 +70,23 @@ def write_refinement(
     nulls = [("placebo", k + 1, g) for k, g in enumerate(found.placebo_gains)]
     nulls += [("permuted maps", k + 1, g) for k, g in enumerate(found.spin_gains)]
     write_tsv(fit.file("refine_nulls.tsv"), ("kind", "index", "gain"), nulls)
-    write_tsv(fit.file("refine_fit.tsv"), column_names(SimulatedScore), map(cells, scores))
+    write_tsv(fit.file("refine_stages.tsv"), column_names(SimulatedScore), map(cells, scores))
     _write_model(fit, found)
+    figure = None
     if task.config.figures and found.comparisons:
-        from optim.refine.figures import write_refinement_figure
-
-        write_refinement_figure(fit.folder / "figures" / "refine.png", fit.subject.labels, found, task.network_maps())
-    text = _page(fit, task, found, scores, task.config.figures and bool(found.comparisons))
+        figure = drawn(lambda: _write_figure(fit, task, found))
+    text = _page(fit, task, found, scores, figure is not None)
     write_atomic(fit.folder / "refine.html", lambda temporary: temporary.write_text(text, encoding="utf-8"))
     write_json(result_path(fit), _record(fit, task, found, fingerprint, seconds))
     shutil.rmtree(work_folder(fit, fingerprint), ignore_errors=True)
+
+
+def _write_figure(fit: FittedSubject, task: Task, found: Refinement) -> Path:
+    from optim.refine.figures import write_refinement_figure
+
+    path = fit.folder / "figures" / "refine.png"
+    write_refinement_figure(path, fit.subject.labels, found, task.network_maps())
+    return path
 
 
 def _write_model(fit: FittedSubject, found: Refinement) -> None:
@@ -89,10 +97,10 @@ def _write_model(fit: FittedSubject, found: Refinement) -> None:
     w_IE = feedback_weights(p, found.sc)[0]
     columns = (p.w_EE[0], p.w_EI[0], w_IE, p.sigma[0], I_ext, found.slopes)
     rows = [(k + 1, label, *(float(c[k]) for c in columns)) for k, label in enumerate(fit.subject.labels)]
-    write_tsv(fit.file("refine_regional.tsv"), list(_COLUMNS), rows)
+    write_tsv(fit.file("refined.tsv"), list(_COLUMNS), rows)
     edges = None
     if found.edges.any():
-        edges = write_npy(fit.file("refine_edges.npy"), found.edges).name
+        edges = write_npy(fit.file("refined_edges.npy"), found.edges).name
     beside = {
         "schema": 1,
         "columns": _COLUMNS,
@@ -101,7 +109,7 @@ def _write_model(fit: FittedSubject, found: Refinement) -> None:
         "config": fit.record["config"],
         "protocols": fit.record.get("protocols", {}),
     }
-    write_json(fit.file("refine_regional.json"), beside)
+    write_json(fit.file("refined.json"), beside)
 
 
 def _record(fit: FittedSubject, task: Task, found: Refinement, fingerprint: str, seconds: float) -> dict:

@@ -24,6 +24,7 @@ from optim.fit.columns import RegionalColumn, regional_columns
 from optim.fit.result import FitResult, StageScore
 from optim.objectives.audits import Audit
 from optim.objectives.rows import as_record, cells, column_names
+from optim.report.drawing import drawn
 from optim.report.folder import FitFolder
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
@@ -45,7 +46,7 @@ _PREDICTION = {
 
 
 def write_fit(result: FitResult, folder: FitFolder) -> None:
-    """Write tables, JSON and, where asked for, figures; the folder is marked done last."""
+    """Write tables and JSON, mark the folder done, and then draw figures, where asked for: their failure is only noted."""
     folder.clear()
     _write_dataset_description(folder.path.parent)
     columns = regional_columns(result)
@@ -64,12 +65,16 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     write_npy(folder.file("sc.npy"), result.subject.test.sc.weights)
     # Last of what `optim.load_fit` reads: it has the digests of the others.
     write_json(folder.file("regional.json"), _record(result, columns) | {"files": _digests(folder)})
-    if result.config.output.figures:
-        from optim.report.figures import write_figures
-
-        write_figures(result, folder)
     folder.set_state("done", result.fingerprint)
     shutil.rmtree(folder.work, ignore_errors=True)
+    if result.config.output.figures:
+        drawn(lambda: _write_figures(result, folder))
+
+
+def _write_figures(result: FitResult, folder: FitFolder) -> None:
+    from optim.report.figures import write_figures
+
+    write_figures(result, folder)
 
 
 def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
@@ -209,6 +214,7 @@ def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
         "bounds": result.parameterisation.bounds.as_dict(),
         "stages": [as_record(score) for score in result.stages],
         "noise_ceiling": asdict(result.ceiling),
+        "observation": {stage: getattr(subject, stage).observation.as_record() for stage in ("search", "validation", "test")},
         "protocols": {
             stage: asdict(result.config.objective.protocol(getattr(subject, stage), stage))
             for stage in ("search", "validation", "test")

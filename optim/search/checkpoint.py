@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from mfm.errors import OutputError
 from mfm.io import write_atomic
 
 _FORMAT, _VERSION = "mfmfit checkpoint", "1"
+#: Of what differs so many are named.
+_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Checkpoint:
     belongs_to : str
         Fingerprint of the work: data, settings and versions. What another work left at `path` is refused, since going on from
         it would mix the two.
+    facts : mapping of name to text, optional
+        What the fingerprint is of (`optim.fit.fingerprint.fit_facts`): kept too, so that a refusal can name what differs.
 
     Examples
     --------
@@ -49,11 +54,14 @@ class Checkpoint:
 
     path: Path
     belongs_to: str
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def within(cls, folder: str | Path | None, name: str, belongs_to: str) -> Checkpoint | None:
+    def within(
+        cls, folder: str | Path | None, name: str, belongs_to: str, facts: Mapping[str, str] | None = None
+    ) -> Checkpoint | None:
         """The checkpoint ``<folder>/<name>.safetensors``, or None where there is no folder to keep anything in."""
-        return None if folder is None else cls(Path(folder) / f"{name}.safetensors", belongs_to)
+        return None if folder is None else cls(Path(folder) / f"{name}.safetensors", belongs_to, facts or {})
 
     def save(self, state: Any) -> None:
         """Replace what is kept by `state`.
@@ -71,8 +79,11 @@ class Checkpoint:
         arrays: dict[str, np.ndarray] = {}
         content = json.dumps(_to_plain(state, arrays), allow_nan=False)
         metadata = {"format": _FORMAT, "version": _VERSION, "belongs_to": self.belongs_to, "content": content}
+        metadata["facts"] = json.dumps(dict(self.facts))
         try:
             write_atomic(self.path, lambda temporary: save_file(arrays, temporary, metadata))
+        except OutputError:
+            raise
         except (OSError, SafetensorError) as error:
             raise OutputError(f"The checkpoint {self.path} cannot be written.", found=str(error)) from error
 
@@ -92,7 +103,7 @@ class Checkpoint:
                 metadata = file.metadata() or {}
                 if (metadata.get("format"), metadata.get("version")) != (_FORMAT, _VERSION):
                     raise ValueError(f"no {_FORMAT} of version {_VERSION}")
-                whose = metadata["belongs_to"]
+                whose, facts = metadata["belongs_to"], json.loads(metadata.get("facts", "{}"))
                 state = _from_plain(json.loads(metadata["content"]), file.get_tensor)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise OutputError(f"The checkpoint {self.path} cannot be read.", found=repr(error), fix=again) from error
@@ -100,11 +111,35 @@ class Checkpoint:
             raise OutputError(
                 f"The checkpoint {self.path} is of other data, settings or version.",
                 expected=f"fingerprint {self.belongs_to[:12]}",
-                found=f"fingerprint {whose[:12]}",
+                found=f"fingerprint {whose[:12]}" + differences(facts, self.facts),
                 cause="another fit was interrupted in this folder",
                 fix=f"another folder, or {again}",
             )
         return state
+
+
+def differences(there: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return what differs between the facts of two works, as the end of a sentence; empty where one has none.
+
+    Examples
+    --------
+    >>> from optim.search.checkpoint import differences
+    >>> differences({"optimizer.seed": "1", "map myelin": "a" * 64}, {"optimizer.seed": "2", "map myelin": "b" * 64})
+    '; other: map myelin (another content), optimizer.seed (1 there, 2 now)'
+    """
+    if not there or not now:
+        return ""
+    names = sorted(name for name in there.keys() | now.keys() if there.get(name) != now.get(name))
+    shown = [f"{name} ({_difference(there.get(name), now.get(name))})" for name in names[:_NAMED]]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; other: {', '.join(shown)}{more}" if names else ""
+
+
+def _difference(there: str | None, now: str | None) -> str:
+    if there is not None and now is not None and len(there) == len(now) == 64:
+        return "another content"
+    texts = ["none" if one is None else "a content" if len(one) == 64 else one for one in (there, now)]
+    return f"{texts[0]} there, {texts[1]} now"
 
 
 def _to_plain(value: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from types import ModuleType
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -57,6 +60,26 @@ class _PrivateNormal:
         return self.generator.standard_normal(shape or None)
 
 
+def imported_cma() -> ModuleType:
+    """The package cma, imported late and without matplotlib.pyplot, which it would load and no search needs.
+
+    That import takes a second, and fails where the environment asks for a backend that is not there, as in a notebook's cells.
+    """
+    if "cma" in sys.modules:
+        return sys.modules["cma"]
+    before = sys.modules.get("matplotlib")
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Could not import matplotlib")
+            import cma
+    finally:
+        del sys.modules["matplotlib"]
+        if before is not None:
+            sys.modules["matplotlib"] = before
+    return cma
+
+
 class CMAES:
     """pycma's CMA-ES from `start`, with rejection of implausible candidates inside the search distribution.
 
@@ -73,8 +96,7 @@ class CMAES:
     def __init__(
         self, space: SearchSpace, start: np.ndarray, step: float, population: int, seed_sequence: np.random.SeedSequence
     ):
-        import cma  # late: it brings matplotlib.pyplot along
-
+        cma = imported_cma()
         self.space = space
         options = {
             "popsize": population,

@@ -15,7 +15,9 @@ import numpy as np
 
 import mfm
 from mfm.io import write_atomic, write_json, write_tsv
+from mfm.io.formats.system import home_expanded
 from optim.config.ude import UDEConfig
+from optim.report.drawing import drawn
 from optim.report.folder import FitFolder
 from optim.report.page import page, table
 from optim.ude.fit import FormulaTerm, UDEResult, UDEScore
@@ -32,7 +34,7 @@ class UDEFolder(FitFolder):
     """This is the folder of one fit: ``<output.folder>/ude-<data.name>/``."""
 
     def __init__(self, config: UDEConfig):
-        self.path = Path(config.output.folder) / f"ude-{config.data.name}"
+        self.path = home_expanded(config.output.folder) / f"ude-{config.data.name}"
         self.stem = f"ude-{config.data.name}"
         self.work = self.path / "work"
         self._status = self.path / "status.json"
@@ -56,13 +58,17 @@ def write_ude_report(result: UDEResult, folder: UDEFolder) -> None:
     write_json(folder.file("fit.json"), _record(result))
     names = []
     if result.config.output.figures:
-        from optim.ude.figures import write_ude_figures
-
-        names = write_ude_figures(result, folder.path / "figures")
+        names = drawn(lambda: _figures(result, folder)) or []
     page = _page(result, names)
     write_atomic(folder.path / "report.html", lambda temporary: temporary.write_text(page, encoding="utf-8"))
     folder.set_state("done", result.fingerprint)
     shutil.rmtree(folder.work, ignore_errors=True)
+
+
+def _figures(result: UDEResult, folder: UDEFolder) -> list[str]:
+    from optim.ude.figures import write_ude_figures
+
+    return write_ude_figures(result, folder.path / "figures")
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mfm.errors import InputError, MissingInputError
+from mfm.errors import InputError, MfmfitError, MissingInputError
 from mfm.io.folders.findings import BROKEN, CHOOSE, MISSING, NOTE, SUSPICIOUS, Finding
 from mfm.io.folders.manifest import FileStamp, ManifestRow
+from mfm.io.folders.participants import read_participants
 from mfm.io.folders.peek import peek
 from mfm.io.folders.recognise import CONNECTOME, FC, FCD_CDF, PARCELLATION, TIMESERIES, Candidate, folder_subject, recognise
 from mfm.io.folders.runs import Run, compare_runs, inspect_run
 from mfm.io.folders.select import Choices, choose_runs, of_atlas, path_below_root
-from mfm.io.folders.tree import time_text, walk
-from mfm.io.formats.text import split_lines, text_lines
+from mfm.io.folders.tree import TreeFile, time_text, walk
+from mfm.io.formats.system import cannot_read, home_expanded, shown
 from mfm.subject import STAGES
 
 
@@ -105,14 +107,7 @@ def inspect_folder(folder: str | Path, choices: Choices | None = None) -> Invent
     ['TR not known']
     """
     choices = choices or Choices()
-    root = Path(folder).expanduser()
-    if not root.exists():
-        raise MissingInputError(
-            f"The folder is not there: {root}", fix="check the path; relative paths start at the current folder"
-        )
-    if not root.is_dir():
-        raise InputError(f"{root} is a file.", expected="a folder")
-    root = root.resolve()
+    root = _existing_folder(folder)
     files = list(walk(root))
     candidates = [candidate for file in files if (candidate := recognise(file)) is not None]
     if not candidates:
@@ -122,19 +117,41 @@ def inspect_folder(folder: str | Path, choices: Choices | None = None) -> Invent
             found=f"{len(files)} files of readable types",
             fix='inspect the folder above or below, or name the files at the fit: `sc="FILE"` `timeseries=["FILE"]`',
         )
-    return _Inspection(root, candidates, choices).inventory()
+    return _Inspection(root, candidates, choices, [file for file in files if file.problem == "locked"]).inventory()
+
+
+def _existing_folder(folder: str | Path) -> Path:
+    root = home_expanded(folder)
+    try:
+        if not root.exists():
+            raise MissingInputError(
+                f"The folder is not there: {root}", fix="check the path; relative paths start at the current folder"
+            )
+        if not root.is_dir():
+            raise InputError(f"{root} is a file.", expected="a folder")
+        os.scandir(root).close()
+    except MfmfitError:
+        raise
+    except OSError as error:
+        raise cannot_read(root, "folder of data; the", error) from error
+    return root.resolve()
 
 
 class _Inspection:
     """One look at one folder; findings gather in `_findings`."""
 
-    def __init__(self, root: Path, candidates: Sequence[Candidate], choices: Choices):
+    def __init__(self, root: Path, candidates: Sequence[Candidate], choices: Choices, locked: Sequence[TreeFile] = ()):
         self._root, self._choices = root, choices
-        self._findings: list[Finding] = []
+        self._findings = [
+            Finding(BROKEN, flaw.problem, flaw.fix, where="/".join(folder.parts[1:]), absent=True)
+            for folder in locked
+            if (flaw := peek(folder).flaw) is not None
+        ]
         self._subjects, group = _by_subject(candidates)
         self._group_sc = [c for c in group if c.kind == CONNECTOME]
         self._group_parcellations = [c for c in group if c.kind == PARCELLATION]
-        self._participants = _participants(root)
+        self._participants, said = read_participants(root)
+        self._findings += said
 
     def inventory(self) -> Inventory:
         found = [self._subject(name, self._subjects[name]) for name in sorted(self._subjects)]
@@ -155,7 +172,7 @@ class _Inspection:
         said += chosen_said
         runs = []
         for candidate in chosen:
-            run, run_said = inspect_run(candidate, series, self._choices)
+            run, run_said = _inspected(candidate, series, self._choices)
             said += run_said
             runs += [run] if run is not None else []
         said += compare_runs(runs)
@@ -218,8 +235,8 @@ class _Inspection:
     def _connectome(self, candidates, runs: Sequence[Run], pairs) -> tuple[FileStamp | None, list[Finding]]:
         """The subject's own connectome, else the group's; the person's choice before both."""
         wanted = self._choices.sc
-        if wanted is not None and Path(wanted).expanduser().is_file():
-            path = Path(wanted).expanduser().resolve()
+        if wanted is not None and home_expanded(wanted).is_file():
+            path = home_expanded(wanted).resolve()
             status = path.stat()
             return FileStamp(path, status.st_size, time_text(status.st_mtime)), []
         own = [c for c in candidates if c.kind == CONNECTOME]
@@ -249,7 +266,7 @@ class _Inspection:
     def _checked_connectome(self, candidate: Candidate, runs: Sequence[Run], pairs) -> tuple[FileStamp | None, list[Finding]]:
         looked, at, said = peek(candidate.file), path_below_root(candidate), []
         if looked.flaw is not None:
-            fix = looked.flaw.fix.replace("PATH", str(candidate.file.path))
+            fix = looked.flaw.fix.replace("PATH", shown(candidate.file.path))
             return None, [Finding(BROKEN, f"connectome: {looked.flaw.problem}", fix, where=at, absent=looked.flaw.absent)]
         if looked.shape is not None and looked.shape[0] != looked.shape[1]:
             said.append(Finding(SUSPICIOUS, f"connectome of {looked.shape[0]} x {looked.shape[1]}: not square", where=at))
@@ -302,6 +319,15 @@ class _Inspection:
                 self._findings.append(Finding(MISSING, "listed in participants.tsv, but no files", subject=participant_id))
             for participant_id in sorted(found - set(self._participants)):
                 self._findings.append(Finding(SUSPICIOUS, "not listed in participants.tsv", subject=participant_id))
+
+
+def _inspected(candidate: Candidate, series: Sequence[Candidate], choices: Choices) -> tuple[Run | None, list[Finding]]:
+    """`inspect_run`, of which no failure stops the inspection of the others."""
+    try:
+        return inspect_run(candidate, series, choices)
+    except (MfmfitError, OSError, ValueError) as error:
+        text = f"what lies beside the file cannot be read ({str(error).splitlines()[0]})"
+        return None, [Finding(BROKEN, text, "fetch or write it anew", where=path_below_root(candidate))]
 
 
 def _listed(values: frozenset) -> str:
@@ -362,25 +388,3 @@ def _pairs(candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Candi
 
 def _stamp(candidate: Candidate) -> FileStamp:
     return FileStamp(candidate.file.path, candidate.file.size, candidate.file.modified)
-
-
-def _participants(folder: Path) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The lines of ``participants.tsv``; ids stay text, with their leading zeros."""
-    path = folder / "participants.tsv"
-    if not path.is_file():
-        return {}
-    header, *lines = split_lines(text_lines(path), "\t", path) or [[]]
-    if not header or header[0] != "participant_id":
-        raise InputError(
-            f"{path} is not a list of participants.", expected="participant_id as the first column", found=str(header[:1])
-        )
-    found = {}
-    for cells in lines:
-        if cells and cells[0]:
-            participant_id = f"sub-{cells[0].removeprefix('sub-')}"
-            if participant_id in found:
-                raise InputError(f"{path} lists {participant_id} twice.", fix="remove one of its lines")
-            found[participant_id] = tuple(
-                (name, value) for name, value in zip(header[1:], cells[1:], strict=False) if value not in ("", "n/a")
-            )
-    return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
+from mfm.io.formats.system import cannot_read, home_expanded, utf8_name
 from mfm.io.formats.text import split_lines, text_lines
 from mfm.io.formats.write import write_tsv
 from mfm.io.readers.timeseries import ORIENTATIONS
@@ -18,6 +20,27 @@ from mfm.subject import STAGES
 _FILES = ("timeseries", "fc", "fcd_cdf", "sc", "parcellation")
 _PARTICIPANT = "participants."
 _MISSING = "n/a"
+
+
+#: Files up to this size are digested whole; of larger ones so many blocks, evenly spread from the first byte to the last.
+_WHOLE_BYTES, _BLOCKS, _BLOCK_BYTES = 16 << 20, 64, 64 << 10
+
+
+def content_digest(path: Path) -> str:
+    """Digest of a file's content: sha256 of all of it up to 16 MiB, else of 64 blocks of 64 KiB, the first and the last too.
+
+    Series of a gigabyte are thus compared in a moment. A copy has the same digest, whatever its time; what was computed anew
+    differs all over.
+    """
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    with open(path, "rb") as handle:
+        if size <= _WHOLE_BYTES:
+            return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+        for k in range(_BLOCKS):
+            handle.seek((size - _BLOCK_BYTES) * k // (_BLOCKS - 1))
+            digest.update(handle.read(_BLOCK_BYTES))
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -32,39 +55,54 @@ class FileStamp:
         Bytes.
     modified : str
         Time of its last change: UTC, whole seconds, ISO 8601.
+    digest : str, optional
+        Of its content (`content_digest`), as a manifest has it: a file of another time, such as a copy, may be the same.
     """
 
     path: Path
     size: int
     modified: str
+    digest: str | None = None
+
+    def with_digest(self) -> FileStamp:
+        """The stamp with the digest of the file as it is; without one where the file is not there."""
+        try:
+            return replace(self, digest=content_digest(self.path))
+        except OSError:
+            return self
 
     def check(self) -> None:
-        """Raise unless the file is still there and still the same.
+        """Raise unless the file is still there and its content still the same.
 
         Raises
         ------
         MissingInputError
             If it is gone.
         InputError
-            If its size or time is another.
+            If it has another size or content; of a manifest without digests, another size or time.
         """
         from mfm.io.folders.tree import time_text
 
         again = "write the manifest anew: mfmfit inspect FOLDER --write manifest.tsv"
         try:
             status = self.path.stat()
-        except OSError as error:
+            found = (status.st_size, time_text(status.st_mtime))
+            same = found[0] == self.size and (
+                found[1] == self.modified if self.digest is None else content_digest(self.path) == self.digest
+            )
+        except FileNotFoundError as error:
             raise MissingInputError(
                 f"A file of the manifest is gone: {self.path}",
                 cause="data that were moved or removed, or the manifest was moved without them",
                 fix=again,
             ) from error
-        found = (status.st_size, time_text(status.st_mtime))
-        if found != (self.size, self.modified):
+        except OSError as error:
+            raise cannot_read(self.path, "manifest's", error) from error
+        if not same:
             raise InputError(
                 f"A file of the manifest has changed: {self.path}",
-                expected=f"{self.size} bytes of {self.modified}",
-                found=f"{found[0]} bytes of {found[1]}",
+                expected=f"{self.size} bytes of {self.modified}" + (f", digest {self.digest}" if self.digest else ""),
+                found=f"{found[0]} bytes of {found[1]}" + (", another content" if self.digest else ""),
                 fix=again,
             )
 
@@ -73,9 +111,9 @@ class FileStamp:
 class ManifestRow:
     """One run of one subject (or one stage's FC and FCD), with everything that belongs to it.
 
-    The table has a column for each field, in this order, and after each file a column ``<file>_stamp`` with its size and time
-    (``641453@2026-11-21T11:42:03Z``). Paths are POSIX and relative to the manifest; ``n/a`` is missing. Columns of
-    ``participants.tsv`` follow, as ``participants.<column>``.
+    The table has a column for each field, in this order, and after each file a column ``<file>_stamp`` with its size, time and
+    digest (``641453@2026-11-21T11:42:03Z@9f86d081884c7d65``). Paths are POSIX and relative to the manifest; ``n/a`` is missing.
+    Columns of ``participants.tsv`` follow, as ``participants.<column>``.
 
     Parameters
     ----------
@@ -171,17 +209,18 @@ def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> Path:
     OutputError
         If it cannot be written.
     """
-    path = Path(path).expanduser()
+    path = home_expanded(path)
     folder = path.absolute().parent.resolve()
     _check_unique(rows, path)
     extra = list(dict.fromkeys(name for row in rows for name, _ in row.participant))
     lines = []
+    digested: dict[FileStamp, FileStamp] = {}
     for row in rows:
         cells: list = []
         for name in ManifestRow.__dataclass_fields__:
             value = getattr(row, name)
             if name in _FILES:
-                cells += (None, None) if value is None else (_relative(value.path, folder), f"{value.size}@{value.modified}")
+                cells += (None, None) if value is None else (_relative(value.path, folder), _stamp_text(value, digested))
             elif name != "participant":
                 cells.append(value)
         of_participant = dict(row.participant)
@@ -189,13 +228,26 @@ def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> Path:
     return write_tsv(path, [*COLUMNS, *(_PARTICIPANT + name for name in extra)], lines)
 
 
+def _stamp_text(stamp: FileStamp, digested: dict[FileStamp, FileStamp]) -> str:
+    """Size, time and digest; a file that many rows name is read once."""
+    if stamp not in digested:
+        digested[stamp] = stamp if stamp.digest else stamp.with_digest()
+    known = digested[stamp]
+    return "@".join(str(part) for part in (known.size, known.modified, known.digest) if part is not None)
+
+
 def _relative(path: Path, folder: Path) -> str:
     try:
         text = Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
         text = path.as_posix()
-    if text != " ".join(text.split()):
-        raise InputError(f"A path cannot stand in a table: {path}", cause="tabs, line ends or double spaces", fix="rename it")
+    named = utf8_name(text)
+    if named is None or text != " ".join(text.split()) or not named.isprintable():
+        raise InputError(
+            f"A path cannot stand in a table: {path}",
+            cause="tabs, line ends, double spaces, or a name that is not UTF-8",
+            fix="rename it",
+        )
     return text
 
 
@@ -213,7 +265,11 @@ def read_manifest(path: str | Path) -> tuple[ManifestRow, ...]:
 
     path = existing_file(path, "manifest")
     folder = path.absolute().parent.resolve()
-    header, *lines = split_lines(text_lines(path), "\t", path, quoted=False) or [[]]
+    try:
+        read = text_lines(path)
+    except OSError as error:
+        raise cannot_read(path, "manifest", error) from error
+    header, *lines = split_lines(read, "\t", path, quoted=False) or [[]]
     missing = [name for name in COLUMNS if name not in header]
     unknown = [name for name in header if name not in COLUMNS and not name.startswith(_PARTICIPANT)]
     if missing or unknown or len(set(header)) < len(header):
@@ -249,12 +305,15 @@ def _row(cells: dict[str, str], folder: Path) -> ManifestRow:
     def stamp(name: str) -> FileStamp | None:
         if (where := text(name)) is None:
             return None
-        size, _, modified = (text(f"{name}_stamp") or "").partition("@")
+        size, _, rest = (text(f"{name}_stamp") or "").partition("@")
+        modified, _, digest = rest.partition("@")
         if not size.isdecimal() or not modified:
             raise InputError(
-                f"{name}_stamp is not a size and a time.", expected="641453@2026-11-21T11:42:03Z", found=cells[f"{name}_stamp"]
+                f"{name}_stamp is not a size and a time.",
+                expected="641453@2026-11-21T11:42:03Z@DIGEST",
+                found=cells[f"{name}_stamp"],
             )
-        return FileStamp(Path(os.path.normpath(folder / where)), int(size), modified)
+        return FileStamp(Path(os.path.normpath(folder / where)), int(size), modified, digest or None)
 
     def number(name: str, kind: type):
         if (value := text(name)) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfm.errors import MfmfitError
 from mfm.io.folders.tree import TreeFile
 from mfm.io.formats.format import Flaw, Peek
 from mfm.io.formats.registry import format_of_name
@@ -14,6 +15,11 @@ _FLAWS_OF_THE_TREE = {
         "a git-annex or git-lfs placeholder: its content was not fetched", "datalad get PATH, or git lfs pull", absent=True
     ),
     "empty": Flaw("the file is empty (0 bytes)", "copy or compute it again"),
+    "name": Flaw(
+        "a name of file or folder that is not UTF-8, so that no manifest can hold it",
+        "rename it; convmv -f latin1 -t utf8 -r --notest FOLDER does it for many",
+    ),
+    "locked": Flaw("the folder may not be entered", "ask its owner for permission: ls -ld shows whose it is", absent=True),
 }
 
 
@@ -28,6 +34,8 @@ def peek(file: TreeFile) -> Peek:
         return found.peek(file.path)
     except PermissionError:
         return Peek(flaw=Flaw("the file may not be read", "ask its owner for permission to read it", absent=True))
+    except MfmfitError as error:
+        return Peek(flaw=Flaw(str(error).splitlines()[0], "fetch or write it anew"))
     except Exception as error:  # decoders raise what they like, and one file must not end the inspection of a folder
         said = " ".join(str(error).split())[:200] or type(error).__name__
         return Peek(flaw=Flaw(f"the file is damaged or of another type ({said})", "fetch or write it anew"))

@@ -11,6 +11,7 @@ from mfm.io.folders.peek import Peek, peek
 from mfm.io.folders.recognise import Candidate
 from mfm.io.folders.select import Choices, path_below_root
 from mfm.io.formats.bids import Sidecar, read_sidecar
+from mfm.io.formats.system import shown
 from mfm.io.readers.censoring import find_censoring, removes_global_signal
 from mfm.io.readers.timing import plausible_tr, same_tr
 from mfm.protocol import FCD_WINDOW_S, check_timing
@@ -33,7 +34,7 @@ def inspect_run(candidate: Candidate, versions: Sequence[Candidate], choices: Ch
     looked = peek(candidate.file)
     at = path_below_root(candidate)
     if looked.flaw is not None:
-        fix = looked.flaw.fix.replace("PATH", str(candidate.file.path))
+        fix = looked.flaw.fix.replace("PATH", shown(candidate.file.path))
         return None, [Finding(BROKEN, looked.flaw.problem, fix, where=at, absent=looked.flaw.absent)]
     said: list[Finding] = []
     try:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mfm.io.formats.entities import FileName, parse_name, split_extension
+from mfm.io.formats.system import utf8_name
 
 #: Folders that never hold what a fit needs, and often very many files.
 _PASSED_OVER = frozenset(
@@ -34,8 +35,8 @@ class TreeFile:
         Bytes.
     modified : str
         Time of the last change, UTC, whole seconds, ISO 8601.
-    problem : {"", "link", "pointer", "empty"}
-        Why it cannot be read.
+    problem : {"", "link", "pointer", "empty", "name", "locked"}
+        Why it cannot be read; ``locked`` is a folder that may not be entered.
     """
 
     path: Path
@@ -78,7 +79,8 @@ def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]], dept
     try:
         status = folder.stat()
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:  # a folder that may not be entered holds nothing for this user
+    except OSError:  # what it holds is not known: it must be told
+        yield TreeFile(folder, parts, parse_name(folder.name), 0, "", "locked")
         return
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -86,11 +88,18 @@ def _walk(folder: Path, parts: tuple[str, ...], seen: set[tuple[int, int]], dept
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_dir(entry):
             if depth < _MAX_DEPTH and entry.name not in _PASSED_OVER:
                 yield from _walk(Path(entry.path), (*parts, entry.name), seen, depth + 1)
         elif split_extension(entry.name)[1]:
             yield _file(Path(entry.path), parts)
+
+
+def _is_dir(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead to one another
+        return False
 
 
 def _file(path: Path, folders: tuple[str, ...]) -> TreeFile:
@@ -100,7 +109,9 @@ def _file(path: Path, folders: tuple[str, ...]) -> TreeFile:
     except OSError:
         return TreeFile(path, parts, name, 0, "", "link")
     problem = ""
-    if status.st_size == 0:
+    if utf8_name("/".join(parts[1:])) is None:
+        problem = "name"
+    elif status.st_size == 0:
         problem = "empty"
     elif status.st_size <= _POINTER_BYTES and name.extension != ".json" and _is_pointer(path):
         problem = "pointer"

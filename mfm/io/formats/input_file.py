@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
+from mfm.io.formats.system import cannot_read, home_expanded, shown
 
 # Enough for every signature, and for the XML declaration and comments before the first tag of a GIFTI file.
 _HEAD_BYTES = 4096
@@ -17,33 +18,54 @@ _GZIP = b"\x1f\x8b"
 
 def existing_file(path: str | Path, what: str) -> Path:
     """Return `path` if it is a readable file; raise a MissingInputError otherwise."""
-    path = Path(path).expanduser()
-    if path.is_symlink() and not path.exists():
-        raise MissingInputError(
-            f"The {what} file is a link to a file that is not there: {path}",
-            cause="a git-annex or DataLad dataset whose content was not fetched",
-            fix=f"datalad get {path}",
-        )
-    if not path.is_file():
-        raise MissingInputError(
-            f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder"
-        )
-    with open(path, "rb") as handle:
-        start = handle.read(200)
+    path = home_expanded(path)
+    try:
+        if path.is_symlink() and not path.exists():
+            raise MissingInputError(
+                f"The {what} file is a link to a file that is not there: {path}",
+                cause="a git-annex or DataLad dataset whose content was not fetched",
+                fix=f"datalad get {shown(path)}",
+            )
+        if not path.is_file():
+            raise _no_file(path, what)
+        with open(path, "rb") as handle:
+            start = handle.read(200)
+    except MissingInputError:
+        raise
+    except OSError as error:
+        raise cannot_read(path, what, error) from error
     if start.startswith((b"/annex/objects/", b"version https://git-lfs")):
         annex = start.startswith(b"/annex")
         raise MissingInputError(
             f"The content of the {what} file was not fetched: {path}",
             found=f"a pointer of {'git-annex' if annex else 'Git LFS'}",
-            fix=f"datalad get {path}" if annex else f"git lfs pull --include={path.name}",
+            fix=f"datalad get {shown(path)}" if annex else f"git lfs pull --include={shown(path.name)}",
         )
     return path
 
 
+def _no_file(path: Path, what: str) -> MissingInputError:
+    """The error for what is there but is no file, or is not there at all."""
+    if path.is_dir():
+        return MissingInputError(f"The {what} file is a folder: {path}", expected="a file", fix="name a file in it")
+    if path.exists():
+        return MissingInputError(
+            f"The {what} file is no file on a disk: {path}",
+            cause="a pipe or a device, such as <(...) of a shell; it would have to be read more than once",
+            fix="write the content to a file first",
+        )
+    return MissingInputError(
+        f"The {what} file is not there: {path}", fix="check the path; relative paths start at the current folder"
+    )
+
+
 def file_digest(path: str | Path) -> str:
     """Return the sha256 of a file's content."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise cannot_read(path, "input", error) from error
 
 
 class InputFile:
@@ -58,7 +80,7 @@ class InputFile:
     Raises
     ------
     MissingInputError
-        If the file, or its content, is not there.
+        If the file, or its content, is not there, or may not be read.
     """
 
     def __init__(self, path: str | Path, what: str):
@@ -68,8 +90,11 @@ class InputFile:
     @cached_property
     def head(self) -> bytes:
         """The first bytes, decompressed where the file is gzipped; empty where they cannot be."""
-        with open(self.path, "rb") as handle:
-            head = handle.read(_HEAD_BYTES)
+        try:
+            with open(self.path, "rb") as handle:
+                head = handle.read(_HEAD_BYTES)
+        except OSError as error:
+            raise cannot_read(self.path, self.what, error) from error
         if not head.startswith(_GZIP):
             return head
         try:
@@ -85,7 +110,10 @@ class InputFile:
         InputError
             If it is empty, or a compressed file is truncated.
         """
-        content = self.path.read_bytes()
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise cannot_read(self.path, self.what, error) from error
         if content.startswith(_GZIP):
             try:
                 content = gzip.decompress(content)
@@ -94,7 +122,7 @@ class InputFile:
                     f"The compressed {self.what} file is damaged: {self.path}",
                     found=str(error),
                     cause="a copy or download that was cut off",
-                    fix=f"copy it again; gzip -t {self.path} checks it",
+                    fix=f"copy it again; gzip -t {shown(self.path)} checks it",
                 ) from error
         if not content.strip():
             raise InputError(

@@ -19,6 +19,7 @@ from mfm.brain.connectome import check_labels
 from mfm.errors import InputError, InputNote
 from mfm.io.formats.format import RegionFile
 from mfm.io.formats.images import READ_ERRORS, open_cifti, unreadable
+from mfm.io.formats.system import home_expanded
 
 # Grayordinates read at a time: 80 MB at 1200 frames.
 _CHUNK = 8192
@@ -69,7 +70,7 @@ def read_parcellation(path: str | Path) -> Parcellation:
     """
     from nibabel.cifti2 import BrainModelAxis, LabelAxis
 
-    path = Path(path).expanduser()
+    path = home_expanded(path)
     image = open_cifti(path, "parcellation")
     axes = [image.header.get_axis(k) for k in range(image.ndim)]
     if len(axes) != 2 or not isinstance(axes[0], LabelAxis) or not isinstance(axes[1], BrainModelAxis):

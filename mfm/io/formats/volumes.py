@@ -25,6 +25,7 @@ from mfm.io.formats.images import (
 )
 from mfm.io.formats.input_file import InputFile, existing_file
 from mfm.io.formats.parcellation import LEAST_COVERAGE, NOTED_COVERAGE
+from mfm.io.formats.system import home_expanded
 from mfm.io.formats.text import text_lines
 
 
@@ -204,7 +205,7 @@ def _means(image, atlas, has_data: np.ndarray, regions: list[int]) -> np.ndarray
 
 def table_beside(labels_path: str | Path) -> Path | None:
     """Return the tsv of the same name as an image of labels, as BIDS has it; None where there is none."""
-    path = Path(labels_path).expanduser()
+    path = home_expanded(labels_path)
     table = path.with_name(path.name.partition(".")[0] + ".tsv")
     return table if table.exists() else None
 

@@ -13,6 +13,7 @@ from mfm.brain.maps import RegionalMaps
 from mfm.errors import ConfigError, InputError
 from mfm.io.formats.format import Content, RegionFile, Request, as_table
 from mfm.io.formats.registry import read_file
+from mfm.io.formats.system import home_expanded
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ def read_raw_maps(files: Mapping[str, str | Path], regions: RegionFile | None = 
     """Read maps by name, each file once, however many of the maps it holds."""
     by_file: dict[Path, list[str]] = {}
     for name, path in files.items():
-        by_file.setdefault(Path(path).expanduser(), []).append(name)
+        by_file.setdefault(home_expanded(path), []).append(name)
     found = {}
     for path, names in by_file.items():
         content = read_file(path, "map", Request("map", tuple(names), regions))

@@ -15,6 +15,7 @@ from mfm.io.formats.arrays import check_byte_order, is_matrix
 from mfm.io.formats.containers import choose_matrix
 from mfm.io.formats.format import Content, Request
 from mfm.io.formats.registry import read_file
+from mfm.io.formats.system import home_expanded
 from mfm.io.formats.tables import names_of
 from mfm.io.readers.finite_entries import check_entries, with_diagonal
 from mfm.io.readers.region_names import read_labels
@@ -85,7 +86,7 @@ def read_raw_matrix(
     elif own is None:
         own = labels() if callable(labels) else labels
     raw = raw_matrix(values, own, options, f"The {what} {path}")
-    return replace(raw, steps=(*steps, *raw.steps), path=Path(path).expanduser())
+    return replace(raw, steps=(*steps, *raw.steps), path=home_expanded(path))
 
 
 def read_matrix(path: str | Path, what: str = "matrix") -> tuple[np.ndarray, tuple[str, ...] | None]:

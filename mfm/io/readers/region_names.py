@@ -10,6 +10,7 @@ from mfm.brain.atlas import DESIKAN_VARIANTS
 from mfm.errors import InputError, InputNote
 from mfm.io.formats.input_file import InputFile
 from mfm.io.formats.registry import FORMATS
+from mfm.io.formats.system import home_expanded
 from mfm.io.formats.text import decode_text, lines_of, split_lines
 
 _NAME_COLUMNS = ("label", "labels", "name", "names", "region", "regions", "label_name", "roi_name", "region_name", "node")
@@ -38,7 +39,7 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
     """
     if str(source) in DESIKAN_VARIANTS and not Path(source).exists():
         return DESIKAN_VARIANTS[str(source)]
-    path = Path(source).expanduser()
+    path = home_expanded(source)
     file = InputFile(path, "region names")
     if any(one.has_signature and one.sniff(file.head) for one in FORMATS):
         raise InputError(f"{path} is not a UTF-8 text file.", found="binary content", cause="a file of another kind")

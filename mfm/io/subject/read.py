@@ -13,6 +13,7 @@ import numpy as np
 from mfm.brain.atlas import DESIKAN_VARIANTS, Atlas
 from mfm.brain.connectome import Connectome, check_labels, check_square
 from mfm.io.formats.input_file import existing_file, file_digest
+from mfm.io.formats.system import home_expanded
 from mfm.io.readers.fcd_file import read_vector
 from mfm.io.readers.frames import Trim, frame_counts, note_high_fc
 from mfm.io.readers.maps import RawMap, read_raw_maps
@@ -125,7 +126,7 @@ class _Reading:
         return RawInputs(connectome, runs, stages, maps, gradient_fc, names, self._sources(labels, runs))
 
     def _once(self, kind: str, path: str | Path, read: Callable[[], T]) -> T:
-        key = (kind, Path(path).expanduser().absolute())
+        key = (kind, home_expanded(path).absolute())
         if key not in self._held:
             self._held[key] = read()
         return self._held[key]
@@ -165,6 +166,7 @@ class _Reading:
             allow_censored=files.allow_censored,
             allow_missing_regions=True,
             allow_other_regions=True,
+            observation=files.observation.observation(files.cleaning),
             digest=self._digest,
         )
         check_versions(files.timeseries)

@@ -182,9 +182,9 @@ def test_a_vector_in_npy_is_a_column(tmp_path):
     assert read_table(save(tmp_path / "x.npy", np.arange(4.0))).values.shape == (4, 1)
 
 
-@pytest.mark.parametrize("name", ["missing.csv", "."])
-def test_a_missing_file_is_named(tmp_path, name):
-    with pytest.raises(MissingInputError, match=r"(?s)The FC file is not there: .*fix: check the path") as error:
+@pytest.mark.parametrize(("name", "said"), [("missing.csv", "not there: .*fix: check the path"), (".", "a folder")])
+def test_a_missing_file_is_named(tmp_path, name, said):
+    with pytest.raises(MissingInputError, match=rf"(?s)The FC file is {said}") as error:
         read_table(tmp_path / name, "FC")
     assert str(tmp_path / name) in str(error.value)
     assert isinstance(error.value, FileNotFoundError)

@@ -68,13 +68,15 @@ def test_writes_a_model_that_simulates(subject, folder, tmp_path, capsys):
     stem = record_path.name.removesuffix("_refine.json")
     header = (folder / f"{stem}_refine_heldout.tsv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split("\t") == ["model", "against", "gain", "low", "high", "fc_r", "fc_r_against"]
-    models = [line.split("\t")[-1] for line in (folder / f"{stem}_refine_fit.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    models = [
+        line.split("\t")[-1] for line in (folder / f"{stem}_refine_stages.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
     assert models == ["fit", "refined", "fit", "refined"]
     assert (folder / "figures" / "refine.png").stat().st_size > 1000
     # The refined model simulates from its table, edges included.
     sc = tmp_path / "sc.csv"
     np.savetxt(sc, subject.search.sc.weights, delimiter=",")
-    table = folder / f"{stem}_refine_regional.tsv"
+    table = folder / f"{stem}_refined.tsv"
     files = simulate_to_folder(table, tmp_path / "sim", sc=str(sc), sc_transform="none", n_frames=20, dt_s=0.005)
     assert np.load(files[0]).shape == (1, 20, 8)
     # Done is done.
@@ -89,7 +91,7 @@ def test_every_term_refused_is_a_result_too(subject, folder, capsys):
     out = capsys.readouterr()
     assert "the data cannot tell any of its terms" in out.out
     assert "the fit's own parameters follow the maps of myelin x, gradient x" in out.err
-    (table,) = folder.glob("*_refine_regional.tsv")
+    (table,) = folder.glob("*_refined.tsv")
     fit = read_fit(folder, from_values, subject)
     rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
     column = rows[0].index("w_EE")
@@ -154,6 +156,12 @@ def test_a_scan_that_was_learned_from_judges_nothing(subject, folder):
     pooled = replace(subject, test=subject.search)
     with pytest.raises(InputError, match="judged on a scan that it did not learn from"):
         task_of(read_fit(folder, from_values, pooled), QUICK)
+
+
+def test_a_scan_that_was_filtered_is_not_refined(subject, folder):
+    filtered = replace(subject, search=replace(subject.search, observation=mfm.Observation(high_pass_hz=0.01)))
+    with pytest.raises(InputError, match=r"no theory yet of what was done(.|\n)*found: high-pass 0.01 Hz"):
+        task_of(replace(read_fit(folder, from_values, subject), subject=filtered), QUICK)
 
 
 def test_a_third_scan_is_learned_from_too(subject, folder):

@@ -168,7 +168,8 @@ def test_a_mechanism_of_the_users_own(folder):
         (["data.time_unit=ms"], 65, "different units of time"),
         (["model.states=[y]", "residual.target=y", "residual.inputs=[y]"], 65, "no state x"),
         (["model.states=[]"], 2, "names of its states"),
-        (["residual.target="], 2, "residual.target is not given"),
+        (["residual.target="], 2, "residual.target has no value"),
+        (["residual.target=null"], 2, "residual.target is not given"),
         (["residual.kind=forest"], 2, "residual.kind has an unknown value"),
         (["residual.maps=[h]"], 2, "maps that are not given: h"),
         (["residual.hidden=[60,60]"], 65, "fewer samples than parameters"),
@@ -208,6 +209,7 @@ def test_a_sweep_writes_a_folder_for_every_job(folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(SCRIPTS / "ude.py"), "-m", *DECAY, "extraction.method=none", "residual.hidden=[3],[4]"]
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=folder)
-    for job in (0, 1):
-        record = json.loads((folder / f"outputs/job-{job}/ude-series/ude-series_fit.json").read_text())
+    for job, hidden in enumerate(("-3-", "-4-")):
+        (made,) = (folder / "outputs").glob(f"residual.hidden={hidden}-*")
+        record = json.loads((made / "ude-series/ude-series_fit.json").read_text())
         assert record["config"]["residual"]["hidden"] == [3 + job]

@@ -82,8 +82,15 @@ def test_files_that_are_gone_or_changed(tmp_path):
     row.check_files()
     status = (folder / "SC.csv").stat()
     os.utime(folder / "SC.csv", (status.st_atime, status.st_mtime + 60))
-    with pytest.raises(InputError, match=r"has changed: .*SC.csv"):
+    row.check_files()  # a copy has another time, and the same content
+    content = (folder / "SC.csv").read_bytes()
+    (folder / "SC.csv").write_bytes(content[:-2] + bytes(reversed(content[-2:])))
+    with pytest.raises(InputError, match=r"has changed: .*SC.csv(.|\n)*another content"):
         row.check_files()
+    os.utime(folder / "SC.csv", (status.st_atime, status.st_mtime + 60))
+    without = replace(row, sc=replace(row.sc, digest=None))  # as manifests of earlier versions
+    with pytest.raises(InputError, match=r"has changed: .*SC.csv"):
+        without.check_files()
     matrix(folder / "SC.csv", 4)
     with pytest.raises(InputError, match="has changed"):
         row.check_files()

@@ -16,9 +16,22 @@ from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
 from mfm.statistics.target import Target
+from mfm.timeseries_checks import check_timeseries
 
 STAGES = ("search", "validation", "test")
 SPLITS = ("by_run", "pooled")
+
+
+def bare_id(subject_id: str) -> str:
+    """A subject's id without BIDS's ``sub-``: ``016`` and ``sub-016`` are one person, whose folder and noise are the same.
+
+    Examples
+    --------
+    >>> from mfm.subject import bare_id
+    >>> bare_id("sub-016"), bare_id("016")
+    ('016', '016')
+    """
+    return subject_id.removeprefix("sub-")
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +193,8 @@ class SubjectData:
                 f"mean FC {_mean_fc(scan.target):.3f}"
             )
         weights = self.search.sc.weights
-        between = ~np.eye(len(weights), dtype=bool)
         lines.append(
-            f"  connectome: density {(weights[between] > 0).mean():.2f}, maximum {weights.max():g}, "
+            f"  connectome: density {self.search.sc.density:.2f}, maximum {weights.max():g}, "
             f"{'symmetric' if np.allclose(weights, weights.T) else 'not symmetric'}"
             + ("" if all(getattr(self, stage).sc is self.search.sc for stage in STAGES) else "; other stages have their own")
         )
@@ -303,7 +315,7 @@ def _scan_of_run(source: str, run: np.ndarray, sc: Connectome, tr_s: float, name
             found=f"{run.shape[0]} frames",
             cause="a short scan, a wrong TR, or regions x time instead of time x regions",
         )
-    check_timeseries(run, names, source)
+    check_timeseries(run, names, source, window)
     bold = torch.as_tensor(run, dtype=torch.float64)
     return Scan(Target(functional_connectivity(bold), fcd_cdf(bold, window), names), sc, tr_s, len(run), source, bold)
 
@@ -317,21 +329,3 @@ def _pooled(scans: Sequence[Scan]) -> Scan:
     n_frames = round(sum(scan.n_frames for scan in scans) / len(scans))
     first = scans[0]
     return Scan(Target(fc, cdf, first.target.labels), first.sc, first.tr_s, n_frames, f"runs 1 to {len(scans)}, pooled")
-
-
-def check_timeseries(values: np.ndarray, names: Sequence[str] | None, what: str) -> None:
-    """Raise an InputError that names regions of (T, N) which are constant or not finite."""
-    for problem, bad in (
-        ("not finite", ~np.isfinite(values).all(axis=0)),
-        ("constant", np.ptp(np.nan_to_num(values), axis=0) == 0),
-    ):
-        if bad.any():
-            regions = [names[k] if names else f"region {k + 1}" for k in np.flatnonzero(bad).tolist()]
-            quoted = [f'"{region}"' for region in regions]
-            raise InputError(
-                f"Regions of {what} are {problem}.",
-                found=f"{len(regions)} of {len(bad)}: {', '.join(regions[:6])}",
-                cause="regions outside the field of view, or dropped for low coverage",
-                fix="remove them from time series, connectome and maps alike"
-                + (f": `exclude_regions=[{','.join(quoted)}]`" if names else ""),
-            )

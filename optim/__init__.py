@@ -17,6 +17,8 @@ _HOMES = {
         "optim.config",
     ),
     "FitResult": "optim.fit.result",
+    **dict.fromkeys(("SavedFit", "load_fit", "save_fit"), "optim.report.saved"),
+    "plot_fit": "optim.report.figures",
     "fit_subject": "optim.fit.protocol",
     "Evaluation": "optim.objectives.base",
     "LinearObjective": "optim.objectives.linear",

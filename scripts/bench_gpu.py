@@ -291,7 +291,7 @@ def fcd(bench: Bench) -> None:
             bold = smooth_noise(R, 1200, N)
             torch.cuda.reset_peak_memory_stats()
             fc = timed(lambda x=bold: mfm.functional_connectivity(x), turns=2)
-            cdf = timed(lambda x=bold: mfm.fcd_cdf(x), turns=2)
+            cdf = timed(lambda x=bold: mfm.fcd_cdf(x, 83), turns=2)
             pairs, windows = N * (N - 1) / 2, 1200 - 83 + 1
             bench.add(
                 "fcd", N=N, runs=R, fc_ms_per_run=fc / R * 1e3, fcd_ms_per_run=cdf / R * 1e3,

@@ -78,7 +78,7 @@ def speed(args) -> None:
 
 def fc_and_fcd(bold: torch.Tensor, n_threads: int) -> None:
     mfm.functional_connectivity(bold)
-    mfm.fcd_cdf(bold, n_threads=n_threads)
+    mfm.fcd_cdf(bold, tr_s=0.72, n_threads=n_threads)
 
 
 def memory() -> None:

@@ -44,7 +44,7 @@ _WHAT = {
     "DK82": "14 subcortical rows between the hemispheres",
 }
 
-_SIDES = {"lh": "L", "l": "L", "left": "L", "rh": "R", "r": "R", "right": "R"}
+SIDES = {"lh": "L", "l": "L", "left": "L", "rh": "R", "r": "R", "right": "R"}
 _NETWORKS = {
     "7": frozenset("vis sommot dorsattn salventattn limbic cont default".split()),
     "17": frozenset(
@@ -54,7 +54,9 @@ _NETWORKS = {
 }
 _SCHAEFER = re.compile(r"(?:^|_)(?:(7|17)networks?_)?(lh|rh)_([a-z]+)_((?:[a-z0-9]+_)*\d+)$")
 _SCHAEFER_SIZES = frozenset(range(100, 1001, 100))
-_WALL = frozenset({"unknown", "corpuscallosum", "medialwall", "background", "backgroundfreesurferdefinedmedialwall"})
+_WALL = frozenset(
+    {"unknown", "unassigned", "corpuscallosum", "medialwall", "background", "backgroundfreesurferdefinedmedialwall"}
+)
 _BELOW = re.compile(
     r"thal(amus)?$|thalamus|hypothal|subthal|caudate|putamen|pallid|^hippo|amygd|accumb|ventraldc|cerebell|brainstem|ventricle|"
     r"^[lr](accumb|amyg|caud|hippo|pal|put|thal|latvent)$"
@@ -77,13 +79,13 @@ def _parse(label: str) -> _Region:
         if kinds:
             # Releases differ in whether the 17-network limbic parcels are called Limbic or LimbicA and LimbicB.
             network = "limbic" if network.startswith("limbic") else network
-            return _Region(f"{side}_{network}_{rest}", _SIDES[side], "|".join(kinds))
+            return _Region(f"{side}_{network}_{rest}", SIDES[side], "|".join(kinds))
     parts = [part for part in plain.split("_") if part not in ("ctx", "aparc", "cortex")]
     side = ""
-    if parts and parts[0] in _SIDES:
-        side = _SIDES[parts.pop(0)]
-    elif parts and parts[-1] in _SIDES:
-        side = _SIDES[parts.pop()]
+    if parts and parts[0] in SIDES:
+        side = SIDES[parts.pop(0)]
+    elif parts and parts[-1] in SIDES:
+        side = SIDES[parts.pop()]
     name = "".join(parts)
     if side and name in _DK:
         return _Region(f"{side}_{name}", side, "DK")
@@ -270,14 +272,48 @@ def order_by_name(names: Sequence[str], wanted: Sequence[str], what: str) -> lis
 
 
 def _other_regions(names: tuple[str, ...], wanted: tuple[str, ...], what: str) -> InputError:
-    known = set(names) | {_parse(name).key for name in names}
-    missing = [name for name in wanted if name not in known and _parse(name).key not in known]
+    missing, extra = differing(names, wanted)
+    twice = sorted({name for name in (*names, *wanted) if max(names.count(name), wanted.count(name)) > 1})
+    few = 0 < len(missing) + len(extra) <= max(3, len(wanted) // 5)
     return InputError(
         f"The regions of {what} are not those of the other inputs.",
         expected=f"the {len(wanted)} names {', '.join(wanted[:3])}, ...",
-        found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {', '.join(missing[:5]) or 'none'}",
-        cause="another parcellation or another naming of its regions",
+        found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {listed(missing)}; more than expected: {listed(extra)}"
+        + (f"; twice: {listed(twice)}" if twice else ""),
+        cause=("regions that one extraction left out, having no voxels or streamlines; " if few else "")
+        + "another parcellation or another naming of its regions",
     )
+
+
+def differing(names: Sequence[str], wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names in `wanted` that `names` lack, and names that `wanted` lacks and that can be cortex; whatever the spelling.
+
+    Examples
+    --------
+    >>> from mfm.brain.atlas import differing
+    >>> differing(["L_insula", "L_cuneus", "Left-Thalamus"], ["lh-insula", "rh-insula"])
+    (('rh-insula',), ('L_cuneus',))
+    """
+    parsed, asked = [_parse(name) for name in names], [_parse(name) for name in wanted]
+    has, wants = {one.key for one in parsed}, {one.key for one in asked}
+    missing = tuple(name for name, one in zip(wanted, asked, strict=True) if one.key not in has)
+    extra = tuple(name for name, one in zip(names, parsed, strict=True) if one.key not in wants and one.is_cortex)
+    return missing, extra
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first names, how many there are where they are more, and "none"."""
+    return ", ".join(names[:most]) + (f", ... ({len(names)})" if len(names) > most else "") or "none"
+
+
+def region_key(name: str) -> str:
+    """One spelling of a region's name for all tools, to join by."""
+    return _parse(name).key
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are spellings of one region."""
+    return one == other or region_key(one) == region_key(other)
 
 
 def shared_regions(first: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfm.checks import listed
 from mfm.errors import InputError
 
 
@@ -70,12 +71,21 @@ class Connectome:
     @property
     def default_labels(self) -> tuple[str, ...]:
         """The region names, or numbered ones where there are none."""
-        return self.labels or tuple(f"region-{k + 1:03d}" for k in range(self.n_regions))
+        return self.labels or self.numbered(self.n_regions)
+
+    @staticmethod
+    def numbered(n_regions: int) -> tuple[str, ...]:
+        """Names of regions that have none."""
+        return tuple(f"region-{k + 1:03d}" for k in range(n_regions))
+
+    @property
+    def density(self) -> float:
+        """Share of the pairs of regions, either direction by itself, that are connected."""
+        return float((self.weights[~np.eye(self.n_regions, dtype=bool)] != 0).mean())
 
     def __repr__(self) -> str:
-        density = (self.weights != 0).mean()
         named = "named" if self.labels else "unnamed"
-        return f"Connectome({self.n_regions} {named} regions, density {density:.2f}, maximum {self.weights.max():g})"
+        return f"Connectome({self.n_regions} {named} regions, density {self.density:.2f}, maximum {self.weights.max():g})"
 
 
 def _is_frozen(array: np.ndarray) -> bool:
@@ -83,8 +93,8 @@ def _is_frozen(array: np.ndarray) -> bool:
     return plain and array.base is None and not array.flags.writeable
 
 
-def check_square(matrix, what: str) -> np.ndarray:
-    """`matrix` as an array, if it is a finite square matrix of at least two regions; an InputError otherwise."""
+def check_square(matrix, what: str, finite: bool = True) -> np.ndarray:
+    """`matrix` as an array, if it is a (finite) square matrix of at least two regions; an InputError otherwise."""
     try:
         matrix = np.asarray(matrix)
     except ValueError as error:
@@ -99,14 +109,14 @@ def check_square(matrix, what: str) -> np.ndarray:
         )
     if not (np.issubdtype(matrix.dtype, np.number) or matrix.dtype == bool) or np.iscomplexobj(matrix):
         raise InputError(f"{what} is not real-valued.", found=f"type {matrix.dtype}")
-    if not np.isfinite(matrix).all():
+    if finite and not np.isfinite(matrix).all():
         rows = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
         raise InputError(
             f"{what} has entries that are not finite.",
             expected="finite numbers",
-            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows {rows[:8].tolist()}",
-            cause="regions without data, the logarithm of zero, or a header row read as numbers",
-            fix="remove those regions from every input",
+            found=f"{int((~np.isfinite(matrix)).sum())} NaN or infinite entries, in rows {listed(rows)}",
+            cause="regions without data, a diagonal that was set to NaN, or the logarithm of zero",
+            fix="leave regions without data out of every input, and put numbers in place of the rest",
         )
     return matrix
 
@@ -117,8 +127,19 @@ def check_labels(labels: Sequence[str] | None, n_regions: int, what: str) -> tup
         return None
     labels = tuple(str(label) for label in labels)
     if len(labels) != n_regions:
-        raise InputError(f"The region names do not fit {what}.", expected=f"{n_regions} names", found=f"{len(labels)}")
+        raise InputError(
+            f"The region names do not fit {what}.",
+            expected=f"{n_regions} names",
+            found=f"{len(labels)}: {', '.join(labels[:3])}, ...",
+            cause="names of another parcellation, a heading among them, or rows that were left out",
+            fix="give one name for every row, in the order of the rows",
+        )
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise InputError(f"Region names of {what} are not unique.", found=", ".join(repeated[:5]))
+        raise InputError(
+            f"Region names of {what} are not unique.",
+            found=", ".join(repeated[:5]),
+            cause="names without their hemisphere, a column of networks in place of names, or a region that was written twice",
+            fix="give every region a name of its own, such as lh-NAME and rh-NAME",
+        )
     return labels

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mfm.brain.connectome import check_square
+from mfm.checks import listed
 from mfm.errors import InputError, InputNote
 
 KERNELS = ("cosine", "normalized_angle")
@@ -132,7 +133,7 @@ def _strongest(fc: np.ndarray, keep: float) -> np.ndarray:
     if len(alone):
         raise InputError(
             "Regions have no positive correlation among those that are kept.",
-            found=f"regions {alone[:8].tolist()}, counted from 0",
+            found=f"regions {listed(alone)}",
             cause="regions without signal, or too small a share that is kept",
             fix="a larger keep, or leave the regions out",
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfm.brain.connectome import check_labels
+from mfm.checks import listed
 from mfm.errors import InputError
 
 
@@ -58,7 +59,10 @@ class RegionalMaps:
         for name, value in zip(names, values, strict=True):
             if not np.isfinite(value).all():
                 bad = np.flatnonzero(~np.isfinite(value))
-                raise InputError(f"The map {name!r} is not finite in regions {bad[:8].tolist()}.", fix="fill or drop them")
+                raise InputError(
+                    f"The map {name!r} is not finite in regions {listed(bad, self.labels)}.",
+                    fix="leave them out of every input, or fill them",
+                )
             if np.ptp(value) == 0:
                 raise InputError(f"The map {name!r} is the same in every region.", fix="leave it out: the intercept does that")
         values.setflags(write=False)

@@ -153,7 +153,7 @@ FIC = Model(
     carried=("S_E",),
     observed="S_E",
     reported=(Quantity("rate_E", "Hz", "excitatory firing rate", column="r_E"),),
-    derived=(Derived(EI_RATIO, ("S_E", "S_I"), excitation_over_inhibition),),
+    derived=(Derived(EI_RATIO, ("S_E", "S_I"), excitation_over_inhibition, "its level is not determined by FC and FCD"),),
     pack=pack,
     drift=drift,
     decay=decay,

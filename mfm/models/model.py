@@ -89,11 +89,14 @@ class Derived:
     of : tuple of str
         The averages that `compute` takes, in order: tensors (..., N).
     compute : callable
+    caution : str
+        What must be said wherever its mean over regions is printed; empty: nothing.
     """
 
     quantity: Quantity
     of: tuple[str, ...]
     compute: Callable
+    caution: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,7 +92,10 @@ class Simulation:
     def __repr__(self) -> str:
         B, R, T, N = self.bold.shape
         counts = ", ".join(f"{int((self.status == s).sum())} {s.name}" for s in SimStatus if (self.status == s).any())
-        return f"Simulation({B} candidates x {R} realisations, {T} frames, {N} regions, {self.backend}: {counts})"
+        # Where feedback was given, status does not tell of rates.
+        left = ~self.averages.inside() & (self.status == SimStatus.OK)
+        beyond = f"; {int(left.sum())} of these leave the model's range" if left.any() else ""
+        return f"Simulation({B} candidates x {R} realisations, {T} frames, {N} regions, {self.backend}: {counts}{beyond})"
 
 
 def status_of(bold: Tensor, averages: Averages, check_range: bool) -> Tensor:

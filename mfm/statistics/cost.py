@@ -233,7 +233,7 @@ def cost(fc, fcd_cdf, target: Target) -> Cost:
     --------
     >>> import mfm, torch
     >>> run = torch.randn(300, 10)
-    >>> fc, cdf = mfm.functional_connectivity(run), mfm.fcd_cdf(run)
+    >>> fc, cdf = mfm.functional_connectivity(run), mfm.fcd_cdf(run, tr_s=0.72)
     >>> abs(mfm.cost(fc, cdf, mfm.Target(fc, cdf)).total.item()) < 1e-9
     True
     """

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mfm.compute.machine import available_cores, why_not
 from mfm.errors import InputError
+from mfm.protocol import FCD_WINDOW_S, check_timing, fcd_window_frames
 from mfm.statistics.device import fcd_cdf_on_device
 from mfm.statistics.fc import as_bold
 
@@ -17,7 +18,15 @@ from mfm.statistics.fc import as_bold
 _ROWS_AT_A_TIME = 128
 
 
-def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int | None = None, step_frames: int = 1) -> Tensor:
+def fcd_cdf(
+    bold,
+    window_frames: int | None = None,
+    n_bins: int = 10000,
+    n_threads: int | None = None,
+    step_frames: int = 1,
+    *,
+    tr_s: float | None = None,
+) -> Tensor:
     """Cumulative distribution of the FCD matrix.
 
     FC in windows of ``window_frames``, one every ``step_frames``; Pearson correlation between the upper triangles of any two
@@ -28,14 +37,17 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     ----------
     bold : array or tensor, (..., T, N)
         Each leading index is one run; windows never cross runs. T must cover two windows.
-    window_frames : int, default 83
-        60 s at a TR of 0.72 s; see `Protocol.window_frames`.
+    window_frames : int
+        Length of a window in frames, where `tr_s` does not tell it; see `Protocol.window_frames`.
     n_bins : int, default 10000
     n_threads : int, optional
         Threads over runs; default the cores this process may use.
     step_frames : int, default 1
         Frames from one window to the next. Neighbouring windows are nearly alike: 5 changes the CDF by less than 0.005 at
         1200 frames, and takes a fifth of the time.
+    tr_s : float
+        Repetition time in seconds, for windows of 60 s. Either this or `window_frames` must be given: windows of a fixed number
+        of frames last otherwise at another TR, and the distribution with them.
 
     Returns
     -------
@@ -45,8 +57,8 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     Raises
     ------
     InputError
-        If the run is shorter than two windows, there are fewer than three regions, or ``window_frames``, ``n_bins`` or
-        ``step_frames`` is out of range.
+        If the length of the windows is not told, or twice; the run is shorter than two windows, there are fewer than three
+        regions, or ``window_frames``, ``n_bins`` or ``step_frames`` is out of range.
 
     Notes
     -----
@@ -60,11 +72,12 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
     Examples
     --------
     >>> import mfm, torch
-    >>> mfm.fcd_cdf(torch.randn(200, 5), window_frames=50)[-1].item()
+    >>> mfm.fcd_cdf(torch.randn(200, 5), tr_s=2.0)[-1].item()
     1.0
     """
     bold = as_bold(bold).detach()
     T, N = bold.shape[-2:]
+    window_frames = _window(window_frames, tr_s)
     if not isinstance(window_frames, int) or window_frames < 3:
         raise InputError("window_frames must be a whole number of at least 3.", found=repr(window_frames))
     if not isinstance(n_bins, int) or n_bins < 1:
@@ -92,6 +105,28 @@ def fcd_cdf(bold, window_frames: int = 83, n_bins: int = 10000, n_threads: int |
         for k, result in enumerate(pool.map(lambda run: one_run(run, window_frames, n_bins, step_frames), runs)):
             cdf[k] = result
     return torch.from_numpy(cdf).reshape(*bold.shape[:-2], n_bins).to(device)
+
+
+def _window(window_frames: int | None, tr_s: float | None) -> int:
+    """Frames of a window, which one of the two tells."""
+    if window_frames is None and tr_s is None:
+        raise InputError(
+            "How long the windows of functional connectivity dynamics last is not told.",
+            expected=f"the repetition time, for windows of {FCD_WINDOW_S:g} s, or a number of frames",
+            found="neither `tr_s` nor `window_frames`",
+            fix="`tr_s=0.72` with your repetition time in seconds, or `window_frames=protocol.window_frames`",
+        )
+    if window_frames is not None and tr_s is not None:
+        raise InputError(
+            "The length of the windows is told twice.",
+            expected="`tr_s` or `window_frames`",
+            found=f"tr_s = {tr_s!r} and window_frames = {window_frames!r}",
+        )
+    if tr_s is None:
+        assert window_frames is not None
+        return window_frames
+    check_timing(tr_s)
+    return fcd_window_frames(tr_s)
 
 
 def _cdf_float64(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int) -> np.ndarray:

@@ -16,7 +16,7 @@ _WIDTH = 0.02
 _SOFTNESS = 0.02
 
 
-def soft_fcd_cdf(bold: Tensor, window_frames: int = 83, step_frames: int = 10) -> Tensor:
+def soft_fcd_cdf(bold: Tensor, window_frames: int, step_frames: int = 10) -> Tensor:
     """CDF of the FCD matrix at 100 points of [-1, 1], differentiable in BOLD.
 
     Parameters

@@ -36,7 +36,7 @@ class Target:
     --------
     >>> import mfm, torch
     >>> run = torch.randn(300, 10)
-    >>> mfm.Target(mfm.functional_connectivity(run), mfm.fcd_cdf(run)).n_regions
+    >>> mfm.Target(mfm.functional_connectivity(run), mfm.fcd_cdf(run, tr_s=0.72)).n_regions
     10
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 import time
 import traceback
@@ -12,6 +13,19 @@ from enum import IntEnum
 
 from mfm.errors import InputNote, MfmfitError
 from optim.cli.messages import Names, as_settings
+
+#: In a log, seconds from one line about the search to the next.
+EVERY_S = 60.0
+
+#: What is said when a stage of a fit begins.
+_STAGES = {
+    "search": "searching",
+    "validation": "simulating the winners on the validation data",
+    "regional": "freeing the regions from the maps",
+    "identifiability": "computing what FC tells of each coefficient",
+    "test": "simulating the chosen parameters for the test",
+    "figures": "writing tables and figures",
+}
 
 
 class ExitCode(IntEnum):
@@ -104,39 +118,79 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """The progress of a search: one bar on a terminal, one line per generation elsewhere."""
+    """The progress of a fit: one bar on a terminal; elsewhere a line per stage, and in between at most one a minute.
 
-    def __init__(self, n_starts: int, n_generations: int):
+    Parameters
+    ----------
+    n_starts, n_generations : int
+        Of the search.
+    later : int
+        Stages after the search, files included.
+    """
+
+    def __init__(self, n_starts: int, n_generations: int, later: int = 4):
         self._n_generations = n_generations
         self._n = n_starts * n_generations
-        self._began = time.perf_counter()
+        self._began = self._said = time.monotonic()
+        self._first: int | None = None
+        self._later_begun = 0
+        self._noted = ""
         self._bar = None
-        say("scoring random candidates to start from" if not sys.stderr.isatty() else "searching")
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self._n, unit="generation", file=sys.stderr)
+            form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+            self._bar = tqdm(total=self._n + later, file=sys.stderr, bar_format=form)
 
     def note(self, text: str) -> None:
-        """Print a line of its own."""
+        """Tell of an event: a line of its own above the bar; in a log, with the line that is due next."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
-            say(text)
+            self._noted = text
+
+    def stage(self, name: str, expected_s: float | None = None) -> None:
+        """Say that a stage begins, and how long it will take where that is known."""
+        text = _STAGES.get(name, name)
+        expected = "" if expected_s is None else f", about {_duration(expected_s)}"
+        if self._bar is None:
+            say(f"{text}: {self._n} generations" if name == "search" else f"{text}{expected}")
+            return
+        if name != "search":
+            self._bar.n = self._n + self._later_begun
+            self._later_begun += 1
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.set_postfix_str(expected.removeprefix(", "))
 
     def __call__(self, row) -> None:
+        """Show a generation of the search."""
         done = (row.start - 1) * self._n_generations + row.generation
-        text = f"best {row.best_total:.3f}, {row.share_in_range:.0%} within range, step {row.step:.3f}"
+        self._first = done if self._first is None else self._first
+        best = f"best {row.best_total:.3f}" if math.isfinite(row.best_total) else "none within range yet"
+        text = f"{best}, {row.share_in_range:.0%} within range"
         if self._bar is not None:
             self._bar.n = done
-            self._bar.set_postfix_str(text)
-        else:
-            elapsed = time.perf_counter() - self._began
-            say(f"start {row.start} generation {row.generation}: {text} ({done}/{self._n}, {elapsed:.0f} s)")
-        if done == self._n:
-            if self._bar is not None:
-                self._bar.close()
-            say("simulating the winners for validation and test")
+            self._bar.set_postfix_str(f"{text}, step {row.step:.3f}")
+            return
+        now = time.monotonic()
+        if now - self._said < EVERY_S:
+            return
+        self._said = now
+        left = (now - self._began) / max(1, done - self._first + 1) * (self._n - done)
+        start = f"start {row.start}, " if self._n > self._n_generations else ""
+        noted = f"; {self._noted}" if self._noted else ""
+        so_far = f"{start}generation {row.generation} of {self._n_generations}"
+        say(f"{so_far}: {text}; about {_duration(left)} of search left{noted}")
+        self._noted = ""
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
 class UDEProgress:

@@ -92,6 +92,7 @@ def fit_from_files(config, check_only: bool = False) -> int:
 def _prepared_folder(subject, config):
     """The fit's stages, its output folder, and whether it is done; every error that can be found before the work is."""
     from optim.cli.environment import check_backend, check_folder
+    from optim.fit.notes import notes_on_setup
     from optim.fit.stages import Stages
     from optim.report.folder import FitFolder
     from optim.report.tables import output_space
@@ -100,32 +101,24 @@ def _prepared_folder(subject, config):
     output_space(subject, config)
     check_backend(stages)
     check_folder(folder)
+    for note in notes_on_setup(subject, config):  # those of a surrogate are warned of where it is read
+        say(f"note: {as_settings(note)}")
     return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
 
 
 def fit_and_write(subject, config):
     """Fit into the configured folder; None where that very fit is already there."""
-    from optim.fit.protocol import fit_prepared
     from optim.report.lock import FolderLock
-    from optim.report.tables import write_fit
 
     stages, folder, done = _prepared_folder(subject, config)
+    result = None
     if not done:
         with FolderLock(folder.path, say) as lock:
             # Another job may have ended this very fit since.
             done = folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
             if not done:
-                folder.begin(stages.fingerprint, stages.facts)
-                progress = Progress(config.optimizer.starts, config.optimizer.generations)
-
-                def generation_done(row) -> None:
-                    lock.check()
-                    progress(row)
-
-                result = fit_prepared(stages, folder.work, generation_done, progress.note)
-                lock.check()
-                write_fit(result, folder)
-    if done:
+                result = _fitted(stages, folder, lock)
+    if result is None:
         say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
         _add_series(stages, folder)
         print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
@@ -133,6 +126,31 @@ def fit_and_write(subject, config):
     if not result.in_range:
         say("warning: the chosen parameters leave the model's range in validation or test; do not use this fit")
     say(f"results: {folder.path}")
+    return result
+
+
+def _fitted(stages, folder, lock):
+    """The fit of `stages`, written into a folder that is locked."""
+    from optim.fit.pace import STAGE_NAMES
+    from optim.fit.protocol import fit_prepared
+    from optim.report.tables import write_fit
+
+    folder.begin(stages.fingerprint, stages.facts)
+    config = stages.config
+    later = len(STAGE_NAMES) - 1 - (not config.model.regional)
+    progress = Progress(config.optimizer.starts, config.optimizer.generations, later)
+
+    def generation_done(row) -> None:
+        lock.check()
+        progress(row)
+
+    try:
+        result = fit_prepared(stages, folder.work, generation_done, progress.note, progress.stage)
+        progress.stage("figures")
+        lock.check()
+        write_fit(result, folder)
+    finally:
+        progress.close()
     return result
 
 
@@ -157,20 +175,23 @@ def stages_table(result) -> str:
 
     symbols = [*(term.symbol for term in Cost.TERMS.values()), "total"]
     widths = [max(8, len(symbol) + 2) for symbol in symbols]
-    lines = [f"{'stage':<12}{''.join(f'{s:>{w}}' for s, w in zip(symbols, widths, strict=True))}   within range"]
+    lines = [f"{'stage':<12}{''.join(f'{s:>{w}}' for s, w in zip(symbols, widths, strict=True))}   +- noise   within range"]
     for s in result.stages:
         values = zip((*s.cost.terms.values(), s.total), widths, strict=True)
-        lines.append(f"{s.stage:<12}{''.join(f'{v:>{w}.3f}' for v, w in values)}   {'yes' if s.in_range else 'NO'}")
+        numbers = "".join(f"{v:>{w}.3f}" for v, w in values)
+        lines.append(f"{s.stage:<12}{numbers}{f'+- {s.total_se:.3f}':>11}   {'yes' if s.in_range else 'NO'}")
     c = result.ceiling
     lines.append(f"the test with other noise: {c.test_mean:.3f} +- {c.test_std:.3f}")
     if c.run_to_run is not None:
         lines.append(f"one recorded run against another: {c.run_to_run:.3f}")
     if (s := result.prediction) is not None:
-        lines.append(
-            f"surrogate: predicted {s.total:.3f}, simulated {s.simulated_total:.3f}; regret {s.regret:.3f}; {len(s.audits)} "
-            f"audits, rank correlation {s.rank_correlation:.2f}, offset {s.offset:+.3f}"
-            + ("; given up, the rest was simulated" if s.given_up else "")
-        )
+        lines += [
+            f"surrogate, on the search data: predicted {s.total:.3f}, simulated {s.simulated_total:.3f}",
+            f"surrogate, regret: {s.regret:.3f}, what trusting its first choice would have cost in validation",
+            f"surrogate, audits: {len(s.audits)}, rank correlation {s.rank_correlation:.2f}, "
+            f"offset {s.offset:+.3f} (simulated minus predicted)"
+            + ("; given up, the rest was simulated" if s.given_up else ""),
+        ]
     lines.append("; ".join(_found(result)))
     return "\n".join(lines)
 
@@ -181,5 +202,6 @@ def _found(result) -> list[str]:
     found = [f"{q.name} = {float(getattr(result.parameters, q.name)[0]):.3f}" for q in shared]
     for derived in result.model.derived:
         label = derived.quantity.description.partition(",")[0]
-        found.append(f"mean {label} = {float(getattr(result, derived.quantity.name).mean()):.3f}")
+        mean = float(getattr(result, derived.quantity.name).mean())
+        found.append(f"mean {label} = {mean:.3f}" + (f" ({derived.caution})" if derived.caution else ""))
     return found

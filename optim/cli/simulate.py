@@ -14,6 +14,7 @@ _OPTIONS = {name: f"--{name}" for name in ("parameters", "G", "sc", "seed", "bac
     "n_frames": "--frames",
     "dt_s": "--dt",
     "n_repeats": "--repeats",
+    "keep_feedback": "--keep-feedback",
 }
 
 
@@ -33,6 +34,12 @@ def add(commands) -> None:
     parser.add_argument("--frames", type=int)
     parser.add_argument("--dt", type=float, metavar="SECONDS", help="neural step; default: the valid step nearest to 6 ms")
     parser.add_argument("--repeats", type=int, default=1, help="noise realisations")
+    parser.add_argument(
+        "--keep-feedback",
+        action="store_true",
+        help="take w_IE from the table's column instead of solving it for 3 Hz: to see what a drug or a lesion does, which "
+        "homeostasis hides",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backend", default="auto", help="auto, reference, numba or triton (default auto)")
     parser.add_argument("--out", required=True, metavar="FOLDER")
@@ -59,6 +66,7 @@ def run(args) -> int:
         n_repeats=args.repeats,
         seed=args.seed,
         backend=args.backend,
+        keep_feedback=args.keep_feedback,
         out=Path(args.out),
     )
     for file in files:

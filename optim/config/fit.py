@@ -7,7 +7,7 @@ from typing import Any
 
 from mfm.errors import ConfigError
 from mfm.io import DataFiles
-from mfm.subject import STAGES
+from mfm.subject import STAGES, bare_id
 from optim.config.checks import check_entity
 from optim.config.model import ModelConfig
 from optim.config.objective import OBJECTIVES, LinearObjectiveConfig, ObjectiveConfig, SimulationObjectiveConfig
@@ -100,6 +100,11 @@ class OutputConfig:
 class FitConfig:
     """Everything that decides a fit. An unknown or mistyped setting is an error.
 
+    ``FitConfig()`` and ``mfmfit fit`` without settings are one and the same (a test holds them to it), for a person as for a
+    group: ranges of the model, no setting that follows the fitted data. What is published otherwise is asked for by
+    ``experiment=published`` (a group), ``published_subject`` (a person; its range of w_EI follows mean FC) or ``subject``
+    (a person, with one range for all).
+
     Parameters
     ----------
     model : ModelConfig
@@ -183,5 +188,6 @@ class FitConfig:
         for name in _DATA_PATHS:
             del settings["data"][name]
         del settings["data"]["sc_file"]["labels"], settings["data"]["cleaning"]["confounds"]
+        settings["data"]["subject"] = bare_id(settings["data"]["subject"])
         settings["atlas"] = {"name": settings["atlas"]["name"]}
         return settings

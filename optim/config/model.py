@@ -21,8 +21,9 @@ class ModelConfig:
     name : str
         A model of `mfm.models.registry`: ``fic``, ``pmfm``, or one that was added (docs/extending.md).
     bounds : {"group", "subject"}
-        ``group``: the model's own; ``subject``: published ranges that follow the subject's mean FC, where the model has
-        them (FIC: that of w_EI; Zeng et al. 2026).
+        ``group``: the model's own, the same for everybody. ``subject``: published ranges that follow the subject's mean FC,
+        where the model has them (FIC: that of w_EI; Zeng et al. 2026). What follows from w_EI, E/I first of all, then
+        follows mean FC by construction, and people must not be compared by it: a note of the result says so.
     ranges : mapping of parameter to [low, high]
         Override a range, such as ``model.ranges.w_EI=[1,4]``; null keeps the model's own.
     signs : mapping of parameter to (mapping of map name to +1 or -1), optional
@@ -60,6 +61,9 @@ class ModelConfig:
             raise ConfigError(
                 f"The model {self.name!r} has no published bounds that follow a subject's mean FC.", fix="model.bounds=group"
             )
+        # A rule that is switched off and a range that is the model's own are the same setting as none.
+        object.__setattr__(self, "ranges", {name: value for name, value in self.ranges.items() if value is not None})
+        object.__setattr__(self, "min_std", {name: value for name, value in self.min_std.items() if value != 0})
 
     def _check_parameter(self, setting: str, name: str, follows_maps: bool = False) -> None:
         """A ConfigError unless `name` is a parameter that a search of the model has, or one that its maps shape."""
@@ -89,8 +93,31 @@ class ModelConfig:
 
     def parameterisation(self, subject: SubjectData) -> MapParameterisation:
         """Coefficients of the subject's maps, with the bounds and rules of this configuration."""
-        mean_fc = float(upper_triangle(subject.search.target.fc).mean())
-        bounds = Bounds.for_subject(mean_fc, self.model) if self.bounds == "subject" else Bounds(self.model)
-        own = {name: tuple(value) for name, value in self.ranges.items() if value is not None}
+        bounds = Bounds(self.model)
+        if self.bounds == "subject":
+            bounds = Bounds.for_subject(mean_fc_of(subject), self.model)
+        own = {name: tuple(value) for name, value in self.ranges.items()}
         rules = Plausibility(self.signs, self.min_std)
         return MapParameterisation(subject.maps, Bounds(self.model, **{**bounds.as_dict(), **own}), rules)
+
+    def notes(self, subject: SubjectData) -> tuple[str, ...]:
+        """What a reader of the result must know of these settings: that ranges were set by the data that are fitted."""
+        if self.bounds != "subject":
+            return ()
+        mean_fc = mean_fc_of(subject)
+        assert self.model.subject_ranges is not None
+        follow = {name: pair for name, pair in self.model.subject_ranges(mean_fc).items() if name not in self.ranges}
+        if not follow:
+            return ()
+        ranges = "; ".join(f"{name} from {low:.3g} to {high:.3g}" for name, (low, high) in follow.items())
+        derived = ", ".join(one.quantity.description.partition(",")[0] for one in self.model.derived)
+        return (
+            f'The range of {", ".join(follow)} was set by the subject\'s own mean FC of {mean_fc:.3f} (`bounds="subject"`, as '
+            f"published): {ranges}. Do not compare people by {', '.join(follow)}{f' or {derived}' if derived else ''}: "
+            'differences in mean FC are in them by construction. `bounds="group"` gives everybody one range.',
+        )
+
+
+def mean_fc_of(subject: SubjectData) -> float:
+    """Mean FC of the scan that is searched on."""
+    return float(upper_triangle(subject.search.target.fc).mean())

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
 from mfm.models.parameters import ModelParameters
 from optim.config.objective import SurrogateObjectiveConfig
-from optim.fit.result import PredictionRecord
+from optim.fit.result import PredictionRecord, StageScore
 from optim.fit.stages import Stages
 from optim.objectives.audits import AuditLog
 from optim.objectives.base import Evaluation
 from optim.objectives.smooth_cost import SmoothCost
 from optim.search.checkpoint import Checkpoint
-from optim.search.regional import PenaltyPoint, penalty_path
+from optim.search.regional import PenaltyPath, PenaltyPoint, Validated, penalty_path
+
+#: Noises that judge the penalty path. On the demo subject one of them moves a cost by 0.08, and the points of the path differ
+#: by 0.03: under one noise the map fit was the best in 61 % of 72 noises, and one of four strengths in the others; the rule of
+#: `Validated.chosen` takes the map fit in 97 % of draws of 16 of these noises.
+PATH_NOISES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +32,7 @@ class Choice:
     u, coefficients : array, (D,)
         Search coordinates, and what they stand for.
     parameters : ModelParameters
-    validation : Evaluation
+    validation : StageScore
         Its simulated score.
     index : int
         Its place among all candidates that were simulated.
@@ -38,7 +43,7 @@ class Choice:
     u: np.ndarray
     coefficients: np.ndarray
     parameters: ModelParameters
-    validation: Evaluation
+    validation: StageScore
     index: int
     losses: Tensor
 
@@ -80,7 +85,8 @@ def choose(winners: np.ndarray, stages: Stages) -> Choice:
     candidates = stages.space.parameterisation.to_parameters(coefficients)
     validation = stages.objective("validation").evaluate(candidates, stages.keys("validation")[0])
     best = int(validation.loss.argmin())
-    return Choice(winners[best], coefficients[best], candidates[best], validation[[best]], best, validation.loss)
+    score = stages.score("validation", validation[[best]], len(winners))
+    return Choice(winners[best], coefficients[best], candidates[best], score, best, validation.loss)
 
 
 def free_regions(
@@ -91,18 +97,36 @@ def free_regions(
     Returns
     -------
     Choice
-        The best on the validation data of the map fit and the regional fits along the penalty path.
+        Of the map fit and the regional fits along the penalty path the one of the strongest penalty whose cost on the
+        validation data is within one standard error of the lowest (`Validated.chosen`), over `PATH_NOISES` noises.
     tuple of PenaltyPoint
         That path.
     """
     theory, key = stages.theory(), stages.keys("search")[0]
     smooth = SmoothCost(theory.scan, theory.protocol, seed=key % 2**63)
     path = penalty_path(smooth, stages.space, theory, map_fit.u, key, checkpoint=checkpoint)
-    # With the noise that the winners saw: the map fit comes out as it did among them.
-    validation = stages.objective("validation").evaluate(path.parameters, stages.keys("validation")[0])
-    best = int(validation.loss.argmin())
-    choice = Choice(map_fit.u, path.coefficients[best], path.parameters[best], validation[[best]], best, validation.loss)
-    return choice, path.table(validation, best)
+    validated = _validated(path, stages)
+    table, k = path.table(validated), validated.chosen
+    n_repeats = map_fit.validation.realisations * len(validated.cost.total)
+    score = replace(
+        map_fit.validation,
+        cost=table[k].cost,
+        realisations=n_repeats,
+        candidates=map_fit.validation.candidates + len(table) - 1,
+        in_range=table[k].in_range,
+        total_se=table[k].total_se,
+    )
+    losses = validated.cost.total.mean(dim=0)
+    return Choice(map_fit.u, path.coefficients[k], path.parameters[k], score, k, losses), table
+
+
+def _validated(path: PenaltyPath, stages: Stages) -> Validated:
+    """The path's points on the validation data, under noises that the choice of the map fit has not seen."""
+    keys, n = stages.keys("validation", 1 + PATH_NOISES)[1:], len(path.strengths)
+    every = stages.objective("validation").evaluate(
+        path.parameters[list(range(n)) * len(keys)], [key for key in keys for _ in range(n)]
+    )
+    return Validated(every.cost.map(lambda term: term.reshape(-1, n)), every.within_range.reshape(-1, n))
 
 
 def prediction_record(predicted: Evaluation, simulated: Evaluation, chosen: Choice, audits: AuditLog) -> PredictionRecord:

@@ -12,7 +12,7 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
-from mfm.subject import STAGES
+from mfm.subject import STAGES, bare_id
 from optim.config.fit import FitConfig
 from surrogate.bundle import Surrogate
 
@@ -26,7 +26,7 @@ def fit_facts(subject: SubjectData, config: FitConfig, surrogate: Surrogate | No
     facts["version of mfmfit"] = mfm.__version__
     facts |= settings_as_facts(config.deciding())
     facts["terms of the cost"] = json.dumps(list(mfm.Cost.TERMS))
-    facts["data.subject"] = json.dumps(subject.subject_id)
+    facts["data.subject"] = json.dumps(bare_id(subject.subject_id))
     if surrogate is not None:
         facts["surrogate"] = surrogate.digest
     for stage in STAGES:

@@ -10,6 +10,7 @@ from mfm.io import Choices, DataFiles, ManifestRow, SubjectFiles, inspect_folder
 from mfm.io.folders import Finding
 from mfm.io.folders.findings import BROKEN, CHOOSE, MISSING
 from mfm.io.readers.timing import same_tr
+from mfm.subject import bare_id
 from optim.config.fit import AtlasConfig, DataConfig, FitConfig
 
 #: The subject that is the only one found; without a folder or a manifest it is called `_DEFAULT_ID`.
@@ -87,7 +88,7 @@ def _in_folder(config: FitConfig, subject: str | None) -> tuple[tuple[ManifestRo
     ids = [found.participant_id for found in inventory.subjects]
     if subject is None and len(ids) == 1:
         subject = ids[0]
-    if subject is not None and (wanted := f"sub-{subject.removeprefix('sub-')}") in ids:
+    if subject is not None and (wanted := f"sub-{bare_id(subject)}") in ids:
         # What is given need not be found.
         settled = {"reading"} | {about for about, name in _SETTLED_BY if name in given}
         own = [finding for finding in inventory.of(wanted) if finding.about not in settled]

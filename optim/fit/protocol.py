@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,17 @@ from mfm import SubjectData
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from optim.config.fit import FitConfig
-from optim.fit.choice import choose, free_regions, prediction_record, shortlist
+from optim.config.objective import SimulationObjectiveConfig
+from optim.fit.choice import Choice, choose, free_regions, prediction_record, shortlist
 from optim.fit.identifiability import identifiability
+from optim.fit.pace import Announce, Pace
 from optim.fit.result import FitResult, NoFitError, NoiseCeiling
-from optim.fit.stages import Stages
+from optim.fit.stages import REPEATS, Stages
 from optim.objectives.audits import AuditLog
 from optim.objectives.base import Evaluation
 from optim.search.checkpoint import Checkpoint
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation, SearchState, run_search
-
-# The test is repeated this often, to know how far its figure would move with other noise. With the test's own
-# realisations these fill one group of SIMD lanes, so that they cost next to nothing.
-_CEILING_REPEATS = 9
 
 
 def fit_subject(
@@ -37,6 +35,7 @@ def fit_subject(
     work: str | Path | None = None,
     progress: Callable[[Generation], None] | None = None,
     report: Callable[[str], None] | None = None,
+    announce: Announce | None = None,
 ) -> FitResult:
     """Fit one subject (or group) by simulation.
 
@@ -54,6 +53,8 @@ def fit_subject(
         Called with every generation.
     report : callable, optional
         Called with a line about every audit of a search by a surrogate.
+    announce : callable, optional
+        Called when a stage begins (`optim.fit.pace`): its name, and the seconds that it will take, None where nothing tells.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def fit_subject(
     >>> [score.stage for score in fit_subject(subject, config).stages]
     ['search', 'validation', 'test']
     """
-    return fit_prepared(Stages.prepare(subject, config), work, progress, report)
+    return fit_prepared(Stages.prepare(subject, config), work, progress, report, announce)
 
 
 def fit_prepared(
@@ -89,59 +90,70 @@ def fit_prepared(
     work: str | Path | None = None,
     progress: Callable[[Generation], None] | None = None,
     report: Callable[[str], None] | None = None,
+    announce: Announce | None = None,
 ) -> FitResult:
     """Fit one subject as `fit_subject` does, where its stages are at hand (`Stages.prepare`)."""
-    seconds: dict[str, float] = {}
-    states = _searched(stages, work, progress, report)
-    seconds["search"] = sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)
+    pace = Pace(announce)
+    with pace.stage("search"):
+        states = _searched(stages, work, progress, report)
+    pace.seconds["search"] = sum(state.initial_seconds + sum(row.seconds for row in state.trace) for state in states)
+    n_searched = sum(state.n_simulated for state in states)
+    if isinstance(stages.config.objective, SimulationObjectiveConfig):
+        pace.learn(stages.steps("search", n_searched), pace.seconds["search"])
     winners, audits = _winners(states, stages.space.parameterisation.model), AuditLog.joined([state.audits for state in states])
-
-    began = time.perf_counter()
-    predicted = None
-    if stages.surrogate is not None:
-        winners, predicted = shortlist(winners, stages, audits)
-    map_fit = choice = choose(winners, stages)
-    seconds["validation"] = time.perf_counter() - began
-    n_validated = len(winners)
-    penalty: tuple[PenaltyPoint, ...] = ()
-    if stages.config.model.regional:
-        began = time.perf_counter()
-        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint, stages.facts))
-        n_validated += len(penalty) - 1
-        seconds["regional"] = time.perf_counter() - began
-
-    began = time.perf_counter()
+    map_fit, choice, penalty, predicted = _chosen(winners, audits, stages, work, pace)
     winner, coefficients = choice.parameters, choice.coefficients
-    known = identifiability(stages.space, coefficients, stages.subject.search, stages.objective("search").protocol, winner)
-    seconds["identifiability"] = time.perf_counter() - began
-
-    began = time.perf_counter()
-    rescored = _rescored(winner, stages)
-    prediction = None
-    if predicted is not None:
-        of_maps = rescored if map_fit is choice else _rescored(map_fit.parameters, stages)
-        prediction = prediction_record(predicted, of_maps, map_fit, audits)
-    keys = stages.keys("test", 1 + _CEILING_REPEATS)
-    repeated = stages.objective("test").evaluate(winner[[0] * len(keys)], keys)
-    bold = stages.test_bold(winner) if stages.config.output.timeseries else None
-    seconds["test"] = time.perf_counter() - began
-    scores = (
-        stages.score("search", rescored, sum(state.n_simulated for state in states)),
-        stages.score("validation", choice.validation, n_validated),
-        stages.score("test", repeated[[0]], 1),
-    )
+    with pace.stage("identifiability"):
+        known = identifiability(stages.space, coefficients, stages.subject.search, stages.objective("search").protocol, winner)
+    steps = sum(stages.steps(stage, 1 + REPEATS) for stage in ("search", "test"))
+    with pace.stage("test", steps):
+        rescored, repeated = stages.repeated("search", winner), stages.repeated("test", winner)
+        prediction = None
+        if predicted is not None:
+            of_maps = rescored if map_fit is choice else _rescored(map_fit.parameters, stages)
+            prediction = prediction_record(predicted, of_maps, map_fit, audits)
+        bold = stages.test_bold(winner) if stages.config.output.timeseries else None
     return FitResult(
         **_of_the_model(winner, repeated[[0]], stages),
         coefficients=torch.from_numpy(coefficients),
-        stages=scores,
+        stages=(
+            stages.score("search", rescored, n_searched, _spread(rescored)),
+            choice.validation,
+            stages.score("test", repeated[[0]], 1, _spread(repeated)),
+        ),
         trace=tuple(row for state in states for row in state.trace),
         ceiling=noise_ceiling(repeated, stages.subject),
         identifiability=known,
         penalty=penalty,
         prediction=prediction,
         bold=bold,
-        seconds=seconds,
+        seconds=pace.seconds,
     )
+
+
+def _chosen(
+    winners: np.ndarray, audits: AuditLog, stages: Stages, work: str | Path | None, pace: Pace
+) -> tuple[Choice, Choice, tuple[PenaltyPoint, ...], Evaluation | None]:
+    """The map fit, what the validation data choose, the penalty path, and what a surrogate predicted of the winners."""
+    predicted = None
+    if stages.surrogate is not None:
+        winners, predicted = shortlist(winners, stages, audits)
+    regional = stages.config.model.regional
+    with pace.stage("validation", stages.steps("validation", len(winners) + (0 if regional else 1 + REPEATS))):
+        map_fit = choose(winners, stages)
+        if not regional:
+            error = _spread(stages.repeated("validation", map_fit.parameters))
+            map_fit = replace(map_fit, validation=replace(map_fit.validation, total_se=error))
+    if not regional:
+        return map_fit, map_fit, (), predicted
+    with pace.stage("regional"):
+        choice, penalty = free_regions(map_fit, stages, Checkpoint.within(work, "regional", stages.fingerprint, stages.facts))
+    return map_fit, choice, penalty, predicted
+
+
+def _spread(repeated: Evaluation) -> float:
+    """Standard deviation of a stage's total over its repetitions with other noise: the standard error of its figure."""
+    return float(repeated.cost.total[1:].std())
 
 
 def _searched(stages: Stages, work, progress, report) -> list[SearchState]:
@@ -193,6 +205,7 @@ def _of_the_model(winner: ModelParameters, test: Evaluation, stages: Stages) -> 
     return {
         "subject": stages.subject,
         "config": stages.config,
+        "setup_notes": stages.notes,
         "fingerprint": stages.fingerprint,
         "noise_seeds": {purpose: stages.keys(purpose)[0] for purpose in ("rescore", "validation", "test")},
         "parameterisation": stages.space.parameterisation,

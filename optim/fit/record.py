@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from mfm.errors import ConfigError, InputError
-from mfm.io.formats.tables import existing_file
+from mfm.io.formats.tables import read_table
 from mfm.models.fic import FIC
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
@@ -31,7 +33,7 @@ def model_of_record(record: dict) -> Model:
 
 
 def read_parameters(
-    path: Path, whole_brain: dict[str, float | None], model: Model = FIC
+    path: Path, whole_brain: dict[str, float | None], model: Model = FIC, keep_solved: bool = False
 ) -> tuple[ModelParameters, tuple[str, ...] | None]:
     """Read one parameter set, and the names of its regions, from a table with a column for every regional parameter.
 
@@ -42,6 +44,8 @@ def read_parameters(
     whole_brain : dict of str to float
         What the whole brain shares, such as G.
     model : Model, default FIC
+    keep_solved : bool
+        Take what the model would solve (w_IE of FIC) from the table too, where it must then be a column.
 
     Raises
     ------
@@ -50,33 +54,28 @@ def read_parameters(
     ConfigError
         If a parameter of the whole brain is not known.
     """
-    header, *rows = _cells(path)
+    table = read_table(path, "parameter")
+    header = table.column_names or ()
     declared = model.parameters.declared()
-    needed = [q.name for q in declared if q.regional and q.is_searched]
-    missing = [name for name in needed if name not in header]
-    if missing or not rows:
+    needed = [q.name for q in declared if q.regional and (q.is_searched or (keep_solved and q.solved))]
+    if missing := [name for name in needed if name not in header]:
         raise InputError(
             f"{path} is no table of parameters.",
             expected=f"columns {', '.join(needed)}, one row per region",
-            found=f"no column {', '.join(missing)}" if missing else "no rows",
-            cause=f"a table of another model than {model.name!r}, without the JSON of its fit beside it" if missing else None,
+            found=f"no column {', '.join(missing)}",
+            cause=f"a table of another model than {model.name!r}, without the JSON of its fit beside it",
         )
-    # What the model solves (w_IE of FIC) is solved anew: it belongs to one connectome.
-    kept = [q.name for q in declared if q.regional and not q.solved and q.name in header]
-    try:
-        columns = {name: [float(row[header.index(name)]) for row in rows] for name in kept}
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{path} holds something that is not a number.", found=str(error)) from error
+    # What the model solves (w_IE of FIC) is solved anew unless it is to be kept: it belongs to one connectome.
+    kept = [q.name for q in declared if q.regional and (keep_solved or not q.solved) and q.name in header]
+    columns = {name: table.values[:, header.index(name)] for name in kept}
+    if absent := [name for name, values in columns.items() if not np.isfinite(values).all()]:
+        row = int(np.argmin(np.isfinite(columns[absent[0]]))) + 1
+        raise InputError(
+            f"{path} holds something that is not a number.", found=f"{', '.join(absent)} of row {row}, counted from 1"
+        )
     shared = {q.name: whole_brain.get(q.name) for q in declared if not q.regional}
     for name, value in shared.items():
         if value is None:
             what = next(q.description for q in declared if q.name == name)
             raise ConfigError(f"The {what} is not known.", found=f"no fit's JSON beside {path.name}", fix=f"`{name}=VALUE`")
-    names = tuple(row[header.index("region")] for row in rows) if "region" in header else None
-    return model.parameters(**columns, **{name: [value] for name, value in shared.items()}), names
-
-
-def _cells(path: Path) -> list[list[str]]:
-    lines = existing_file(path, "parameter").read_text(encoding="utf-8-sig").splitlines()
-    delimiter = "\t" if lines and "\t" in lines[0] else ","
-    return [line.split(delimiter) for line in lines if line.strip()] or [[]]
+    return model.parameters(**columns, **{name: [value] for name, value in shared.items()}), table.row_names

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -12,12 +14,16 @@ from mfm.errors import MfmfitError
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from optim.config.fit import FitConfig
+from optim.fit.columns import regional_columns
 from optim.fit.identifiability import Identifiability
 from optim.objectives.audits import Audit
 from optim.objectives.base import Evaluation
 from optim.objectives.rows import cost_columns
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ class StageScore:
     in_range : bool
         Whether every region stayed within what the model wants admissible (FIC: 2.7 to 3.3 Hz).
     dt_s : float
+    total_se : float
+        Standard error of the total by the noise of the simulations: its standard deviation over repetitions with other noise,
+        over the root of how many of them the cost is the mean of. NaN where nothing was repeated.
     """
 
     stage: str
@@ -43,6 +52,7 @@ class StageScore:
     candidates: int
     in_range: bool
     dt_s: float
+    total_se: float = float("nan")
 
     @property
     def total(self) -> float:
@@ -146,6 +156,8 @@ class FitResult:
     seconds : dict of stage to float
     fingerprint : str
         Digest of data, settings and version.
+    setup_notes : tuple of str
+        What should be known of how the fit was set up (`optim.fit.stages.Stages.notes`).
 
     Examples
     --------
@@ -179,6 +191,7 @@ class FitResult:
     noise_seeds: dict[str, int]
     seconds: dict[str, float]
     fingerprint: str
+    setup_notes: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> Tensor:
         if name.startswith("__") or "test" not in self.__dict__:
@@ -192,6 +205,11 @@ class FitResult:
         return self.parameterisation.model
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know: of the data, and of how the fit was set up."""
+        return (*self.subject.notes, *self.setup_notes)
+
+    @property
     def in_range(self) -> bool:
         """Whether every region stayed within what the model wants admissible (FIC: 2.7 to 3.3 Hz) in validation and test."""
         return all(score.in_range for score in self.stages if score.stage != "search")
@@ -200,6 +218,25 @@ class FitResult:
     def penalty_strength(self) -> float:
         """Strength of the penalty that the validation data chose: infinite for the map fit."""
         return next((point.strength for point in self.penalty if point.chosen), float("inf"))
+
+    def table(self) -> dict[str, tuple]:
+        """The regional table, a column for each heading of ``regional.tsv``: ``pandas.DataFrame(result.table())`` takes it."""
+        columns = {column.heading: tuple(column.values.tolist()) for column in regional_columns(self)}
+        return {"region": self.subject.labels, **columns}
+
+    # Reports stand above fits: what follows goes through the package's door, which loads them when they are asked for.
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Write the fit into ``<folder>/sub-<id>/`` as ``mfmfit fit`` does (`optim.save_fit`); `optim.load_fit` reads it."""
+        import optim
+
+        return optim.save_fit(self, folder, overwrite)
+
+    def plot(self) -> dict[str, Figure]:
+        """Figures by name (`optim.plot_fit`): ``fc``, ``fcd_cdf``, ``ei_ratio`` and ``convergence`` of FIC."""
+        import optim
+
+        return optim.plot_fit(self)
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{score.stage} {score.total:.3f}" for score in self.stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +11,13 @@ import numpy as np
 
 import mfm
 from mfm import Scan, SubjectData
-from mfm.errors import ConfigError
+from mfm.errors import ConfigError, InputNote
 from mfm.models.parameters import ModelParameters
 from mfm.subject import STAGES
 from optim.config.fit import FitConfig
 from optim.config.objective import LinearObjectiveConfig, SimulationObjectiveConfig, SurrogateObjectiveConfig
 from optim.fit.fingerprint import Facts, fingerprint, fit_facts
+from optim.fit.notes import notes_on_setup
 from optim.fit.result import StageScore
 from optim.objectives.audited import AuditedObjective
 from optim.objectives.audits import audited_populations
@@ -26,6 +28,10 @@ from optim.objectives.surrogate import SurrogateObjective
 from optim.search.seeds import noise_keys, stream
 from optim.search.space import SearchSpace
 from surrogate.bundle import Surrogate, load_pretrained
+
+#: A stage is repeated this often, to know how far its figure would move with other noise. With its own realisations these fill
+#: one group of SIMD lanes, so that they cost next to nothing.
+REPEATS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +68,15 @@ class Stages:
         Warns
         -----
         InputNote
-            If the surrogate was not trained for such a scan.
+            If the surrogate was not trained for such a scan, or the data that are fitted decide a range.
         """
         stages = cls(subject, config)
+        for note in stages.notes:
+            warnings.warn(InputNote(note), stacklevel=2)
         if stages.surrogate is not None:
             _check_surrogate(stages.surrogate, config)
-            stages.prediction("search").check_scan()
+        for note in stages.surrogate_notes:
+            warnings.warn(InputNote(note), stacklevel=2)
         for stage in STAGES:
             stages.objective(stage)
         # To find out whether bounds and plausibility rules leave enough candidates.
@@ -84,6 +93,17 @@ class Stages:
         """The surrogate that the search predicts by; None for a search without one."""
         o = self.config.objective
         return load_pretrained(o.surrogate) if isinstance(o, SurrogateObjectiveConfig) else None
+
+    @cached_property
+    def surrogate_notes(self) -> tuple[str, ...]:
+        """What the surrogate was not trained for."""
+        return () if self.surrogate is None else self.prediction("search").notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result must know of how the fit was set up, beside the notes of the data."""
+        of_settings = self.config.model.notes(self.subject)
+        return (*of_settings, *notes_on_setup(self.subject, self.config), *self.surrogate_notes)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -143,7 +163,17 @@ class Stages:
         """Seeds of the noise of a stage: "rescore", "validation", "test", or "search" for the theory of the regional fit."""
         return noise_keys(stream(self.config.optimizer.seed, self.subject.subject_id, purpose), n)
 
-    def score(self, stage: str, evaluation: Evaluation, candidates: int) -> StageScore:
+    def repeated(self, stage: str, p: ModelParameters) -> Evaluation:
+        """One candidate in one stage: with the noise of the stage first, then nine times with other noise."""
+        keys = self.keys("rescore" if stage == "search" else stage, 1 + REPEATS)
+        return self.objective(stage).evaluate(p[[0] * len(keys)], keys)
+
+    def steps(self, stage: str, candidates: int) -> int:
+        """Neural steps of the simulations of so many candidates, which their time is told by."""
+        objective = self.objective(stage)
+        return candidates * objective.n_repeats * objective.protocol.n_steps
+
+    def score(self, stage: str, evaluation: Evaluation, candidates: int, total_se: float = float("nan")) -> StageScore:
         """The score of the first candidate of an evaluation, the best of so many `candidates`."""
         objective = self.objective(stage)
         return StageScore(
@@ -153,6 +183,7 @@ class Stages:
             candidates=candidates,
             in_range=bool(evaluation.within_range[0]),
             dt_s=objective.protocol.dt_s,
+            total_se=total_se,
         )
 
     def test_bold(self, winner: ModelParameters) -> np.ndarray:

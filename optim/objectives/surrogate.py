@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 import mfm
 from mfm import FICParameters, Scan
-from mfm.errors import ConfigError, InputNote
+from mfm.errors import ConfigError
 from mfm.models.constants import RATE_RANGE_HZ
 from mfm.models.registry import model_of
 from mfm.models.rest import rest_state
@@ -69,16 +68,14 @@ class SurrogateObjective:
             raise ConfigError("The gate of a surrogate is unknown.", expected=" | ".join(GATES), found=repr(self.gate))
         self.surrogate.check_protocol(self.protocol)
 
-    def check_scan(self) -> None:
-        """Tell (`InputNote`) what of the scan and its connectome lies outside of what the surrogate was trained on."""
-        if outside := self.surrogate.outside(None, self.scan.sc, self.protocol):
-            warnings.warn(
-                InputNote(
-                    "The surrogate was not trained for this scan: " + "; ".join(outside) + ". Audits will show how it does; "
-                    "objective=linear needs no training."
-                ),
-                stacklevel=2,
-            )
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the scan and its connectome lies outside of what the surrogate was trained on."""
+        outside = self.surrogate.outside(None, self.scan.sc, self.protocol)
+        if not outside:
+            return ()
+        told = "The surrogate was not trained for this scan: " + "; ".join(outside)
+        return (f"{told}. Audits will show how it does; objective=linear needs no training.",)
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mfm import Protocol, RegionalMaps
+from mfm.checks import listed
 from mfm.errors import InputError
 from mfm.linear.modes import SlowSystem
 from mfm.linear.sampling import sample_bold
@@ -52,7 +53,8 @@ def moran_surrogates(maps: RegionalMaps, weights: np.ndarray, n: int, seed: int 
     alone = np.flatnonzero(W.sum(axis=1) <= _LEAST_WEIGHT)
     if len(alone):
         raise InputError(
-            "Regions are tied to no other, so that maps have no autocorrelation there.", found=str(alone[:8].tolist())
+            "Regions are tied to no other, so that maps have no autocorrelation there.",
+            found=f"regions {listed(alone, maps.labels)}",
         )
     N = len(W)
     centring = np.eye(N) - 1 / N

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mfm.io import write_atomic
 from mfm.models.model import Quantity
+from mfm.subject import bare_id
 from optim.fit.result import FitResult, StageScore
 from optim.report.folder import FitFolder
 
@@ -53,10 +54,15 @@ def write_figures(result: FitResult, folder: FitFolder) -> list[Path]:
     OutputError
         If the folder cannot be written.
     """
+    return [_write(folder.path / "figures" / f"{name}.png", figure) for name, figure in plot_fit(result).items()]
+
+
+def plot_fit(result: FitResult) -> dict[str, Figure]:
+    """The figures of `write_figures` by name, as matplotlib figures that belong to no window."""
     draw: dict[str, Callable[[FitResult], Figure]] = {"fc": _fc, "fcd_cdf": _fcd_cdf}
     draw |= {derived.quantity.name: partial(_by_region, derived.quantity) for derived in result.model.derived}
     draw["convergence"] = _convergence
-    return [_write(folder.path / "figures" / f"{name}.png", make(result)) for name, make in draw.items()]
+    return {name: make(result) for name, make in draw.items()}
 
 
 def _write(path: Path, figure: Figure) -> Path:
@@ -69,7 +75,7 @@ def _figure(result: FitResult, what: str, width: float, height: float) -> Figure
     layout = ConstrainedLayoutEngine(compress=True, w_pad=0.08, h_pad=0.06)
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     verdict = "firing rates within range" if result.in_range else "firing rates OUT OF RANGE"
-    title = f"sub-{result.subject.subject_id.removeprefix('sub-')}: {what} ({verdict})"
+    title = f"sub-{bare_id(result.subject.subject_id)}: {what} ({verdict})"
     figure.suptitle(title, fontsize=11, color=_INK if result.in_range else _VERMILION, parse_math=False)
     return figure
 

@@ -11,6 +11,7 @@ import mfm
 from mfm.errors import OutputError
 from mfm.io import write_json
 from mfm.io.formats.system import cannot_write, home_expanded
+from mfm.subject import bare_id
 from optim.config.fit import FitConfig
 from optim.report.lock import LOCK_NAME
 from optim.search.checkpoint import differences
@@ -20,7 +21,7 @@ class FitFolder:
     """The folder of one subject's fit: ``<output.folder>/sub-<id>/``."""
 
     def __init__(self, config: FitConfig):
-        subject = config.data.subject.removeprefix("sub-")
+        subject = bare_id(config.data.subject)
         self.path = home_expanded(config.output.folder) / f"sub-{subject}"
         self.stem = f"sub-{subject}_atlas-{config.atlas.name}_desc-{config.model.name}"
         self.work = self.path / "work"

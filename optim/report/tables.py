@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
 import shutil
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 import mfm
 from mfm import SubjectData
 from mfm.errors import InputError, InputNote
 from mfm.io import CiftiSpace, cifti_space, write_json, write_npy, write_scalars, write_tsv
 from optim.config.fit import FitConfig
+from optim.fit.columns import RegionalColumn, regional_columns
 from optim.fit.result import FitResult, StageScore
 from optim.objectives.audits import Audit
 from optim.objectives.rows import as_record, cells, column_names
@@ -28,45 +29,28 @@ from optim.report.folder import FitFolder
 from optim.search.regional import PenaltyPoint
 from optim.search.run import Generation
 
+#: How the JSON of a fit is laid out.
+SCHEMA = 1
 
-@dataclass(frozen=True, eq=False)
-class RegionalColumn:
-    """A column of a fit's regional table: what its heading means, and its values (N,)."""
-
-    heading: str
-    meaning: str
-    values: Tensor
-
-
-def regional_columns(result: FitResult) -> tuple[RegionalColumn, ...]:
-    """What is written of every region: parameters, states, what the model reports, and what follows from them."""
-    model = result.model
-    given = [q for q in model.parameters.declared() if q.regional and getattr(result.completed, q.name) is not None]
-    columns = [
-        RegionalColumn(q.name, _meaning(q.description, q.unit), getattr(result.completed, q.name)[0])
-        for q in sorted(given, key=lambda q: q.noise)
-    ]
-    for state in model.states:
-        meaning = _meaning(f"time-averaged {state.description}", state.unit)
-        columns.append(RegionalColumn(state.name, meaning, getattr(result, state.name)))
-    for quantity in model.reported:
-        meaning = _meaning(f"time-averaged {quantity.description}", quantity.unit)
-        columns.append(RegionalColumn(quantity.heading, meaning, getattr(result, quantity.name)))
-    for derived in model.derived:
-        q = derived.quantity
-        columns.append(RegionalColumn(q.heading, _meaning(q.description, q.unit), getattr(result, q.name)))
-    return tuple(columns)
-
-
-def _meaning(description: str, unit: str) -> str:
-    return f"{description[0].upper()}{description[1:]} ({unit or 'dimensionless'})"
+# What the numbers about a surrogate mean, for who reads the JSON.
+_PREDICTION = {
+    "total": "Predicted cost of the map fit against the search data, corrected by audits; its terms likewise",
+    "simulated_total": "Simulated cost of the same parameters against the same data, with noise that the search has not seen",
+    "regret": "Simulated validation cost of the candidate predicted to be best there, minus that of the one chosen: what it "
+    "would have cost to trust the prediction instead of simulating the winners",
+    "rank_correlation": "Of predicted and simulated costs of the audited candidates",
+    "offset": "Simulated minus predicted cost, mean over audits",
+    "given_up": "Whether audits failed, and the rest of the search was simulated",
+    "simulated": "Candidates that audits (and the rest, if given up) simulated",
+}
 
 
 def write_fit(result: FitResult, folder: FitFolder) -> None:
     """Write tables and JSON, mark the folder done, and then draw figures, where asked for: their failure is only noted."""
     folder.clear()
     _write_dataset_description(folder.path.parent)
-    _write_regional(result, folder)
+    columns = regional_columns(result)
+    _write_regional(result, columns, folder)
     write_tsv(folder.file("fit.tsv"), column_names(StageScore), map(cells, result.stages))
     write_tsv(folder.file("trace.tsv"), column_names(Generation), map(cells, result.trace))
     _write_identifiability(result, folder)
@@ -78,6 +62,9 @@ def write_fit(result: FitResult, folder: FitFolder) -> None:
     write_npy(folder.file("fcdcdf.npy"), result.test.fcd_cdf[0].numpy())
     if result.bold is not None:
         write_npy(folder.file("bold.npy"), result.bold)
+    write_npy(folder.file("sc.npy"), result.subject.test.sc.weights)
+    # Last of what `optim.load_fit` reads: it has the digests of the others.
+    write_json(folder.file("regional.json"), _record(result, columns) | {"files": _digests(folder)})
     folder.set_state("done", result.fingerprint)
     shutil.rmtree(folder.work, ignore_errors=True)
     if result.config.output.figures:
@@ -99,7 +86,9 @@ def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
         If the file names the regions otherwise, so that no CIFTI files can be written.
     """
     given = [config.data.parcellation, *config.data.timeseries[:1]]
-    template = next((path for path in given if path is not None and path.endswith((".dlabel.nii", ".ptseries.nii"))), None)
+    template = next(
+        (path for path in given if path is not None and path.lower().endswith((".dlabel.nii", ".ptseries.nii"))), None
+    )
     if template is None:
         return None
     with warnings.catch_warnings():
@@ -112,12 +101,16 @@ def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
     return None
 
 
-def _write_regional(result: FitResult, folder: FitFolder) -> None:
-    columns = regional_columns(result)
+def _digests(folder: FitFolder) -> dict[str, str]:
+    """The sha256 of every file of the fit, by what its name ends in."""
+    files = sorted(folder.path.glob(f"{folder.stem}_*"))
+    return {file.name.removeprefix(f"{folder.stem}_"): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _write_regional(result: FitResult, columns: tuple[RegionalColumn, ...], folder: FitFolder) -> None:
     headings = [column.heading for column in columns]
     rows = [(k + 1, label, *(float(c.values[k]) for c in columns)) for k, label in enumerate(result.subject.labels)]
     write_tsv(folder.file("regional.tsv"), ["index", "region", *headings], rows)
-    write_json(folder.file("regional.json"), _record(result, columns))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputNote)  # told before work started
         space = output_space(result.subject, result.config)
@@ -174,7 +167,9 @@ def _prediction_record(result: FitResult) -> dict | None:
     if result.prediction is None:
         return None
     record = as_record(result.prediction, leave_out=("audits",))
-    return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()}
+    return {key: _finite(value) if isinstance(value, float) else value for key, value in record.items()} | {
+        "meaning": _PREDICTION
+    }
 
 
 def _identifiability_record(result: FitResult) -> dict:
@@ -202,7 +197,7 @@ def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
     subject = result.subject
     packages = ("mfmfit", "torch", "numba", "numpy", "scipy", "cma")
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "columns": {"index": "Position of the region, from 1", "region": "Name of the region"}
         | {column.heading: column.meaning for column in columns},
         "subject": subject.subject_id,
@@ -224,7 +219,7 @@ def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
             for stage in ("search", "validation", "test")
         },
         "noise_seeds": result.noise_seeds,
-        "notes": list(subject.notes),
+        "notes": list(result.notes),
         "connectome_steps": list(subject.search.sc.steps),
         "map_steps": list(subject.maps.steps),
         "inputs": [asdict(source) for source in subject.sources],

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfm import CostValues
+from mfm import Cost, CostValues
 from mfm.models.parameters import ModelParameters
 from optim.objectives.base import Evaluation, Objective
 from optim.objectives.rows import cost_columns
@@ -47,18 +47,87 @@ class PenaltyPoint:
     predicted : CostValues
         By linear response, against the search data; NaN where it predicts nothing or the gate is not passed.
     cost : CostValues
-        Simulated, against the validation data.
+        Simulated, against the validation data: the mean over noises, which all points share.
+    total_se : float
+        Standard error of its total.
+    excess, excess_se : float
+        By how much the total is above that of the best point, and the standard error of that difference, noise by noise.
     in_range : bool
-        Whether every region stayed within what the model wants admissible in the simulation.
+        Whether every region stayed within what the model wants admissible in every simulation.
     chosen : bool
+        The strongest penalty whose excess is no larger than its standard error.
     """
 
     strength: float
     deviation: float
     predicted: CostValues = field(metadata=cost_columns("predicted_"))
     cost: CostValues = field(metadata=cost_columns())
+    total_se: float
+    excess: float
+    excess_se: float
     in_range: bool
     chosen: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """The points of a path, simulated on the validation data under several noises that all of them share.
+
+    Attributes
+    ----------
+    cost : Cost
+        Terms (K, L), for K noises and L points, the strongest penalty first.
+    within_range : tensor of bool, (K, L)
+    """
+
+    cost: Cost
+    within_range: Tensor
+
+    @property
+    def total(self) -> np.ndarray:
+        return self.cost.total.double().numpy()
+
+    @property
+    def best(self) -> int:
+        """The point of the lowest mean cost, of those that stayed within range most often."""
+        allowed = self._allowed
+        return int(allowed[self.total[:, allowed].mean(axis=0).argmin()])
+
+    @property
+    def chosen(self) -> int:
+        """The strongest penalty whose cost is within one standard error of the best (Breiman et al. 1984).
+
+        One noise moves a cost by more than the points differ, so that the best under one noise is chance. The error is that of
+        the difference to the best, noise by noise.
+        """
+        excess, error = self.excess()
+        return next(int(k) for k in self._allowed if k == self.best or excess[k] <= error[k])
+
+    def excess(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard error (L,) of how much the total is above the best point's."""
+        difference = self.total - self.total[:, [self.best]]
+        return difference.mean(axis=0), _standard_error(difference)
+
+    def mean_cost(self, k: int) -> CostValues:
+        """The cost of point `k`, mean over noises."""
+        return self.cost.map(lambda term: term.mean(dim=0)).at(k)
+
+    def total_se(self) -> np.ndarray:
+        """Standard error (L,) of the mean total."""
+        return _standard_error(self.total)
+
+    @property
+    def _allowed(self) -> np.ndarray:
+        """Places of the points that stayed within range most often, and whose cost is known."""
+        often = self.within_range.sum(dim=0).numpy() - 1000 * ~np.isfinite(self.total).all(axis=0)
+        return np.flatnonzero(often == often.max())
+
+
+def _standard_error(values: np.ndarray) -> np.ndarray:
+    """Of the mean over the first axis; NaN where that is one value."""
+    if len(values) < 2:
+        return np.full(values.shape[1], np.nan)
+    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 class RegionalProblem(MapProblem):
@@ -128,16 +197,20 @@ class PenaltyPath:
     parameters: ModelParameters
     predicted: Evaluation
 
-    def table(self, validation: Evaluation, chosen: int) -> tuple[PenaltyPoint, ...]:
+    def table(self, validated: Validated) -> tuple[PenaltyPoint, ...]:
         """The path with its simulated validation."""
+        (excess, excess_se), total_se = validated.excess(), validated.total_se()
         return tuple(
             PenaltyPoint(
                 strength,
                 float(self.deviations[k]),
                 self.predicted.cost.at(k),
-                validation.cost.at(k),
-                in_range=bool(validation.within_range[k]),
-                chosen=k == chosen,
+                validated.mean_cost(k),
+                total_se=float(total_se[k]),
+                excess=float(excess[k]),
+                excess_se=float(excess_se[k]),
+                in_range=bool(validated.within_range[:, k].all()),
+                chosen=k == validated.chosen,
             )
             for k, strength in enumerate(self.strengths)
         )

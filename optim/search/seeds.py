@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+from mfm.subject import bare_id
+
 _PURPOSES = ("initial", "sampler", "search", "rescore", "validation", "test")
 
 
@@ -20,11 +22,12 @@ def stream(seed: int, subject_id: str, purpose: str, *index: int) -> np.random.S
     seed : int
         ``optimizer.seed``.
     subject_id : str
+        With ``sub-`` or without: it is one person.
     purpose : {"initial", "sampler", "search", "rescore", "validation", "test"}
     *index : int
         For example the start and the generation.
     """
-    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(subject_id.encode()), _PURPOSES.index(purpose), *index))
+    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(bare_id(subject_id).encode()), _PURPOSES.index(purpose), *index))
 
 
 def noise_keys(sequence: np.random.SeedSequence, n: int) -> list[int]:

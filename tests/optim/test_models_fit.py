@@ -128,7 +128,7 @@ def test_theory_scores_a_model_that_reports_nothing(subject):
     assert found.u.shape == (1, 1, subject.n_regions)
 
 
-EXISTING = "model=fic | model=fic_subject | model=pmfm"
+EXISTING = "model=fic | model=fic_published_subject | model=fic_subject | model=pmfm"
 OF_PMFM = "expected: w | I_0 | G | sigma\n  found: w_EE, a parameter of fic"
 
 

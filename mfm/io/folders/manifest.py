@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from mfm.errors import InputError, MissingInputError
 from mfm.io.formats.system import cannot_read, home_expanded, utf8_name
+from mfm.io.formats.text import split_lines, text_lines
 from mfm.io.formats.write import write_tsv
 from mfm.io.readers.timeseries import ORIENTATIONS
 from mfm.subject import STAGES
@@ -266,14 +266,9 @@ def read_manifest(path: str | Path) -> tuple[ManifestRow, ...]:
     path = existing_file(path, "manifest")
     folder = path.absolute().parent.resolve()
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            header, *lines = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)) or [[]]
+        header, *lines = split_lines(text_lines(path), "\t", path, quoted=False) or [[]]
     except OSError as error:
         raise cannot_read(path, "manifest", error) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"The manifest {path} is no text in UTF-8.", found=str(error), fix="save it as UTF-8, tabs between columns"
-        ) from error
     missing = [name for name in COLUMNS if name not in header]
     unknown = [name for name in header if name not in COLUMNS and not name.startswith(_PARTICIPANT)]
     if missing or unknown or len(set(header)) < len(header):

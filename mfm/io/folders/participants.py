@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from mfm.errors import InputError
 from mfm.io.folders.findings import SUSPICIOUS, Finding
+from mfm.io.formats.text import split_lines, text_lines
 
 #: Columns and values of each subject.
 Participants = dict[str, tuple[tuple[str, str], ...]]
@@ -22,9 +22,9 @@ def read_participants(folder: Path) -> tuple[Participants, list[Finding]]:
     """
     try:
         return _lines(folder), []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
         text = f"participants.tsv cannot be read, and is passed over ({error})"
-        return {}, [Finding(SUSPICIOUS, text, "save it anew: tabs between columns, UTF-8")]
+        return {}, [Finding(SUSPICIOUS, text, "ask its owner for permission")]
 
 
 def _lines(folder: Path) -> Participants:
@@ -32,8 +32,7 @@ def _lines(folder: Path) -> Participants:
     path = folder / "participants.tsv"
     if not path.is_file():
         return {}
-    with open(path, encoding="utf-8-sig", newline="") as handle:
-        header, *lines = list(csv.reader(handle, delimiter="\t")) or [[]]
+    header, *lines = split_lines(text_lines(path), "\t", path) or [[]]
     if not header or header[0] != "participant_id":
         raise InputError(
             f"{path} is not a list of participants.", expected="participant_id as the first column", found=str(header[:1])

@@ -36,6 +36,6 @@ def peek(file: TreeFile) -> Peek:
         return Peek(flaw=Flaw("the file may not be read", "ask its owner for permission to read it", absent=True))
     except MfmfitError as error:
         return Peek(flaw=Flaw(str(error).splitlines()[0], "fetch or write it anew"))
-    except Exception as error:  # decoders raise of every kind; one bad file is a finding, and the others go on
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        return Peek(flaw=Flaw(f"the file is damaged or of another type ({reason})", "fetch or write it anew"))
+    except Exception as error:  # decoders raise what they like, and one file must not end the inspection of a folder
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        return Peek(flaw=Flaw(f"the file is damaged or of another type ({said})", "fetch or write it anew"))

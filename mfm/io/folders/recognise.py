@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mfm.io.folders.tree import TreeFile
+from mfm.io.formats.entities import VERSION_ENTITIES, FileName
 from mfm.io.formats.registry import regional_suffixes
 
 TIMESERIES, FC, FCD_CDF, CONNECTOME, PARCELLATION = "timeseries", "fc", "fcd_cdf", "sc", "parcellation"
@@ -201,8 +202,14 @@ def _derivative(file: TreeFile) -> Candidate | None:
     desc = name.get("desc") or ""
     denoised = desc.startswith("denoised") or parcellated
     layout = "XCP-D" if desc.startswith("denoised") or (parcellated and name.atlas and space) else "fMRIPrep"
-    # One of several spaces is taken: the surface first, and unsmoothed before smoothed.
-    rank = (int(not parcellated) + volume, int(not denoised), int("mooth" in desc), int(space != "fsLR"))
+    # One of several spaces is taken: the surface first, and unsmoothed before smoothed; echoes combined before a single one.
+    rank = (
+        int(not parcellated) + volume,
+        int(not denoised),
+        int("mooth" in desc),
+        int(space != "fsLR"),
+        int(name.get("echo") is not None),
+    )
     return Candidate(
         file,
         TIMESERIES,
@@ -211,7 +218,7 @@ def _derivative(file: TreeFile) -> Candidate | None:
         _session(file),
         run=name.run,
         atlas=name.atlas,
-        version="_".join(part for part in (space, desc) if part),
+        version=_version(name),
         rank=rank,
         firm=firm,
     )
@@ -233,10 +240,20 @@ def _own(file: TreeFile) -> Candidate | None:
         run=run if kind == TIMESERIES else "",
         stage=stage if kind in (FC, FCD_CDF) else None,
         atlas=name.atlas,
-        version=file.parts[-1] if kind == CONNECTOME else "",
-        rank=(0,),
+        version=file.parts[-1] if kind == CONNECTOME else _version(name),
+        rank=(0, int(name.get("echo") is not None)),
         firm=firm,
     )
+
+
+def _version(name: FileName) -> str:
+    """What was made of a scan, for people: its space and way of cleaning, and what else its name tells."""
+    told = [
+        name.get("space"),
+        name.get("desc"),
+        *(f"{key}-{name.get(key)}" for key in ("res", "rec", "echo", "part") if name.get(key)),
+    ]
+    return "_".join(part for part in told if part)
 
 
 def _words(text: str) -> list[str]:
@@ -261,7 +278,7 @@ def _kind_of_words(file: TreeFile) -> str | None:
 
 def _run_of_words(file: TreeFile, subject: str | None) -> str:
     """The name without its id, so that it tells one run of a person from another."""
-    stem = file.stem
+    stem = "_".join(part for part in file.stem.split("_") if part.partition("-")[0] not in VERSION_ENTITIES or "-" not in part)
     for lead in (f"sub-{subject}", f"{subject}"):
         stem = stem.removeprefix(lead)
     return stem.strip("_-. ") or "run"

@@ -13,7 +13,7 @@ from mfm.io.folders.select import Choices, path_below_root
 from mfm.io.formats.bids import Sidecar, read_sidecar
 from mfm.io.formats.system import shown
 from mfm.io.readers.censoring import find_censoring, removes_global_signal
-from mfm.io.readers.timing import same_tr
+from mfm.io.readers.timing import plausible_tr, same_tr
 from mfm.protocol import FCD_WINDOW_S, check_timing
 
 
@@ -73,18 +73,24 @@ def _repetition_time(
         told = sidecar.tr_s
         if told is not None:
             check_timing(told)
-    except InputError:
-        told = None
-        text = f"the sidecar's RepetitionTime is {sidecar.values['RepetitionTime']}, not seconds"
+    except InputError as error:
+        told, value = None, sidecar.values.get("RepetitionTime")
+        text = str(error).splitlines()[0] if value is None else f"the sidecar's RepetitionTime is {value}, not seconds"
         said.append(Finding(SUSPICIOUS, text, "correct the sidecar"))
     header = looked.tr_s if looked.tr_s is not None or told is not None else _tr_of_versions(candidate, versions)
+    if header is not None and not plausible_tr(header):
+        said.append(
+            Finding(SUSPICIOUS, f"the header's TR is {header:g} s, of another unit", "correct the header, or --tr SECONDS")
+        )
+        header = None
     if header is not None and told is not None and not same_tr(header, told):
         text = f"TR {header:g} s in the header, {told:g} s in the sidecar"
         return choices.tr_s, [*said, Finding(SUSPICIOUS, text, "correct one, or --tr SECONDS")]
     known = header if told is None else told
     if known is None:
         if choices.tr_s is None:
-            said.append(Finding(SUSPICIOUS, "TR not known", "--tr SECONDS"))
+            hint = f" (header: {looked.untold.hint})" if looked.untold.hint else ""
+            said.append(Finding(SUSPICIOUS, f"TR not known{hint}", "--tr SECONDS"))
         return choices.tr_s, said
     if choices.tr_s is not None and not same_tr(known, choices.tr_s):
         said.append(Finding(SUSPICIOUS, f"TR {known:g} s in the file, not {choices.tr_s:g} s", "the file's is taken"))

@@ -9,10 +9,14 @@ from dataclasses import dataclass, replace
 from mfm.io.folders.findings import CHOOSE, NOTE, SUSPICIOUS, Finding
 from mfm.io.folders.recognise import Candidate
 from mfm.io.formats.entities import RUN_ENTITIES
+from mfm.io.readers.versions import NO_MAGNITUDE
 from mfm.protocol import check_timing
 
 # Of the same series in several formats the first is taken; a format that is not listed comes last.
 _BY_EXTENSION = (".tsv", ".ptseries.nii", ".csv", ".npy", ".txt", ".npz", ".mat", ".dtseries.nii", ".nii.gz", ".shape.gii")
+
+
+_SEVERAL_FILES = "the same run in several files"
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Choices:
 def choose_runs(candidates: Sequence[Candidate], choices: Choices) -> tuple[list[Candidate], list[Finding]]:
     """One file for each run of a subject; none where a person has to choose first."""
     findings: list[Finding] = []
-    for step in (_of_task, _of_session, _of_layout, _without_joins, _of_atlas):
+    for step in (_magnitude, _of_task, _of_session, _of_layout, _without_joins, _of_atlas):
         candidates, said = step(candidates, choices)
         findings += said
     runs: dict[tuple, list[Candidate]] = defaultdict(list)
@@ -66,6 +70,15 @@ def choose_runs(candidates: Sequence[Candidate], choices: Choices) -> tuple[list
 
 
 Step = tuple[Sequence[Candidate], list[Finding]]
+
+
+def _magnitude(candidates: Sequence[Candidate], choices: Choices) -> Step:
+    """Without phase and other parts of complex images, which are no BOLD."""
+    kept = [c for c in candidates if c.file.name.get("part") not in NO_MAGNITUDE]
+    if len(kept) == len(candidates):
+        return candidates, []
+    others = sorted({f"part-{c.file.name.get('part')}" for c in candidates if c not in kept})
+    return kept, [Finding(NOTE, f"passed over: {', '.join(others)}, which is no magnitude of BOLD")]
 
 
 def _task(candidate: Candidate) -> str | None:
@@ -179,10 +192,17 @@ def _best_version(versions: Sequence[Candidate]) -> Step:
     places = {c.file.path.parent / c.file.stem for c in best}
     if len(places) > 1:
         places_text = ", ".join(sorted(path_below_root(c) for c in best)[:3])
-        fix = "keep one, or inspect its folder alone"
-        return [], [*said, Finding(CHOOSE, "the same run in several files", fix, where=places_text)]
+        versions_text = sorted({c.version for c in best})
+        text = f"the same run in several versions: {', '.join(versions_text)}" if len(versions_text) > 1 else _SEVERAL_FILES
+        fix = 'keep one, inspect its folder alone, or `timeseries=["FILE"]` at the fit'
+        return [], [*said, Finding(CHOOSE, text, fix, where=places_text)]
     # The same content in several formats: what is readable without tools first, and what is there before what is not.
     best.sort(key=lambda c: (bool(c.file.problem), _preference(c.file.name.extension)))
+    if len(best) > 1:
+        others_text = ", ".join(c.file.name.extension for c in best[1:])
+        said.append(
+            Finding(NOTE, f"the same series in several formats: {best[0].file.name.extension} taken, not {others_text}")
+        )
     return best[:1], said
 
 

@@ -1,64 +1,42 @@
-"""Arrays by name from binary files: which of them is meant, and whether their bytes are in order."""
+"""Arrays of binary files: decoding, what counts as a matrix, and whether bytes are in order."""
 
 from __future__ import annotations
 
-import binascii
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from xml.parsers.expat import ExpatError
 
 import numpy as np
 
-from mfm.errors import InputError
+from mfm.errors import InputError, MfmfitError
 
 T = TypeVar("T")
-_FAILURES = (
-    *(ValueError, OSError, EOFError, KeyError, TypeError, IndexError, NotImplementedError, AssertionError),
-    *(ExpatError, binascii.Error, zlib.error, zipfile.BadZipFile),
-)
 
 
 def decode(read: Callable[[bytes], T], content: bytes, path: Path) -> T:
     """Return what `read` makes of `content`; what decoders raise for damaged content becomes one InputError."""
     try:
         return read(content)
-    except InputError:
+    except MfmfitError:
         raise
-    except _FAILURES as error:
-        raise InputError(
-            f"Cannot read {path}.",
-            found=str(error) or type(error).__name__,
-            cause="a truncated file, or one of objects rather than numbers",
-            fix="copy or export it again",
-        ) from error
+    except Exception as error:  # decoders raise what they like, of `SyntaxError` to `MemoryError`
+        raise damaged_file(path, error) from error
 
 
-def choose_array(arrays, key: str | None, path: Path, argument: str) -> np.ndarray:
-    """Return the array `key`, or the only matrix of real numbers where no key is given.
-
-    Raises
-    ------
-    InputError
-        If there is no such matrix, or several and no key; the message lists what there is. `argument` is what to give.
-    """
-    matrices = [name for name, array in arrays.items() if is_matrix(array)]
-    fix = f'`{argument}="{matrices[0]}"`' if matrices else None
-    if key is None:
-        if len(matrices) != 1:
-            raise InputError(
-                f"{path} holds {'several matrices' if matrices else 'no matrix'}.",
-                expected="one, or the name of the one that is meant",
-                found=", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing",
-                fix=fix,
-            )
-        return arrays[matrices[0]]
-    if key not in matrices:
-        found = f"{key!r} of shape {arrays[key].shape}" if key in arrays else f"the names {', '.join(arrays)}"
-        raise InputError(f"{path} has no matrix of real numbers named {key!r}.", found=found, fix=fix)
-    return arrays[key]
+def damaged_file(path: Path, error: Exception) -> InputError:
+    """Return the error for a file in which a decoder failed."""
+    said = " ".join(str(error).split())[:300]
+    much = isinstance(error, MemoryError)
+    return InputError(
+        f"Cannot read {path}.",
+        found=f"{type(error).__name__}: {said}"
+        if said and not isinstance(error, (ValueError, OSError))
+        else said or type(error).__name__,
+        cause="a damaged header that tells of more data than there are, or more data than memory"
+        if much
+        else "a truncated file, or one of objects rather than numbers",
+        fix="copy or export it again",
+    )
 
 
 def is_matrix(array: np.ndarray) -> bool:

@@ -11,12 +11,14 @@ import numpy as np
 from mfm.brain.connectome import check_labels
 from mfm.errors import ConfigError, InputError
 from mfm.io.formats.format import Content, Flaw, Format, Peek, RegionFile, Request
+from mfm.io.formats.header_time import HeaderTime, header_time
 from mfm.io.formats.images import NIFTI_2_BYTES, READ_ERRORS, is_cifti, open_cifti, parse_nifti_header, truncation, unreadable
 from mfm.io.formats.input_file import InputFile
 from mfm.io.formats.parcellation import parcellate, parcellation_of
 
 # Of the XML that is read at a time while peeking.
 _CHUNK = 1 << 16
+_HCP_7T = re.compile(r"[rt]fMRI_\w*7T_\w*Atlas")
 
 
 class CiftiFormat(Format):
@@ -55,7 +57,9 @@ class CiftiFormat(Format):
             return Peek(flaw=Flaw("CIFTI-1, which current software does not read", convert))
         n_rows, n_columns = int(header["dim"][5]), int(header["dim"][6])
         flaw = truncation(path, data_at + n_rows * n_columns * int(header["bitpix"]) // 8)
-        return Peek((n_rows, n_columns), "frames_by_regions", _series_step(xml), flaw)
+        step = _series_step(xml)
+        time = HeaderTime() if step is None else _header_time(step, path)
+        return Peek((n_rows, n_columns), "frames_by_regions", time.tr_s, flaw, time)
 
     def read(self, file: InputFile, request: Request) -> Content:
         read = {"timeseries": _read_series, "matrix": _read_matrix, "map": _read_maps}[request.role]
@@ -86,6 +90,11 @@ def _series_step(xml: bytes) -> float | None:
     return None
 
 
+def _header_time(step: float, path: Path) -> HeaderTime:
+    """Return what a step of seconds tells; Workbench writes 1 s where it is not told, but HCP's 7 T scans do last 1 s."""
+    return header_time(step, "SECOND", is_known=_HCP_7T.search(path.name) is not None)
+
+
 def _kinds(axes) -> list[str]:
     return [type(axis).__name__.removesuffix("Axis") for axis in axes]
 
@@ -113,14 +122,14 @@ def _read_series(image, axes, file: InputFile, request: Request) -> Content:
         raise InputError(
             f"The series of {path} is not one of time.", expected="unit SECOND", found=f"unit {series.unit}", cause="a spectrum"
         )
-    tr_s = float(series.step) if np.isfinite(series.step) and series.step > 0 else None
     if isinstance(space, ParcelsAxis):
         values = _values(image.dataobj, path)
         names = check_labels(list(space.name), len(space), f"the time series {path}")
     else:
         regions = required_regions(request.regions, path).read_once(parcellation_of)
         values, names = parcellate(image.dataobj, space, regions, str(path)), regions.names
-    return Content(path, {"": values}, None, names, "frames_by_regions", tr_s)
+    time = _header_time(float(series.step), path)
+    return Content(path, {"": values}, None, names, "frames_by_regions", time.tr_s, untold=time)
 
 
 def required_regions(regions: RegionFile | None, path: Path) -> RegionFile:

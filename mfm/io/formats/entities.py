@@ -12,7 +12,9 @@ ENTITIES = frozenset(
     "mode from to".split()
 )
 #: What tells two runs of one session apart, in the order in which a run is named.
-RUN_ENTITIES = ("task", "acq", "rec", "dir", "run", "echo", "part")
+RUN_ENTITIES = ("task", "acq", "dir", "run")
+#: What tells versions of one scan apart: how it was reconstructed, and what was made of it.
+VERSION_ENTITIES = ("rec", "echo", "part", "space", "res", "den", "desc", "surf", "stat", "atlas", "seg")
 
 
 @dataclass(frozen=True)

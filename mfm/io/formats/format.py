@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from mfm.errors import InputError
+from mfm.io.formats.header_time import HeaderTime
 from mfm.io.formats.input_file import InputFile
 
 #: What a reader wants of a file. ``vector``: one column of numbers, such as an FCD CDF.
@@ -81,6 +82,8 @@ class Content:
         Repetition time in the header, seconds.
     notes : tuple of str
         What was accepted but should be known; `mfm.io.formats.registry.read_file` warns of it.
+    untold : HeaderTime
+        Where the header holds a time that is no statement of the repetition time: that.
     """
 
     path: Path
@@ -90,6 +93,12 @@ class Content:
     orientation: str | None = None
     tr_s: float | None = None
     notes: tuple[str, ...] = ()
+    untold: HeaderTime = HeaderTime()
+
+    @property
+    def time(self) -> HeaderTime:
+        """What the header tells of the repetition time."""
+        return self.untold if self.tr_s is None else HeaderTime(self.tr_s)
 
     @property
     def is_one_array(self) -> bool:
@@ -138,12 +147,15 @@ class Peek:
     tr_s : float or None
         Repetition time of the header, seconds.
     flaw : Flaw or None
+    untold : HeaderTime
+        As of `Content`.
     """
 
     shape: tuple[int, int] | None = None
     orientation: str | None = None
     tr_s: float | None = None
     flaw: Flaw | None = None
+    untold: HeaderTime = HeaderTime()
 
     @property
     def n_frames(self) -> int | None:

@@ -9,11 +9,15 @@ import numpy as np
 
 from mfm.errors import InputError
 from mfm.io.formats.arrays import decode, shape_of_only_matrix
+from mfm.io.formats.containers import dense
 from mfm.io.formats.format import Content, Format, Peek, Request
 from mfm.io.formats.input_file import InputFile
+from mfm.io.formats.mat_elements import check_elements
 
 _HDF5 = b"\x89HDF"
 _MATLAB_7_3 = b"MATLAB 7.3"
+# Bytes of a sparse matrix written out: what is larger is damaged, or no matrix of regions.
+_LARGEST = 1 << 28
 
 
 class MatFormat(Format):
@@ -55,10 +59,31 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
     from scipy.io.matlab import MatReadError
     from scipy.sparse import issparse
 
+    if content.startswith(b"MATLAB 5.0"):
+        check_elements(content)
+    else:
+        _check_level_4(content)
     try:
         found = loadmat(io.BytesIO(content))
     except MatReadError as error:
         raise ValueError(str(error)) from error
-    return {
-        name: value.toarray() if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"
-    }
+    for name, value in found.items():
+        if issparse(value) and 8 * value.shape[0] * value.shape[1] > _LARGEST:
+            raise ValueError(f"{name} is a sparse matrix of {value.shape[0]} x {value.shape[1]}")
+    return {name: dense(value) if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"}
+
+
+def _check_level_4(content: bytes) -> None:
+    """Raise a ValueError if the matrices of a level 4 file are not as large as their headers tell."""
+    at = 0
+    order = "<" if content[:4] and int.from_bytes(content[:4], "little") < 5000 else ">"
+    while at < len(content):
+        if len(content) < at + 20:
+            raise ValueError("a header that is cut off")
+        code, rows, columns, imaginary, name = np.frombuffer(content[at : at + 20], f"{order}i4").tolist()
+        size = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}.get(code % 100 // 10)
+        if not 0 <= code < 5000 or size is None or min(rows, columns) < 0 or imaginary not in (0, 1) or not 0 < name < 1000:
+            raise ValueError("a header that is none of MATLAB")
+        at += 20 + name + rows * columns * size * (1 + imaginary)
+        if at > len(content):
+            raise ValueError(f"a matrix of {rows} x {columns} in {len(content)} bytes")

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mfm.io.formats.arrays import decode, shape_of_only_matrix
+from mfm.io.formats.containers import dense
 from mfm.io.formats.format import Content, Format, Peek, Request
 from mfm.io.formats.input_file import InputFile
 
 
 class NpzFormat(Format):
-    """Arrays as `numpy.savez` writes them."""
+    """Arrays as `numpy.savez` writes them, or one sparse matrix as `scipy.sparse.save_npz` does."""
 
     title = "npz"
     suffixes = (".npz",)
@@ -40,4 +41,9 @@ class NpzFormat(Format):
 
 def _arrays(content: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        if {"format", "shape", "data"} <= set(archive.files):
+            from scipy.sparse import load_npz
+
+            return {"": dense(load_npz(io.BytesIO(content)))}
+        found = {name: archive[name] for name in archive.files}
+    return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}  # others are files of any kind

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from mfm.errors import InputError, InputNote
+from mfm.errors import InputError, InputNote, MfmfitError
+from mfm.io.formats.arrays import damaged_file
 from mfm.io.formats.cifti import CiftiFormat
 from mfm.io.formats.format import Content, Format, Request
 from mfm.io.formats.gifti import GiftiFormat
@@ -53,10 +54,22 @@ def read_file(path: str | Path, what: str, request: Request) -> Content:
     found = format_of_file(file)
     if request.role not in found.roles:
         raise found.refusal(file, request, suffixes_for(request.role))
-    content = found.read(file, request)
+    content = _content_of(found, file, request)
     for note in content.notes:
         warnings.warn(InputNote(note), stacklevel=3)
     return content
+
+
+def _content_of(found: Format, file: InputFile, request: Request) -> Content:
+    """Read a file; whatever a decoder raises for damaged content is an error of the file, not of the program."""
+    try:
+        return found.read(file, request)
+    except MfmfitError:
+        raise
+    except Exception as error:  # decoders raise what they like: LinAlgError, AttributeError, RecursionError, MemoryError, ...
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, not the file's
+        raise damaged_file(file.path, error) from error
 
 
 def format_of_file(file: InputFile) -> Format:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import csv
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mfm.errors import InputError
+from mfm.errors import InputError, InputNote
 from mfm.io.formats.format import Content, Flaw, Format, Peek, Request, as_table
 from mfm.io.formats.input_file import InputFile, existing_file, file_digest
 from mfm.io.formats.npy import array_of_npy
+from mfm.io.formats.spelled_numbers import Numbers, is_missing, is_number, looks_halved, numbers_of, whole_number
+from mfm.io.formats.table_cells import SEPARATORS, Lines, RaggedError, cells_of, rows_without_gaps, table_lines
+from mfm.io.formats.table_layout import SAMPLE_ROWS, TIME_WORDS, TableLayout, counts_or_steps, layout_of, steps_equally
+from mfm.io.formats.text import begins_as_text, decode_text, lines_of
 
-__all__ = ["Table", "TextTable", "existing_file", "file_digest", "is_number", "names_of", "read_table", "table_of", "text_of"]
+__all__ = ["Table", "TextTable", "existing_file", "file_digest", "is_number", "names_of", "parse_table", "read_table"]
 
-_MISSING = {"", "n/a", "na", "nan"}
+_ONE_COLUMN = ""
 
 
 class Table(NamedTuple):
@@ -27,140 +33,282 @@ class Table(NamedTuple):
 
 
 class TextTable(Format):
-    """Comma-, semicolon-, tab- or space-separated numbers, with or without names."""
+    """Numbers separated by commas, semicolons, tabs, bars or spaces, with or without names."""
 
     title = "text"
     suffixes = (".csv", ".tsv", ".txt")
     has_signature = False
 
     def sniff(self, head: bytes) -> bool:
-        return b"\0" not in head
+        return begins_as_text(head)
 
     def peek(self, path: Path) -> Peek:
-        """Count lines without parsing them; the first two tell names from numbers."""
-        head: list[str] = []
-        with open(path, "rb") as handle:
-            for line in handle:
-                if line.strip() and not line.startswith(b"#"):
-                    head.append(line.decode("utf-8-sig"))
-                if len(head) == 2:
-                    break
-            n_lines, end = len(head), b"\n"
-            while chunk := handle.read(1 << 20):
-                n_lines += chunk.count(b"\n")
-                end = chunk
-        blank = end[len(end.rstrip()) :].count(b"\n")  # no newline at the end, or more than one
-        n_lines += 1 - blank
-        if not head:
-            return Peek(flaw=Flaw("the table has no rows", "copy or compute it again"))
-        first, second = _cells(head[0]), _cells(head[-1])
-        has_header = not any(is_number(cell) for cell in (first[1:] or first))
-        has_row_names = len(second) > 1 and not is_number(second[0])
-        shape = (n_lines - has_header, len(second) - has_row_names)
-        if has_header == has_row_names:  # names on both sides are those of a matrix
+        """Read the first rows as `read` does, and count the others."""
+        try:
+            text, _ = decode_text(InputFile(path, "table").content(), path)
+            lines = table_lines(lines_of(text), path)
+            begin = [k for k, line in enumerate(lines.lines) if line.strip() or "\t" in line][: SAMPLE_ROWS + 1]
+            kept = slice(0, begin[-1] + 1 if begin else 0)
+            reading = _reading(replace(lines, lines=lines.lines[kept], numbers=lines.numbers[kept]), path)
+            rows = rows_without_gaps(lines, reading.separator, path)
+        except InputError as error:
+            return Peek(flaw=_flaw(error))
+        table, _ = _without_time(reading.table, path)
+        shape = (len(rows.lines) - reading.layout.first_row, table.values.shape[1])
+        if (table.column_names is None) == (table.row_names is None):  # names on both sides are those of a matrix
             return Peek(shape, None)
-        return Peek(shape, "frames_by_regions" if has_header else "regions_by_frames")
+        return Peek(shape, "frames_by_regions" if table.column_names else "regions_by_frames")
 
     def read(self, file: InputFile, request: Request) -> Content:
-        table = table_of(text_of(file.content(), file.path), file.path)
-        return Content(file.path, {"": table.values}, table.row_names, table.column_names)
-
-
-def _cells(line: str) -> list[str]:
-    delimiter = next((d for d in "\t,;" if d in line), None)
-    if delimiter is None:
-        return [cell.strip('"') for cell in line.split()]
-    return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter))]
+        table, notes = parse_table(file.content(), file.path)
+        if request.role == "timeseries":
+            table, more = _without_time(table, file.path)
+            notes += more
+        return Content(file.path, {"": table.values}, table.row_names, table.column_names, notes=notes)
 
 
 def read_table(path: str | Path, what: str = "input") -> Table:
-    """Read a csv, tsv, txt (space-separated) or npy file; names are recognised by not being numbers."""
-    path = existing_file(path, what)
-    if path.suffix == ".npy":
-        return Table(as_table(array_of_npy(path.read_bytes(), path), path), None, None)
-    if path.suffix not in TextTable.suffixes:
-        raise InputError(f"The {what} file has an unknown type: {path.name}", expected=".csv, .tsv, .txt or .npy")
-    return table_of(text_of(path.read_bytes(), path), path)
+    """Read a csv, tsv, txt (separated by spaces) or npy file; names are told from numbers.
+
+    Raises
+    ------
+    MissingInputError
+        If it is not there.
+    InputError
+        If it is no table, or one that can be read in two ways.
+
+    Warns
+    -----
+    InputNote
+        For what was accepted but should be known.
+    """
+    file = InputFile(path, what)
+    suffix = file.path.suffix.lower()
+    if suffix == ".npy":
+        return Table(as_table(array_of_npy(file.path.read_bytes(), file.path), file.path), None, None)
+    if suffix not in TextTable.suffixes:
+        raise InputError(f"The {what} file has an unknown type: {file.path.name}", expected=".csv, .tsv, .txt or .npy")
+    table, notes = parse_table(file.content(), file.path)
+    for note in notes:
+        warnings.warn(InputNote(note), stacklevel=2)
+    return table
 
 
-def text_of(content: bytes, path: Path) -> str:
-    """Return the text of UTF-8 bytes, without a byte order mark."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
+def parse_table(content: bytes, path: Path) -> tuple[Table, tuple[str, ...]]:
+    """Return the table that the bytes of a file hold, and what was accepted but should be known of it.
+
+    Raises
+    ------
+    InputError
+        If it is no table, or one that can be read in two ways.
+    """
+    text, notes = decode_text(content, path)
+    reading = _reading(table_lines(lines_of(text), path), path)
+    return reading.table, (*notes, *reading.notes)
 
 
-def table_of(text: str, path: Path) -> Table:
-    """Parse the table that the text of a file holds."""
-    rows = _split(text)
-    if not rows:
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """A table as one separator splits it."""
+
+    separator: str
+    table: Table
+    layout: TableLayout
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(self.table.row_names or ()), *(self.table.column_names or ()))
+
+    def equals(self, other: _Reading) -> bool:
+        """Whether both separators give the same table."""
+        same_names = self.table[1:] == other.table[1:]
+        return same_names and np.array_equal(self.table.values, other.table.values, equal_nan=True)
+
+    def __str__(self) -> str:
+        rows, columns = self.table.values.shape
+        example = f", the first row {', '.join(f'{x:g}' for x in self.table.values[0, :3])}{', ...' if columns > 3 else ''}"
+        named = f", names such as {self.names[-1]!r}" if self.names else ""
+        return f"separated by {SEPARATORS[self.separator]}: {rows} x {columns} numbers{example}{named}"
+
+
+def _reading(lines: Lines, path: Path) -> _Reading:
+    """Take the separator that gives lines of one length, and numbers; two that do so differently are refused."""
+    if not any(line.strip() for line in lines.lines):
         raise InputError(f"{path} is empty.")
-    lengths = {len(row) for row in rows}
-    if len(lengths) != 1:
-        first_bad = next(k for k, row in enumerate(rows) if len(row) != len(rows[0]))
+    present = [mark for mark in SEPARATORS if any(mark in line.strip() for line in lines.lines)]
+    if lines.separator in present:
+        present = [lines.separator]
+    found: list[_Reading] = []
+    failed: dict[str, InputError] = {}
+    for separator in present:
+        if separator == " " and any(one.separator == "\t" and not _spaced(one.names) for one in found):
+            continue  # spaces beside tabs are no separators
+        try:
+            found.append(_read_with(separator, lines, path))
+        except InputError as error:
+            failed[separator] = error
+    found = _without_rivals(found)
+    if len(found) > 1:
         raise InputError(
-            f"The rows of {path} have different lengths.",
-            expected=f"{len(rows[0])} columns, as in the first row",
-            found=f"{len(rows[first_bad])} columns in row {first_bad + 1}",
-            cause="a truncated file, or a separator that is neither comma, tab nor space",
+            f"{path} can be read in two ways.",
+            expected="one separator that gives lines of one length and numbers",
+            found="; or ".join(map(str, found)),
+            cause="decimal commas, or separators inside of names",
+            fix="save it with tabs, decimal points, and names in quotation marks",
         )
-    return _numbers_and_names(rows, path)
+    if found:
+        return found[0]
+    first = next(line for line in lines.lines if line.strip()).strip()
+    regular = [mark for mark, error in failed.items() if not isinstance(error, RaggedError)]
+    if not regular and not any(mark in first for mark in "\t;|") and not ("," in first and not is_number(first)):
+        try:
+            return _read_with(_ONE_COLUMN, lines, path)
+        except InputError as error:
+            failed[_ONE_COLUMN] = error
+    raise failed[next((mark for mark in (*regular, *failed) if mark in first), next(iter(failed)))]
 
 
-def _split(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        return []
-    delimiter = next((d for d in "\t,;" if d in lines[0]), None)
-    if delimiter is None:
-        rows = [[cell.strip('"') for cell in line.split()] for line in lines]
-        # R's write.table leaves the corner above the row names out.
-        if len(rows) > 1 and len(rows[0]) == len(rows[1]) - 1 and not any(is_number(cell) for cell in rows[0]):
-            rows[0].insert(0, "")
-        return rows
-    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+def _spaced(names: Sequence[str]) -> bool:
+    return any(" " in name for name in names)
 
 
-def _numbers_and_names(rows: list[list[str]], path: Path) -> Table:
-    # A header is a row of names throughout (but for the corner): one odd cell among numbers is an error, not a name.
-    # In two columns one name could be that odd cell: there the corner must not be a number either.
-    names = rows[0][1:] if len(rows[0]) > 2 else [cell for cell in rows[0] if cell]
-    has_header = bool(names) and not any(is_number(cell) for cell in names)
-    body = rows[1:] if has_header else rows
-    has_row_names = len(body) > 0 and len(body[0]) > 1 and not any(is_number(row[0]) for row in body)
-    cells = [row[1:] for row in body] if has_row_names else body
-    try:
-        values = np.array([[np.nan if cell.lower() in _MISSING else float(cell) for cell in row] for row in cells])
-    except ValueError as error:
-        raise InputError(f"{path} holds text where numbers are expected.", found=str(error)) from error
-    if values.ndim != 2 or values.size == 0:
+def _without_rivals(found: list[_Reading]) -> list[_Reading]:
+    """Leave out readings that equal an earlier one, or whose names hold the separator of another or repeat."""
+    kept: list[_Reading] = []
+    for one in found:
+        others = [other for other in found if other is not one]
+        firmer = [other for other in others if other.separator in "\t;|"]
+        in_names = any(other.separator in name for other in firmer for name in one.names)
+        repeats = len(set(one.table.row_names or ())) < len(one.table.row_names or ())
+        if not (others and (in_names or repeats)) and not any(one.equals(other) for other in kept):
+            kept.append(one)
+    return kept or found[:1]
+
+
+def _read_with(separator: str, lines: Lines, path: Path) -> _Reading:
+    rows = rows_without_gaps(lines, separator, path)
+    if separator == _ONE_COLUMN:
+        grid = np.array([[line.strip().strip('"').strip()] for line in rows.lines], dtype=object)
+    else:
+        grid = cells_of(rows, separator, path)
+        if grid.shape[1] < 2:
+            raise RaggedError(f"{path} has one column.")
+    layout = layout_of(grid, [_comment_cells(one, separator, path) for one in lines.comments], path)
+    body = grid[layout.first_row :]
+    row_names = _row_names(body, layout, rows.numbers[layout.first_row :], path)
+    cells = body[:, layout.first_column : layout.end_column]
+    if cells.size == 0:
         raise InputError(f"{path} holds no numbers.")
-    if not has_header and len(values) > 1 and values.shape[1] > 2 and _counts_columns(values[0]):
+    if not all(cell == "" for cell in body[:, layout.end_column :].ravel()):
+        raise RaggedError(f"The rows of {path} have different lengths.", cause="cells behind the last column that has a name")
+    numbers = numbers_of(cells)
+    if numbers.values is None:
+        raise _refusal(numbers, grid, layout, rows.numbers, path)
+    if layout.column_names is None and looks_halved(cells, separator):
+        raise _two_readings_of_pairs(cells, separator, path)
+    notes = (*rows.notes, *layout.notes, *((f"{path}: {numbers.note}.",) if numbers.note else ()))
+    return _Reading(separator, Table(numbers.values, row_names, layout.column_names), layout, notes)
+
+
+def _comment_cells(comment: str, separator: str, path: Path) -> list[list[str]]:
+    """Split a comment as the table is split, then by the other separators."""
+    versions = []
+    for mark in dict.fromkeys((separator, *SEPARATORS)):
+        if mark and mark in comment:
+            try:
+                versions.append(cells_of(Lines([comment], [1]), mark, path)[0].tolist())
+            except InputError:
+                continue  # a sentence with one quotation mark
+    return versions
+
+
+def _row_names(body: np.ndarray, layout: TableLayout, numbers: list[int], path: Path) -> tuple[str, ...] | None:
+    """Return the names in the first column; raise an InputError where below its beginning it is of another kind."""
+    if layout.counted and not counts_or_steps(column := body[:, 0].tolist()):
         raise InputError(
-            f"The first row of {path} counts the columns.",
-            expected="numbers, or a header of region names",
-            found=f"{values[0, 0]:g}, {values[0, 1]:g}, ..., {values[0, -1]:g}",
-            cause="a table saved with numbered columns, as pandas does",
-            fix="save it without header (header=False), or with region names",
+            f"The first column of {path} counts rows at its beginning, but not to its end.",
+            expected="an index or times in equal steps, or data",
+            found=f"{column[0]}, {column[1]}, ..., {column[-1]}",
+            cause="several runs in one file, or frames that were taken out",
+            fix="save each run as a file of its own, with every frame, and without index",
         )
-    header = tuple(rows[0][1:] if has_row_names else rows[0]) if has_header else None
-    return Table(values, tuple(row[0] for row in body) if has_row_names else None, header)
+    if not layout.rows_named:
+        return None
+    names = body[:, layout.first_column - 1].tolist()
+    wrong = is_number if layout.rows_named == "names" else (lambda cell: np.isnan(whole_number(cell)))
+    if (odd := next((k for k, cell in enumerate(names) if wrong(cell)), None)) is not None:
+        raise InputError(
+            f"The first column of {path} holds names in some rows, numbers in others.",
+            found=f"{names[odd]!r} in line {numbers[odd]}",
+            cause="a row without name",
+        )
+    return tuple(names) if layout.rows_named == "names" else tuple(str(int(whole_number(name))) for name in names)
 
 
-def _counts_columns(row: np.ndarray) -> bool:
-    return any(np.array_equal(row, np.arange(len(row)) + first) for first in (0, 1))
+def _refusal(numbers: Numbers, grid: np.ndarray, layout: TableLayout, lines: list[int], path: Path) -> InputError:
+    if numbers.readings:
+        return InputError(
+            f"The numbers of {path} can be read in two ways.",
+            expected="decimal points, and no marks between thousands",
+            found="; or ".join(numbers.readings),
+            cause="a spreadsheet that marks thousands, as German and English Excel do",
+            fix="save it with plain numbers: 1875, or 1.875000 with more or fewer than three digits behind the point",
+        )
+    assert numbers.text is not None
+    row, column = numbers.text[0] + layout.first_row, numbers.text[1] + layout.first_column
+    cell = grid[row, column]
+    return InputError(
+        f"{path} holds text where numbers are expected.",
+        expected="numbers, or n/a",
+        found=f"{cell!r} in line {lines[row]}, column {column + 1}",
+        cause=_why_text(grid, row, column),
+    )
 
 
-def is_number(cell: str) -> bool:
-    """Whether a cell holds a number, or stands for a missing one."""
-    if cell.lower() in _MISSING:
-        return True
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _why_text(grid: np.ndarray, row: int, column: int) -> str | None:
+    cell: str = grid[row, column]
+    if row and (grid[row] == grid[0]).all():
+        return "a header that stands in the table twice: several tables were joined"
+    if cell.startswith("#"):
+        return "an error of a spreadsheet's formula"
+    digits = cell.translate(str.maketrans("", "", "'\u2019 \u00a0\u202f\u2009_,."))
+    if digits.lstrip("+-").isdigit() and not is_number(cell):
+        return "marks between thousands, or a number with two decimal marks"
+    if not is_missing(cell) and all(not is_number(other) for other in grid[row:, column]) and len(grid) > row + 1:
+        return "a column of text (a second column of names, subject, condition) beside the numbers"
+    if all(not is_number(other) for other in grid[row, 1:]):
+        return "a second header line (units, or names on several levels)"
+    return None
+
+
+def _two_readings_of_pairs(cells: np.ndarray, separator: str, path: Path) -> InputError:
+    a, b = cells[0, -2:]
+    mark, joined = ("decimal commas", f"{a}.{b}") if separator == "," else ("spaces between thousands", f"{a}{b}")
+    whole = f"{cells.shape[1]} columns of whole numbers (..., {a}, {b})"
+    return InputError(
+        f"{path} can be read in two ways.",
+        expected="one separator that is no mark within numbers as well",
+        found=f"{whole}; or fewer, with {mark} (..., {joined})",
+        cause=f"{mark} in a table that is separated by {SEPARATORS[separator]}s",
+        fix="save it with decimal points, or separated by tabs or semicolons; whole numbers with a header of names",
+    )
+
+
+def _without_time(table: Table, path: Path) -> tuple[Table, tuple[str, ...]]:
+    """Leave out a first column that is called time and rises in equal steps; UDEs need it, FC does not."""
+    names = table.column_names
+    if not names or len(names) < 2 or names[0].lower() not in TIME_WORDS or not steps_equally(table.values[:, 0]):
+        return table, ()
+    note = f"The column {names[0]!r} of {path} rises in equal steps: it was taken as the time, not as a region."
+    return Table(table.values[:, 1:], table.row_names, names[1:]), (note,)
+
+
+def _flaw(error: InputError) -> Flaw:
+    problem, *rest = str(error).split("\n")
+    parts = dict(line.strip().split(": ", 1) for line in rest if ": " in line)
+    found = f" (found: {parts['found']})" if "found" in parts else ""
+    return Flaw(problem.rstrip(".") + found, parts.get("fix", "correct the table, or copy it again"))
 
 
 def names_of(table: Table | Content, path: str | Path) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.formats.format import Content, Flaw, Format, Peek, RegionFile, Request
+from mfm.io.formats.header_time import HeaderTime, header_time
 from mfm.io.formats.images import (
     NIFTI_2_BYTES,
     READ_ERRORS,
@@ -25,6 +26,7 @@ from mfm.io.formats.images import (
 from mfm.io.formats.input_file import InputFile, existing_file
 from mfm.io.formats.parcellation import LEAST_COVERAGE, NOTED_COVERAGE
 from mfm.io.formats.system import home_expanded
+from mfm.io.formats.text import text_lines
 
 
 def read_label_table(path: str | Path) -> dict[int, str]:
@@ -36,10 +38,7 @@ def read_label_table(path: str | Path) -> dict[int, str]:
         If a line has no index and name, or an index stands twice.
     """
     path = existing_file(path, "label table")
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip() and line[0] != "#"]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error)) from error
+    lines = [line for line in text_lines(path) if line.strip() and line[0] != "#"]
     separator = next((mark for mark in "\t,;" if lines and mark in lines[0]), None)
     rows = [[cell.strip().strip('"') for cell in line.split(separator)] for line in lines]
     index, name = 0, 1
@@ -86,11 +85,9 @@ class VolumeFormat(Format):
         shape = header.get_data_shape()
         if len(shape) != 4 or shape[3] < 2:
             return Peek(flaw=Flaw(f"not a series of volumes, but of shape {shape}", "give the 4-D image"))
-        unit = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(header.get_xyzt_units()[1])
-        step = float(header.get_zooms()[3])
         n_bytes = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * int(header["bitpix"]) // 8
-        tr_s = step * unit if unit and step > 0 else None
-        return Peek((shape[3], 0), "frames_by_regions", tr_s, truncation(path, n_bytes))
+        time = _header_time(header)
+        return Peek((shape[3], 0), "frames_by_regions", time.tr_s, truncation(path, n_bytes), time)
 
     def read(self, file: InputFile, request: Request) -> Content:
         if request.regions is None:
@@ -173,7 +170,8 @@ def _read_series(file: InputFile, regions: RegionFile) -> Content:
         note = f"{path} covers few voxels of {', '.join(low[:6])}; below {LEAST_COVERAGE:.0%} a region has no data."
         warnings.warn(InputNote(note), stacklevel=2)
     values[:, coverage < LEAST_COVERAGE] = np.nan
-    return Content(path, {"": values}, None, labels.names, "frames_by_regions", _header_tr(image))
+    time = _header_time(image.header)
+    return Content(path, {"": values}, None, labels.names, "frames_by_regions", time.tr_s, untold=time)
 
 
 def _on_the_grid_of(image, labels: _LabelImage, path: Path, labels_path: str | Path):
@@ -227,9 +225,5 @@ def _names(regions: list[int], table_path: str | Path | None, labels_path: str |
     return tuple(table[key] for key in regions)
 
 
-def _header_tr(image) -> float | None:
-    """The repetition time in the header, seconds; None where it says nothing."""
-    step, unit = float(image.header.get_zooms()[3]), image.header.get_xyzt_units()[1]
-    if not np.isfinite(step) or step <= 0:
-        return None
-    return step * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
+def _header_time(header) -> HeaderTime:
+    return header_time(float(header.get_zooms()[3]), header.get_xyzt_units()[1])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from mfm.errors import InputError, InputNote
 from mfm.io.formats.bids import Sidecar, entities, file_of_same_scan
 from mfm.io.formats.tables import read_table
 
@@ -100,3 +102,28 @@ def filters_frequencies(sidecar: Sidecar) -> str | None:
         if said and value and str(value).lower() not in ("false", "none", "no", "n/a"):
             return f"{key}: {value}"
     return None
+
+
+def check_censoring(censoring: Censoring, path: Path, allowed: bool) -> None:
+    """Raise an InputError if frames were deleted or interpolated; where that is `allowed`, an `InputNote` tells of it."""
+    if not censoring:
+        return
+    if not allowed:
+        raise InputError(
+            f"Frames of {path} were {censoring.kind} for motion.",
+            expected="every frame as recorded: FCD compares windows of 60 s, which must be of one piece",
+            found=str(censoring),
+            cause="XCP-D in linc mode deletes frames, in abcd and hbcd mode it interpolates them",
+            fix="run it without censoring (--fd-thresh 0), or accept what it does to FCD: `allow_censored=True`",
+        )
+    warnings.warn(InputNote(f"Frames of {path} were {censoring.kind} for motion ({censoring}); FCD is affected."), stacklevel=3)
+
+
+def note_processing(path: Path, sidecar: Sidecar) -> None:
+    """Warn of what was done to a series, and is not done to simulated ones."""
+    if (found := removes_global_signal(path, sidecar)) is not None:
+        note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
+        warnings.warn(InputNote(note), stacklevel=3)
+    if (found := filters_frequencies(sidecar)) is not None:
+        note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
+        warnings.warn(InputNote(note), stacklevel=3)

@@ -112,14 +112,14 @@ class Cleaning:
 
 
 def clean_timeseries(
-    values: np.ndarray, path: Path, tr_s: float | None, cleaning: Cleaning, run_frames: Sequence[int]
-) -> tuple[np.ndarray, tuple[Path, ...]]:
-    """Clean (T, N) run by run; regions without data stay as they are.
+    values: np.ndarray, path: Path, tr_s: float | None, cleaning: Cleaning, spans: Sequence[slice]
+) -> tuple[list[np.ndarray], tuple[Path, ...]]:
+    """Clean (T, N) run by run; regions without data stay as they are. `spans` are the frames of each run.
 
     Returns
     -------
-    values : array, (T', N)
-        T' < T where fMRIPrep marks the first frames as not in steady state.
+    runs : list of array, (T', N)
+        Shorter than their spans where fMRIPrep marks the first frames as not in steady state.
     files : tuple of path
         The confound tables that were read.
 
@@ -139,15 +139,15 @@ def clean_timeseries(
 
     _check_filter(cleaning, tr_s)
     confounds, kept, files = _confounds(path, cleaning, len(values))
-    if kept.start and len(run_frames) > 1:
+    if kept.start and len(spans) > 1:
         raise InputError(f"{path} joins several runs, but its confounds mark frames as not in steady state.")
-    good = np.isfinite(values).all(axis=0) & (values.max(axis=0) > values.min(axis=0))
-    cleaned = values.copy()
-    first = 0
-    for n_frames in run_frames:
-        run = slice(max(first, kept.start), first + n_frames)
-        first += n_frames
-        part = signal.clean(
+    used = np.concatenate([values[span] for span in spans])
+    good = np.isfinite(used).all(axis=0) & (used.max(axis=0) > used.min(axis=0))
+    runs = []
+    for span in spans:
+        run = slice(max(span.start, kept.start), span.stop)
+        part = values[run].copy()
+        part[:, good] = signal.clean(
             values[run][:, good],
             confounds=None if confounds is None else confounds[run],
             detrend=cleaning.detrend,
@@ -157,8 +157,8 @@ def clean_timeseries(
             filter="butterworth" if cleaning.low_pass_hz or cleaning.high_pass_hz else False,
             t_r=tr_s,
         )
-        cleaned[run.start : run.stop, good] = part
-    return cleaned[kept], files
+        runs.append(part)
+    return runs, files
 
 
 def _check_filter(cleaning: Cleaning, tr_s: float | None) -> None:

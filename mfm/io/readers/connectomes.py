@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from mfm.brain.atlas import explain_count, order_by_name
+from mfm.brain.atlas import explain_count, listed, order_by_name, same_name
 from mfm.brain.connectome import Connectome
 from mfm.errors import InputError, InputNote
-from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform
-from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, read_raw_matrix, unassigned_row
+from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform, check_sign
+from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, completed_matrix, read_raw_matrix
 from mfm.io.readers.region_names import region_names
+from mfm.io.readers.unassigned import one_row_more
 
-TRANSFORMS = ("log", "log1p", "none")
+TRANSFORMS = ("log", "log1p", "log1p_relative", "none")
 
 
 def load_connectome(
@@ -32,6 +33,7 @@ def load_connectome(
     measure: str | None = None,
     drop_unassigned: bool = False,
     symmetrise: bool = False,
+    exclude_regions: Sequence[str] = (),
 ) -> Connectome:
     """Read a connectome and bring it to the form in which it enters the equations.
 
@@ -42,8 +44,9 @@ def load_connectome(
     path : path
         Square matrix of streamline counts or weights: csv, tsv, txt, npy, npz, mat (QSIRecon's among them) or a matrix inside
         GIFTI (micapipe), with or without region names; also gzipped.
-    transform : {"log", "log1p", "none"}
-        ``log`` of the non-zero entries (zeros stay zero; counts below 1 are an error), ``log1p`` of all, or nothing. Raw counts
+    transform : {"log", "log1p", "log1p_relative", "none"}
+        ``log`` of the non-zero entries (zeros stay zero; counts below 1 are an error), ``log1p`` of all, ``log1p_relative`` of
+        all in units of the smallest non-zero one (for normalised counts, whose unit is lost), or nothing. Raw counts
         span five orders of magnitude; without the logarithm no parameters give a realistic FC.
     scale_max : float or None, default 0.02
         The matrix is divided so that this is its maximum (Zhang et al. 2024); None leaves it.
@@ -56,13 +59,17 @@ def load_connectome(
         is scaled; rows that are no cortex are left out where they are not wanted. A matrix without names must have as many
         rows, and is taken to be in this order.
     key : str, optional
-        Name of the array in an npz or mat file that holds several.
+        Name of the array in an npz or mat file that holds several; ``data/SC`` is a field of a struct, ``SC/2`` the second
+        cell or the second matrix of a stack.
     atlas, measure : str, optional
         Which of the matrices in a QSIRecon ``_connectivity.mat``.
     drop_unassigned : bool, default False
         Leave out the first row and column: streamlines that ``tck2connectome -keep_unassigned`` could not assign.
     symmetrise : bool, default False
         Average the matrix with its transpose.
+    exclude_regions : sequence of str, optional
+        Regions to leave out before anything is checked or scaled: names in any spelling or, of a matrix without names, numbers
+        counted from 1.
 
     Returns
     -------
@@ -99,7 +106,37 @@ def load_connectome(
     weighting = Weighting(transform, scale_max, scale_mean)
     options = MatrixOptions(None, key, atlas, measure, drop_unassigned, symmetrise)
     raw = read_raw_matrix(path, options, region_names(labels))
+    if exclude_regions:
+        raw = without_regions(raw, exclude_regions)
+    raw = completed_matrix(raw, options, f"The connectome {path}")
     return with_warnings(*connectome_of(raw, weighting, regions, f"The connectome {path}"))
+
+
+def without_regions(raw: RawMatrix, excluded: Sequence[str]) -> RawMatrix:
+    """Return a matrix without regions, by name or, where it has none, by number."""
+    names = raw.labels or Connectome.numbered(len(raw.values))
+    kept = kept_regions(names, excluded, numbers=raw.labels is None)
+    if len(kept) == len(names):
+        raise InputError(
+            "`exclude_regions` names regions that are not there.",
+            expected=f"some of {listed(names)}" + ("" if raw.labels else f", or numbers from 1 to {len(names)}"),
+            found=listed(excluded),
+        )
+    return of_regions(raw, kept)
+
+
+def kept_regions(names: Sequence[str], excluded: Sequence[str], numbers: bool) -> list[int]:
+    """Return the positions of the regions that are not excluded; `numbers`: whether they may be given by number, from 1."""
+    by_number = {int(one) - 1 for one in excluded if numbers and one.isdigit()}
+    gone = {k for k, name in enumerate(names) if any(same_name(name, one) for one in excluded)} | by_number
+    return [k for k in range(len(names)) if k not in gone]
+
+
+def of_regions(raw: RawMatrix, kept: list[int]) -> RawMatrix:
+    """Return a matrix of the rows and columns that are kept, which says so."""
+    labels = None if raw.labels is None else tuple(raw.labels[k] for k in kept)
+    steps = (*raw.steps, f"{len(raw.values) - len(kept)} regions left out as asked")
+    return replace(raw, values=raw.values[np.ix_(kept, kept)], labels=labels, steps=steps)
 
 
 def transform_connectome(
@@ -158,7 +195,7 @@ def connectome_of(
     weights = weights * ~np.eye(len(weights), dtype=bool)
     if not weights.any():
         raise InputError(f"{what} connects no two regions.", cause="all off-diagonal entries are zero")
-    _check_sign(weights, what)
+    check_sign(weights, what)
     notes += check_before_transform(weights, weighting.transform, what)
     if weighting.transform == "log1p":
         weights = np.log1p(weights)
@@ -166,6 +203,10 @@ def connectome_of(
     elif weighting.transform == "log":
         weights = _logged(weights, what, notes)
         steps.append("log of the non-zero entries")
+    elif weighting.transform == "log1p_relative":
+        least = weights[weights > 0].min()
+        weights = np.log1p(weights / least)
+        steps.append(f"log1p of all entries, in units of the smallest non-zero one ({least:g})")
     notes += check_after_transform(weights, weighting.transform, labels, what)
     weights, scaled = weighting.scale(weights)
     return Connectome(weights, labels, tuple(steps + scaled)), notes
@@ -186,48 +227,28 @@ def _chosen_regions(raw: RawMatrix, regions: Sequence[str] | None, what: str, la
             return raw.values[np.ix_(order, order)], regions, [*steps, "regions ordered by name"]
         return raw.values, regions, steps
     if n_rows == len(regions) + 1 and explain_count(n_rows, len(regions)) is None:
-        raise unassigned_row(what, len(regions), n_rows)
+        drop = "drop_unassigned=True"
+        raise one_row_more(
+            what, raw.values, len(regions), drop if labels_argument[0] == "l" else f"sc_file=MatrixOptions({drop})"
+        )
     if n_rows != len(regions):
         cause, variants = explain_count(n_rows, len(regions)) or ("another parcellation, or subcortical rows", None)
         if (others := explain_count(len(regions), n_rows)) is not None:
             cause, variants = f"the other inputs are of {others[0]}", "DK68"
         choices = " or ".join(f"`{labels_argument.format(variant)}`" for variant in (variants or "FILE").split(" or "))
+        in_order = f"; `{labels_argument.format('FILE')}` for rows in another order" if variants else ""
         raise InputError(
             f"{what} has another number of regions than are named, and no names of its own to tell which is which.",
             expected=f"{len(regions)} rows",
             found=f"{n_rows}",
             cause=cause,
-            fix=f"name its rows, and what is no cortex drops out: {choices}",
+            fix=f"name its rows, and what is no cortex drops out: {choices}{in_order}",
         )
     return raw.values, regions, [*steps, "taken in the order of the other inputs, having no names of its own"]
 
 
-def _check_sign(weights: np.ndarray, what: str) -> None:
-    if (weights < 0).any():
-        raise InputError(
-            f"{what} has negative entries.",
-            expected="streamline counts or weights >= 0",
-            found=f"{int((weights < 0).sum())} negative entries, minimum {weights.min():g}",
-            cause="a matrix that is already logged or z-scored, or a correlation matrix",
-            fix='undo the logarithm (exp), or clip and use `transform="none"`',
-        )
-
-
 def _logged(weights: np.ndarray, what: str, notes: list[str]) -> np.ndarray:
     positive = weights > 0
-    if (weights[positive] < 1).any():
-        raise InputError(
-            f"{what} has weights below 1, whose logarithm is negative.",
-            found=f"{int((weights[positive] < 1).sum())} entries, minimum {weights[positive].min():g}",
-            cause="mean counts, normalised weights, or a matrix that is already logged",
-            fix='`transform="log1p"` for counts, `transform="none"` for a matrix that is already logged',
-        )
-    if weights.max() == 1:
-        raise InputError(
-            f"{what} holds nothing but zeros and ones, whose logarithm is 0.",
-            cause="a binary connectome",
-            fix='`transform="none"`',
-        )
     if (ones := int((weights == 1).sum())) > 0:
         notes.append(f'{what}: {ones} entries of 1 vanish under `transform="log"`; `transform="log1p"` keeps them.')
     return np.log(weights, out=np.zeros_like(weights), where=positive)

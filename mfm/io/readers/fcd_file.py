@@ -42,7 +42,14 @@ def read_vector(path: str | Path, what: str) -> np.ndarray:
     content = read_file(path, what, Request("vector"))
     values = content.table() if content.is_one_array else _only_vector(content, what)
     if min(values.shape) != 1:
-        raise InputError(f"{path} is not an {what}.", expected="one column", found=f"{values.shape[1]} columns")
+        cause, fix = "several distributions in one file", "give a file with one column"
+        if values.shape[0] == values.shape[1]:
+            cause, fix = "the FCD matrix, or an FC", "give the CDF of the FCD matrix, or time series in place of both"
+        elif values.shape[1] == 2 and (np.diff(values[:, 0]) > 0).all():
+            cause, fix = "an index or the edges of the bins beside the CDF", "save the column of the CDF alone (index=False)"
+        raise InputError(
+            f"{path} is not an {what}.", expected="one column", found=f"{values.shape[1]} columns", cause=cause, fix=fix
+        )
     return values.reshape(-1)
 
 
@@ -60,7 +67,8 @@ def fcd_cdf_of(values: np.ndarray, path: str | Path, n_windows: int | None = Non
 
 
 def _only_vector(content: Content, what: str) -> np.ndarray:
-    vectors = [np.atleast_2d(array) for array in content.arrays.values() if array.dtype.kind in "iuf" and array.size > 1]
+    found = {name: array for name, array in content.arrays.items() if array.dtype.kind in "iuf" and array.size > 1}
+    vectors = [np.atleast_2d(array) for array in found.values()]
     if len(vectors) != 1 or vectors[0].ndim != 2:
         raise InputError(
             f"{content.path} does not hold one {what}.",

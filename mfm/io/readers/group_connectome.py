@@ -12,7 +12,7 @@ from mfm.brain.connectome import Connectome
 from mfm.errors import InputError
 from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform
 from mfm.io.readers.connectomes import Weighting, with_warnings
-from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, read_raw_matrix
+from mfm.io.readers.matrix_file import MatrixOptions, RawMatrix, complete_matrix, completed_matrix, read_raw_matrix
 from mfm.io.readers.region_names import region_names
 
 RULES = ("mean_log", "log_mean")
@@ -115,7 +115,8 @@ def group_connectome(
 def _read(members, options: MatrixOptions, labels: tuple[str, ...] | None) -> Iterator[tuple[str, RawMatrix]]:
     for k, member in enumerate(members):
         if isinstance(member, (str, Path)):
-            yield f"the connectome {member}", read_raw_matrix(member, options, labels)
+            what = f"the connectome {member}"
+            yield what, completed_matrix(read_raw_matrix(member, options, labels), options, f"The{what[3:]}")
         else:
             yield (
                 f"the connectome of member {k + 1}",

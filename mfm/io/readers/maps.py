@@ -128,14 +128,27 @@ def _map_in_table(content: Content, name: str) -> RawMap:
     which = 0
     if values.shape[1] != 1:
         if columns is None or name not in columns:
-            raise InputError(
-                f"{path} is not a map.",
-                expected=f"one column, or one called {name!r}" if name else "one column",
-                found=f"{values.shape[1]} columns{': ' + ', '.join(columns[:8]) if columns else ''}",
-                cause="a matrix or time series was given, or a table of several maps",
-            )
+            raise _not_a_map(path, values, columns, name)
         which = columns.index(name)
     return RawMap(path, values[:, which], content.row_names)
+
+
+def _not_a_map(path: Path, values: np.ndarray, columns: tuple[str, ...] | None, name: str) -> InputError:
+    cause, fix = "a table of several maps, or one with an index", "give a file with one column of numbers"
+    if values.shape[0] == values.shape[1]:
+        cause, fix = "a matrix: a connectome or an FC", "give one value for every region"
+    elif values.shape[1] > 20:
+        cause = "time series, or a table whose rows and columns are exchanged"
+    elif columns:
+        cause = "a table of several maps, of which none is called so"
+        fix = "call the map as its column: " + ", or ".join(f'`maps={{"{column}": "{path}"}}`' for column in columns[:3])
+    return InputError(
+        f"{path} is not a map.",
+        expected=f"one column, or one called {name!r}" if name else "one column",
+        found=f"{values.shape[1]} columns{': ' + ', '.join(columns[:8]) if columns else ''}",
+        cause=cause,
+        fix=fix,
+    )
 
 
 def map_in_order(raw: RawMap, n_regions: int, regions: Sequence[str] | None) -> np.ndarray:
@@ -149,6 +162,8 @@ def map_in_order(raw: RawMap, n_regions: int, regions: Sequence[str] | None) -> 
             expected=f"{n_regions} values, as in the connectome",
             found=f"{len(raw.values)}",
             cause=explained[0] if explained else "maps of another parcellation, or with subcortical or medial-wall entries",
-            fix="leave those rows out, or give the map a first column of region names" if explained else None,
+            fix="leave those rows out, or give the map a first column of region names"
+            if explained
+            else "give the map a first column of region names: then it is told which ones differ",
         )
     return raw.values

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from mfm.brain.atlas import DESIKAN_VARIANTS
-from mfm.errors import InputError
+from mfm.errors import InputError, InputNote
 from mfm.io.formats.input_file import InputFile
 from mfm.io.formats.registry import FORMATS
 from mfm.io.formats.system import home_expanded
+from mfm.io.formats.text import decode_text, lines_of, split_lines
 
 _NAME_COLUMNS = ("label", "labels", "name", "names", "region", "regions", "label_name", "roi_name", "region_name", "node")
 
@@ -40,18 +41,17 @@ def read_labels(source: str | Path) -> tuple[str, ...]:
         return DESIKAN_VARIANTS[str(source)]
     path = home_expanded(source)
     file = InputFile(path, "region names")
-    try:
-        text = file.content().decode("utf-8-sig")
-        if any(one.has_signature and one.sniff(file.head) for one in FORMATS) or "\0" in text:
-            raise ValueError("binary content")
-    except ValueError as error:
-        raise InputError(f"{path} is not a UTF-8 text file.", found=str(error), cause="a file of another kind") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if any(one.has_signature and one.sniff(file.head) for one in FORMATS):
+        raise InputError(f"{path} is not a UTF-8 text file.", found="binary content", cause="a file of another kind")
+    text, notes = decode_text(file.content(), path)
+    for note in notes:
+        warnings.warn(InputNote(note), stacklevel=2)
+    lines = [line.strip() for line in lines_of(text) if line.strip() and not line.startswith("#")]
     if not lines:
         raise InputError(f"{path} holds no region names.")
     delimiter = next((d for d in "\t,;" if all(d in line for line in lines)), None)
     if delimiter is not None:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+        rows = [[cell.strip() for cell in row] for row in split_lines(lines, delimiter, path)]
         return tuple(name for name in rows[0] if name) if len(rows) == 1 else _column(rows, path)
     cells = [line.split() for line in lines]
     if all(len(row) >= 5 and row[0].isdigit() and row[2].isdigit() for row in cells):

@@ -9,20 +9,25 @@ from pathlib import Path
 
 import numpy as np
 
-from mfm.brain.atlas import Atlas, explain_count
+from mfm.brain.atlas import Atlas
 from mfm.brain.connectome import check_labels
 from mfm.errors import InputError, InputNote
-from mfm.io.formats.arrays import check_byte_order, choose_array
-from mfm.io.formats.bids import Sidecar, read_sidecar
+from mfm.io.formats.arrays import check_byte_order
+from mfm.io.formats.bids import read_sidecar
+from mfm.io.formats.containers import choose_matrix
 from mfm.io.formats.format import RegionFile, Request
+from mfm.io.formats.header_time import HeaderTime
 from mfm.io.formats.input_file import existing_file, file_digest
 from mfm.io.formats.registry import read_file
 from mfm.io.formats.volumes import table_beside
-from mfm.io.readers.censoring import Censoring, filters_frequencies, find_censoring, removes_global_signal
+from mfm.io.readers.censoring import Censoring, check_censoring, find_censoring, note_processing
 from mfm.io.readers.cleaning import Cleaning, clean_timeseries
+from mfm.io.readers.frames import Trim, check_recorded, check_steady, frame_counts
 from mfm.io.readers.timing import agreed_tr, run_lengths
+from mfm.io.readers.versions import check_magnitude
 from mfm.protocol import check_timing
-from mfm.subject import Source, check_timeseries
+from mfm.subject import Source
+from mfm.timeseries_checks import check_timeseries
 
 ORIENTATIONS = ("frames_by_regions", "regions_by_frames")
 # float32 BOLD read in the wrong byte order spreads over all magnitudes that float32 has.
@@ -42,11 +47,15 @@ class TimeSeries:
     tr_s : float or None
         Repetition time, seconds: as said and as the files say, which agree.
     run_frames : tuple of int
-        Frames of each run in the file: (T,) unless said otherwise.
+        Frames of each run, without those that were left out: (T,) unless said otherwise.
     censoring : Censoring
         Frames that were deleted or interpolated for motion.
     notes : tuple of str
         What was accepted but should be known.
+    header : HeaderTime
+        What the file's header tells of the TR.
+    left_out : tuple of int
+        Frames of each run that were left out at its ends, as asked.
     sources : tuple of Source
         Every file that was read, with its digest: series, parcellation, sidecars, confounds.
     """
@@ -58,6 +67,8 @@ class TimeSeries:
     censoring: Censoring = field(default_factory=Censoring)
     notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    header: HeaderTime = HeaderTime()
+    left_out: tuple[int, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -81,11 +92,11 @@ class TimeSeries:
 
 @dataclass(frozen=True, eq=False)
 class _Content:
-    """What a file holds: values (T, N), names of regions, and the TR in its header."""
+    """What a file holds: values (T, N), names of regions, and what its header tells of the TR."""
 
     values: np.ndarray
     labels: tuple[str, ...] | None = None
-    header_tr_s: float | None = None
+    time: HeaderTime = HeaderTime()
 
 
 def load_timeseries(
@@ -99,6 +110,8 @@ def load_timeseries(
     label_table: str | Path | None = None,
     key: str | None = None,
     run_frames: Sequence[int] = (),
+    drop_frames: int | Sequence[int] = 0,
+    drop_last_frames: int | Sequence[int] = 0,
     n_regions: int | None = None,
     allow_missing_regions: bool = False,
 ) -> TimeSeries:
@@ -118,13 +131,17 @@ def load_timeseries(
     cleaning : Cleaning, optional
         Default: none.
     allow_censored : bool, default False
-        Accept a run whose frames were deleted or interpolated for motion; FCD windows then do not last what they should.
+        Accept a run whose frames were deleted or interpolated for motion, or are no signal: zero or alike in all regions, far
+        out, copies of others. FCD windows then do not last what they should.
     label_table : path, optional
         Names of the values of an image of labels.
     key : str, optional
         Which array of an npz or mat file.
     run_frames : sequence of int, optional
         Frames of each run, where the file joins several; FCD windows never cross a join.
+    drop_frames, drop_last_frames : int or sequence of int, default 0
+        Frames to leave out at the beginning of each run (before magnetisation is in its steady state) and at its end: a
+        number, or one for each run in the file.
     n_regions : int, optional
         Regions to expect, as in the connectome; named columns that are no cortex may come on top.
     allow_missing_regions : bool, default False
@@ -167,6 +184,11 @@ def load_timeseries(
         orientation=orientation,
         key=key,
         run_frames=tuple(run_frames),
+        trim=Trim(
+            frame_counts(drop_frames, "drop_frames"),
+            frame_counts(drop_last_frames, "drop_last_frames"),
+            max(1, len(run_frames)),
+        ),
         n_regions=n_regions,
         cleaning=cleaning,
         allow_censored=allow_censored,
@@ -185,6 +207,10 @@ class SeriesOptions:
         Parcellation and label table; shared by all runs of a subject, so that it is read once.
     key_argument : str
         What the argument `key` is called where it was given, for messages.
+    trim : Trim
+        `drop_frames` and `drop_last_frames`, and which of a subject's runs the file holds.
+    allow_other_regions : bool
+        Return series of another number of regions than `n_regions`, which the caller judges, as it knows the other inputs.
     digest : callable
         sha256 of a file; one that remembers digests every file once.
     """
@@ -194,10 +220,12 @@ class SeriesOptions:
     key: str | None = None
     key_argument: str = "key"
     run_frames: tuple[int, ...] = ()
+    trim: Trim = Trim()
     n_regions: int | None = None
     cleaning: Cleaning | None = None
     allow_censored: bool = False
     allow_missing_regions: bool = False
+    allow_other_regions: bool = False
     digest: Callable[[Path], str] = file_digest
 
     def __post_init__(self):
@@ -223,19 +251,27 @@ def read_timeseries(path: str | Path, options: SeriesOptions, tr_s: float | None
         warnings.simplefilter("always", InputNote)
         content = _read(path, options)
         sidecar = read_sidecar(path)
-        tr_s = agreed_tr(tr_s, content.header_tr_s, sidecar, path)
+        check_magnitude(path, sidecar)
+        tr_s = agreed_tr(tr_s, content.time, sidecar, path)
         lengths = run_lengths(path, options.run_frames, len(content.values))
         censoring = find_censoring(path, sidecar, len(content.values))
-        _check_censoring(censoring, path, options.allow_censored)
-        _warn_of_processing(path, sidecar)
-        values = content.values
+        check_censoring(censoring, path, options.allow_censored)
+        note_processing(path, sidecar)
+        _check_plausible(content.values, path)
+        spans = options.trim.spans(lengths, path)
+        check_recorded(content.values, spans, options.trim, path, options.allow_censored)
         confounds: tuple[Path, ...] = ()
         if options.cleaning is not None and options.cleaning.active:
-            values, confounds = clean_timeseries(values, path, tr_s, options.cleaning, lengths)
-            lengths = (lengths[0] - len(content.values) + len(values), *lengths[1:])
+            parts, confounds = clean_timeseries(content.values, path, tr_s, options.cleaning, spans)
+        else:
+            parts = [content.values[span] for span in spans]
+        left_out = tuple(length - (span.stop - span.start) for length, span in zip(lengths, spans, strict=True))
+        values, lengths = np.concatenate(parts), tuple(map(len, parts))
+        check_steady(values, lengths, spans, options.trim, path, options.allow_censored)
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=3)
-    _check_values(values, content.labels, path, options.allow_missing_regions)
+    if not options.allow_missing_regions:
+        check_timeseries(values, content.labels, str(path))
     values = np.array(values, dtype=np.float64, order="C")
     values.setflags(write=False)
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
@@ -244,7 +280,7 @@ def read_timeseries(path: str | Path, options: SeriesOptions, tr_s: float | None
     further += [("outliers", censoring.file)]
     further += [("sidecar", file) for file in sidecar.paths] + [("confounds", file) for file in confounds]
     sources = tuple(_source(role, file, options) for role, file in [("timeseries", path), *further] if file is not None)
-    return TimeSeries(values, content.labels, tr_s, lengths, censoring, tuple(notes), sources)
+    return TimeSeries(values, content.labels, tr_s, lengths, censoring, tuple(notes), sources, content.time, left_out)
 
 
 def _source(role: str, path: str | Path, options: SeriesOptions) -> Source:
@@ -252,31 +288,24 @@ def _source(role: str, path: str | Path, options: SeriesOptions) -> Source:
     return Source(role, path.as_posix(), options.digest(path))
 
 
-def _warn_of_processing(path: Path, sidecar: Sidecar) -> None:
-    """Warn of what was done to a series, and is not done to simulated ones."""
-    if (found := removes_global_signal(path, sidecar)) is not None:
-        note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
-        warnings.warn(InputNote(note), stacklevel=3)
-    if (found := filters_frequencies(sidecar)) is not None:
-        note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
-        warnings.warn(InputNote(note), stacklevel=3)
-
-
 def _read(path: Path, options: SeriesOptions) -> _Content:
     content = read_file(path, "time series", Request("timeseries", regions=options.regions))
     if content.orientation is not None:
         labels = content.column_names if content.orientation == ORIENTATIONS[0] else content.row_names
         values = content.arrays[""]
-        return _Content(values if content.orientation == ORIENTATIONS[0] else values.T, labels, content.tr_s)
+        return _Content(values if content.orientation == ORIENTATIONS[0] else values.T, labels, content.time)
     if content.is_one_array:
         values = content.table()
     else:
-        array = choose_array(content.arrays, options.key, path, options.key_argument)
+        _, array = choose_matrix(content.arrays, options.key, path, options.key_argument)
         check_byte_order(array, path)
         values = array.astype(np.float64)
     _check_not_fc(values, path)
     names = (content.row_names, content.column_names)
-    return _Content(*_oriented(values, *names, options.orientation, options.n_regions, path), content.tr_s)
+    values, labels = _oriented(values, *names, options.orientation, options.n_regions, path)
+    if not options.allow_other_regions:
+        _check_regions(values, labels, options, path)
+    return _Content(values, labels, content.time)
 
 
 def _oriented(values, row_names, column_names, orientation, n_regions, path) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -294,39 +323,24 @@ def _oriented(values, row_names, column_names, orientation, n_regions, path) -> 
             cause="an index column, as pandas writes it",
             fix="save it with index=False",
         )
-    names = check_labels(names, values.shape[1], f"the time series {path}")
+    return values, check_labels(names, values.shape[1], f"the time series {path}")
+
+
+def _check_regions(values: np.ndarray, names: tuple[str, ...] | None, options: SeriesOptions, path: Path) -> None:
     # Named columns that are no cortex drop out when they are joined by name.
     n_cortical = values.shape[1] if names is None else sum(Atlas(names).cortical)
-    if n_regions is not None and n_regions not in (values.shape[1], n_cortical):
-        transposed = values.shape[0] == n_regions
-        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
-        cause, fix = _why_other_regions(n_regions, values.shape[1])
-        raise InputError(
-            f"The time series {path} do not have the connectome's regions.",
-            expected=f"frames x {n_regions} regions",
-            found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
-            cause="regions x time instead of time x regions" if transposed else cause,
-            fix=f'`orientation="{other}"`' if transposed else fix,
-        )
-    return values, names
-
-
-def _why_other_regions(n_connectome: int, n_series: int) -> tuple[str, str]:
-    """Likely cause, and what to type, where connectome and time series differ in their number of regions."""
-    if (explained := explain_count(n_connectome, n_series)) is not None:
-        choices = " or ".join(f'`sc_file=MatrixOptions(labels="{variant}")`' for variant in explained[1].split(" or "))
-        return f"the connectome is of {explained[0]}", f"{choices}, and those rows drop out by name"
-    if (explained := explain_count(n_series, n_connectome)) is not None:
-        return (
-            f"the time series are of {explained[0]}",
-            "leave those regions out, or name columns and connectome",
-        )
-    if n_connectome == n_series + 1:
-        return (
-            "MRtrix tck2connectome -keep_unassigned (a first row of unassigned streamlines), or another parcellation",
-            "`sc_file=MatrixOptions(drop_unassigned=True)` leaves that row out",
-        )
-    return "another parcellation, or an index column", "use time series and connectome of the same regions"
+    if options.n_regions is None or options.n_regions in (values.shape[1], n_cortical):
+        return
+    transposed = values.shape[0] == options.n_regions
+    orientation = options.orientation or "frames_by_regions"
+    other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+    raise InputError(
+        f"The time series {path} do not have the connectome's regions.",
+        expected=f"frames x {options.n_regions} regions",
+        found=f"{values.shape[0]} frames x {values.shape[1]} regions, read as {orientation}",
+        cause="regions x time instead of time x regions" if transposed else "another parcellation, or an index column",
+        fix=f'`orientation="{other}"`' if transposed else "use time series and connectome of the same regions",
+    )
 
 
 def _orientation(values, row_names, column_names, n_regions, path) -> str:
@@ -364,21 +378,7 @@ def _check_not_fc(values: np.ndarray, path: Path) -> None:
         )
 
 
-def _check_censoring(censoring: Censoring, path: Path, allowed: bool) -> None:
-    if not censoring:
-        return
-    if not allowed:
-        raise InputError(
-            f"Frames of {path} were {censoring.kind} for motion.",
-            expected="every frame as recorded: FCD compares windows of 60 s, which must be of one piece",
-            found=str(censoring),
-            cause="XCP-D in linc mode deletes frames, in abcd and hbcd mode it interpolates them",
-            fix="run it without censoring (--fd-thresh 0), or accept what it does to FCD: `allow_censored=True`",
-        )
-    warnings.warn(InputNote(f"Frames of {path} were {censoring.kind} for motion ({censoring}); FCD is affected."), stacklevel=3)
-
-
-def _check_values(values: np.ndarray, labels: tuple[str, ...] | None, path: Path, allow_missing: bool) -> None:
+def _check_plausible(values: np.ndarray, path: Path) -> None:
     if len(values) < 2:
         raise InputError(f"{path} is no time series.", expected="frames x regions", found=f"{len(values)} frame")
     size = np.abs(values[np.isfinite(values) & (values != 0)])
@@ -390,5 +390,3 @@ def _check_values(values: np.ndarray, labels: tuple[str, ...] | None, path: Path
             cause="bytes read in the wrong order (a file written on another kind of machine), or a damaged file",
             fix="convert the file anew",
         )
-    if not allow_missing:
-        check_timeseries(values, labels, str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,20 @@ from mfm.brain.atlas import order_by_name
 from mfm.brain.connectome import Connectome
 from mfm.brain.fc_gradient import fc_gradient
 from mfm.brain.maps import RegionalMaps
-from mfm.errors import ConfigError, InputError
+from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.readers.connectomes import Weighting, connectome_of, with_warnings
 from mfm.io.readers.fcd_file import fcd_cdf_of
+from mfm.io.readers.finite_entries import check_entries, exclusion, told, with_diagonal
 from mfm.io.readers.maps import map_in_order
-from mfm.io.readers.matrix_file import RawMatrix
+from mfm.io.readers.matrix_file import RawMatrix, completed_matrix
 from mfm.io.subject.files import DataFiles
 from mfm.io.subject.names import matrix_in_order
 from mfm.io.subject.read import RawInputs, RawStage
+from mfm.io.subject.runs import check_distinct_runs
 from mfm.protocol import fcd_window_frames
 from mfm.statistics.target import Target
-from mfm.subject import STAGES, Scan, SubjectData, check_timeseries, subject_from_runs
+from mfm.subject import STAGES, Scan, SubjectData, subject_from_runs
+from mfm.timeseries_checks import check_timeseries
 
 
 def assemble(
@@ -38,11 +41,11 @@ def assemble(
     Raises
     ------
     ConfigError
-        If FC and FCD are given without the number of frames, or regions are to be left out that are not there.
+        If FC and FCD are given without the number of frames.
     InputError
         If the inputs do not fit each other.
     """
-    sc = _weighted(files, raw.connectome, names) if sc is None else _aligned(sc, names)
+    sc = _weighted(files, raw.connectome, names) if sc is None else _aligned(_without_excluded(files, sc, raw), names)
     maps = _maps(files, raw, sc.n_regions, names)
     if raw.runs:
         return _from_timeseries(files, raw, sc, maps, names, tr_s)
@@ -51,8 +54,16 @@ def assemble(
 
 def _weighted(files: DataFiles, raw: RawMatrix, names: tuple[str, ...] | None) -> Connectome:
     weighting = Weighting(files.sc_transform, files.sc_scale_max, files.sc_scale_mean)
-    labels_argument = 'sc_file=MatrixOptions(labels="{}")'
-    return with_warnings(*connectome_of(raw, weighting, names, f"The connectome {raw.path}", labels_argument))
+    labels_argument, what = 'sc_file=MatrixOptions(labels="{}")', f"The connectome {raw.path}"
+    return with_warnings(*connectome_of(completed_matrix(raw, files.sc_file, what), weighting, names, what, labels_argument))
+
+
+def _without_excluded(files: DataFiles, sc: Connectome, raw: RawInputs) -> Connectome:
+    """A prepared connectome of the regions that are left, scaled again."""
+    if len(raw.connectome.values) == sc.n_regions:
+        return sc
+    weights, scaled = Weighting("none", files.sc_scale_max, files.sc_scale_mean).scale(raw.connectome.values)
+    return Connectome(weights, raw.connectome.labels, (*sc.steps, *raw.connectome.steps, *scaled))
 
 
 def _aligned(sc: Connectome, names: tuple[str, ...] | None) -> Connectome:
@@ -78,7 +89,7 @@ def _maps(files: DataFiles, raw: RawInputs, n_regions: int, names: tuple[str, ..
     steps: tuple[str, ...] = ()
     if raw.gradient_fc is not None:
         path = raw.gradient_fc.path
-        values["gradient"] = fc_gradient(matrix_in_order(raw.gradient_fc, names, f"the FC {path}"), values.get("myelin"))
+        values["gradient"] = fc_gradient(_fc_in_order(raw.gradient_fc, names, f"the FC {path}"), values.get("myelin"))
         sign = "its sign against myelin" if "myelin" in values else "its sign arbitrary"
         steps = (f"gradient: first diffusion component of the FC {Path(str(path)).as_posix()}, {sign}",)
     if not values:
@@ -86,46 +97,40 @@ def _maps(files: DataFiles, raw: RawInputs, n_regions: int, names: tuple[str, ..
     for name, value in values.items():
         if len(value) != n_regions:
             raise InputError(f"The map {name!r} has another number of regions.", expected=f"{n_regions}", found=f"{len(value)}")
+        _check_map(name, value, names)
     maps = RegionalMaps(np.stack(list(values.values())), tuple(values), names, steps)
     return maps.zscored() if files.maps_zscore else maps
 
 
+def _check_map(name: str, value: np.ndarray, names: tuple[str, ...] | None) -> None:
+    bad = np.flatnonzero(~np.isfinite(value))
+    if not len(bad):
+        return
+    if len(bad) > len(value) / 2:
+        cause, fix = "a map that was not computed, or a column of text", "compute or export the map again"
+    else:
+        cause = "regions that the map was not measured in"
+        fix = f"leave them out of every input: {exclusion(bad.tolist(), names)}; or fill them in the map"
+    raise InputError(
+        f"The map {name!r} is not finite.",
+        expected="a number for every region",
+        found=f"{len(bad)} of {len(value)} without: {told(bad.tolist(), names)}",
+        cause=cause,
+        fix=fix,
+    )
+
+
 def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) -> SubjectData:
-    digests = [source.sha256 for source in raw.sources if source.role == "timeseries"]
-    if len(set(digests)) < len(digests):
-        raise InputError("The same time series were given twice.", fix="give each run once: a run cannot test itself")
-    kept = _kept_regions(files.exclude_regions, names or sc.default_labels)
     series = []
     for path, run in zip(files.timeseries, raw.runs, strict=True):
         values = run.values
         if run.labels and names:
             values = values[:, order_by_name(run.labels, names, f"the time series {path}")]
         if values.shape[1] == sc.n_regions:  # else subject_from_runs tells
-            values = values[:, kept]
-            check_timeseries(values, [(names or sc.default_labels)[k] for k in kept], str(path))
+            check_timeseries(values, names, str(path), fcd_window_frames(tr_s))
         series += np.split(values, np.cumsum(run.run_frames)[:-1])
-    if files.exclude_regions:
-        sc, maps, names = _without(sc, maps, names, kept, Weighting("none", files.sc_scale_max, files.sc_scale_mean))
+    check_distinct_runs(files.timeseries, series)
     return subject_from_runs(files.subject, series, sc, tr_s, maps, names, raw.sources, files.split)
-
-
-def _kept_regions(excluded: Sequence[str], names: tuple[str, ...]) -> list[int]:
-    unknown = [name for name in excluded if name not in names]
-    if unknown:
-        raise ConfigError(
-            "`exclude_regions` names regions that are not there.",
-            expected=f"some of {', '.join(names[:6])}, ...",
-            found=", ".join(unknown),
-        )
-    return [k for k, name in enumerate(names) if name not in excluded]
-
-
-def _without(sc: Connectome, maps: RegionalMaps, names, kept: list[int], weighting: Weighting):
-    """Connectome, maps and names of the regions that are kept; the connectome scaled again."""
-    labels = tuple((names or sc.default_labels)[k] for k in kept)
-    weights, scaled = weighting.scale(sc.weights[np.ix_(kept, kept)])
-    steps = (*sc.steps, f"{sc.n_regions - len(kept)} regions left out as asked", *scaled)
-    return Connectome(weights, labels, steps), RegionalMaps(maps.values[:, kept], maps.names, labels, maps.steps), labels
 
 
 def _from_statistics(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s, n_frames) -> SubjectData:
@@ -148,8 +153,23 @@ def _from_statistics(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s, n_
     return SubjectData(str(files.subject), search, validation, test, maps, labels, sources=raw.sources, notes=tuple(notes))
 
 
+def _fc_in_order(raw: RawMatrix, names: tuple[str, ...] | None, what: str) -> np.ndarray:
+    """An FC in the order of `names`, with a diagonal of numbers."""
+    fc = matrix_in_order(raw, names, what)
+    if fc.ndim != 2 or fc.shape[0] != fc.shape[1]:
+        return fc  # told where it is used
+    fc, n_set = with_diagonal(fc, 1.0)
+    if n_set:
+        told_of = (
+            f"The diagonal of {what} is not finite; it was set to 1, as of correlations. Of Fisher z, save tanh(z) instead."
+        )
+        warnings.warn(InputNote(told_of), stacklevel=2)
+    check_entries(fc, names if names and len(names) == len(fc) else None, f"{what[0].upper()}{what[1:]}")
+    return fc
+
+
 def _scan(files: DataFiles, raw: RawStage, stage: str, sc: Connectome, names, tr_s: float, n_frames: int) -> Scan:
-    fc = matrix_in_order(raw.fc, names, f"the {stage} FC")
+    fc = _fc_in_order(raw.fc, names, f"the {stage} FC")
     n_windows = max(n_frames - fcd_window_frames(tr_s) + 1, 2)
     cdf = torch.from_numpy(fcd_cdf_of(raw.fcd_cdf.values, raw.fcd_cdf.path, n_windows))
     target = Target(torch.from_numpy(fc), cdf, names if len(fc) == sc.n_regions else None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mfm.io.readers.cleaning import Cleaning
+from mfm.io.readers.frames import frame_counts
 from mfm.io.readers.matrix_file import MatrixOptions
 
 
@@ -53,6 +55,9 @@ class DataFiles:
         How text and array files are laid out; by default told by region names, else by the connectome's number of regions.
     run_frames : list of int
         Frames of each run, where files join several.
+    drop_frames, drop_last_frames : int or list of int
+        Frames to leave out at the beginning of each run, before magnetisation is in its steady state, and at its end: a
+        number for all runs, or one for each.
     parcellation : path, optional
         ``.dlabel.nii`` for dense series, an image of labels for volumes. Fitted values are also written as CIFTI for it.
     label_table : path, optional
@@ -60,7 +65,7 @@ class DataFiles:
     cleaning : Cleaning
         Nuisance regression and filters; by default none.
     allow_censored : bool
-        Accept runs whose frames were deleted or interpolated for motion.
+        Accept runs whose frames were deleted or interpolated for motion, or are no signal (`load_timeseries`).
     exclude_regions : list of str
         Regions that are left out of every input, such as those that a scan does not cover.
     split : {"by_run", "pooled"}
@@ -85,6 +90,8 @@ class DataFiles:
     timeseries_key: str | None = None
     orientation: str | None = None
     run_frames: list[int] = field(default_factory=list)
+    drop_frames: Any = 0  # OmegaConf has no union of a number and a list
+    drop_last_frames: Any = 0
     parcellation: str | None = None
     label_table: str | None = None
     cleaning: Cleaning = field(default_factory=Cleaning)
@@ -97,3 +104,7 @@ class DataFiles:
     maps: dict[str, str] | None = None
     gradient_fc: str | None = None
     maps_zscore: bool = False
+
+    def __post_init__(self):
+        for name in ("drop_frames", "drop_last_frames"):
+            frame_counts(getattr(self, name), name)

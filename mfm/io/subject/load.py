@@ -9,10 +9,12 @@ from pathlib import Path
 from mfm.brain.connectome import Connectome
 from mfm.errors import ConfigError, InputNote
 from mfm.io.subject.assemble import assemble
+from mfm.io.subject.exclude import without_excluded
 from mfm.io.subject.files import DataFiles, StageFiles
 from mfm.io.subject.names import join_names
-from mfm.io.subject.notes import note_joined_by_position, note_short_scan, note_unlike_connectome
+from mfm.io.subject.notes import notes_on_subject
 from mfm.io.subject.read import read_inputs
+from mfm.io.subject.regions import check_regions_agree
 from mfm.io.subject.runs import common_tr
 from mfm.protocol import check_timing
 from mfm.subject import STAGES, SubjectData
@@ -56,7 +58,8 @@ def load_subject(
     Warns
     -----
     InputNote
-        For what was accepted but should be known; also in the result's ``notes``.
+        For what was done to an input that was accepted but should be known. The result's ``notes`` hold these, and what the
+        inputs together show; a fit keeps them.
 
     Examples
     --------
@@ -74,15 +77,16 @@ def load_subject(
     check_timing(1.0 if tr_s is None else tr_s, 1 if n_frames is None else n_frames)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InputNote)
-        raw = read_inputs(files, tr_s, n_frames, labels, sc)
-        subject = assemble(files, raw, join_names(raw), common_tr(tr_s, raw.runs), n_frames, sc)
+        as_read = read_inputs(files, tr_s, n_frames, labels, sc)
+        raw = without_excluded(as_read, files.exclude_regions)
+        names = join_names(raw)
+        check_regions_agree(raw, names, files.orientation)
+        subject = assemble(files, raw, names, common_tr(tr_s, raw.runs, n_frames), n_frames, sc)
     notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, InputNote))
     for w in caught:
         warnings.warn(w.message, w.category, stacklevel=2)
-    positions = note_joined_by_position(raw.names_by_input()) if labels is None else ()
-    search = subject.search
-    about_search = (*note_unlike_connectome(search), *note_short_scan(search))
-    return replace(subject, notes=(*subject.notes, *positions, *about_search, *notes))
+    told = notes_on_subject(subject, as_read.names_by_input(), None if labels is None else str(labels))
+    return replace(subject, notes=(*subject.notes, *told, *notes))
 
 
 def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
@@ -99,10 +103,6 @@ def _check_settings(files: DataFiles, sc: Connectome | None) -> None:
             "A subject needs either time series or FC and FCD files.",
             found=f"time series and {', '.join(given)} files" if given else "neither",
             fix='`timeseries=["RUN1","RUN2"]` or `search=StageFiles(fc="FILE", fcd_cdf="FILE")`',
-        )
-    if given and files.exclude_regions:
-        raise ConfigError(
-            "Regions cannot be left out of an FCD that was computed with them.", fix="give time series, or an FCD without them"
         )
     for stage in given or ():
         stage_files: StageFiles = getattr(files, stage)

@@ -11,14 +11,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mfm.brain.atlas import DESIKAN_VARIANTS, Atlas
-from mfm.brain.connectome import Connectome
+from mfm.brain.connectome import Connectome, check_labels, check_square
 from mfm.io.formats.input_file import existing_file, file_digest
 from mfm.io.formats.system import home_expanded
 from mfm.io.readers.fcd_file import read_vector
+from mfm.io.readers.frames import Trim, frame_counts, note_high_fc
 from mfm.io.readers.maps import RawMap, read_raw_maps
 from mfm.io.readers.matrix_file import RawMatrix, read_matrix, read_raw_matrix
 from mfm.io.readers.region_names import read_labels
 from mfm.io.readers.timeseries import SeriesOptions, TimeSeries, read_timeseries, region_file
+from mfm.io.readers.versions import check_versions
 from mfm.io.subject.files import DataFiles, StageFiles
 from mfm.io.subject.runs import check_run_lengths
 from mfm.subject import STAGES, Source
@@ -50,7 +52,8 @@ class RawInputs:
     Parameters
     ----------
     connectome : RawMatrix
-        Where a prepared connectome was given in place of a file: its weights, without path.
+        As its file has it, not yet completed. Where a prepared connectome was given in place of a file: its weights, without
+        path.
     runs : tuple of TimeSeries
     stages : mapping of stage to RawStage
         Those for which FC and FCD files are given.
@@ -70,17 +73,23 @@ class RawInputs:
     labels: tuple[str, ...] | None = None
     sources: tuple[Source, ...] = ()
 
-    def names_by_input(self) -> list[tuple[str, tuple[str, ...] | None]]:
-        """Return the names that each input gives its regions, or None, by what the input is; the connectome's first."""
-        named = [("connectome", self.connectome.labels), *(("time series", run.labels) for run in self.runs)]
+    def names_by_input(self, paths: bool = False) -> list[tuple[str, tuple[str, ...] | None]]:
+        """Return the names that each input gives its regions, or None, by what the input is; the connectome's first.
+
+        With `paths` inputs are called with the path of their file.
+        """
+        named: list[tuple[str, Path | str | None, tuple[str, ...] | None]] = [
+            ("connectome", self.connectome.path, self.connectome.labels)
+        ]
+        named += [("time series", run.sources[0].path if run.sources else None, run.labels) for run in self.runs]
         for stage, one in (self.stages or {}).items():
-            named.append((f"{stage} FC", one.fc.labels))
+            named.append((f"{stage} FC", one.fc.path, one.fc.labels))
             if one.sc is not None:
-                named.append((f"{stage} connectome", one.sc.labels))
-        named += [(f"map {name}", one.labels) for name, one in (self.maps or {}).items()]
+                named.append((f"{stage} connectome", one.sc.path, one.sc.labels))
+        named += [(f"map {name}", one.path, one.labels) for name, one in (self.maps or {}).items()]
         if self.gradient_fc is not None:
-            named.append(("FC for the gradient", self.gradient_fc.labels))
-        return named
+            named.append(("FC for the gradient", self.gradient_fc.path, self.gradient_fc.labels))
+        return [(f"{what} {path}" if paths and path is not None else what, names) for what, path, names in named]
 
 
 def read_inputs(
@@ -136,13 +145,17 @@ class _Reading:
     def _fc(self, path: str, what: str) -> RawMatrix:
         def read() -> RawMatrix:
             values, names = read_matrix(path, what)
-            return RawMatrix(values, names, path=Path(path))
+            values = check_square(values, f"The {what} {path}", finite=False)
+            return RawMatrix(values, check_labels(names, len(values), f"the {what} {path}"), path=Path(path))
 
         return self._once("FC", path, read)
 
     def _runs(self, tr_s: float | None, n_frames: int | None, n_regions: int | None) -> tuple[TimeSeries, ...]:
         """Time series, of runs of `n_frames` where that is given."""
         files = self._files
+        per_file = max(1, len(files.run_frames))
+        first, last = (frame_counts(getattr(files, name), name) for name in ("drop_frames", "drop_last_frames"))
+        trim = Trim(first, last, per_file * len(files.timeseries)) if files.timeseries else Trim()
         options = SeriesOptions(
             regions=self._regions,
             orientation=files.orientation,
@@ -152,20 +165,26 @@ class _Reading:
             n_regions=n_regions,
             allow_censored=files.allow_censored,
             allow_missing_regions=True,
+            allow_other_regions=True,
             digest=self._digest,
         )
+        check_versions(files.timeseries)
         runs = []
         for k, path in enumerate(files.timeseries):
-            own = replace(options, cleaning=files.cleaning.for_file(k, len(files.timeseries)))
+            cleaning = files.cleaning.for_file(k, len(files.timeseries))
+            own = replace(options, cleaning=cleaning, trim=replace(trim, run=k * per_file))
             runs.append(self._once("series", path, partial(read_timeseries, path, own, tr_s)))
             check_run_lengths(runs[-1], path, n_frames)
         return tuple(runs)
 
     def _stage(self, stage: str) -> RawStage:
         paths: StageFiles = getattr(self._files, stage)
+        fc = self._fc(str(paths.fc), f"{stage} FC")
+        above = fc.values[np.triu_indices(len(fc.values), 1)]
+        note_high_fc(float(above.mean()) if (np.abs(above) <= 1).all() and len(above) > 1 else np.nan, Path(str(paths.fc)))
         cdf = str(existing_file(str(paths.fcd_cdf), f"{stage} fcd_cdf"))
         return RawStage(
-            self._fc(str(paths.fc), f"{stage} FC"),
+            fc,
             self._once("vector", cdf, lambda: RawVector(Path(cdf), read_vector(cdf, "FCD CDF"))),
             None if paths.sc is None else self._connectome(paths.sc, "connectome"),
         )

@@ -87,10 +87,10 @@ class Trajectories:
             raise InputError("The time series hold infinite values.", expected="finite numbers, NaN where a sample is missing")
         empty = ~torch.isfinite(values).any(dim=2)
         if empty.any():
-            where = torch.nonzero(empty)[0].tolist()
+            where = (torch.nonzero(empty)[0] + 1).tolist()
             raise InputError(
-                f"Channel {names[where[-1]]!r} has no samples in a trajectory.",
-                found=f"only NaN at (set, trajectory, unit, channel) {where}",
+                f"Channel {names[where[-1] - 1]!r} has no samples in a trajectory.",
+                found=f"only NaN at (set, trajectory, unit, channel) {where}, counted from 1",
                 fix="leave the channel out: a state that is not observed is learned as a hidden one",
             )
         object.__setattr__(self, "values", values)
@@ -169,7 +169,7 @@ class Trajectories:
             first = int(np.argmax(~(intervals > 0)))
             raise InputError(
                 "The times do not increase.",
-                found=f"{t[first]:g} then {t[first + 1]:g}, at sample {first + 1}",
+                found=f"{t[first]:g} then {t[first + 1]:g}, samples {first + 1} and {first + 2} (counted from 1)",
                 cause="runs were joined, or samples occur twice",
                 fix="give runs as trajectories of their own",
             )
@@ -182,7 +182,7 @@ class Trajectories:
             raise InputError(
                 "The samples do not lie on a regular grid.",
                 expected=f"times at multiples of dt = {step:g} from the first, to {_OFF_GRID:g} of a step",
-                found=f"sample {worst} at {t[worst]:g}, {off[worst]:.2g} steps off",
+                found=f"sample {worst + 1} (counted from 1) at {t[worst]:g}, {off[worst]:.2g} steps off",
                 cause="irregular sampling, or a wrong dt",
                 fix="give a dt of which all intervals are multiples, or interpolate onto such a grid",
             )

@@ -49,7 +49,7 @@ def test_refuses_maps_that_are_not_numbers_of_one_length(values):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_names_regions_where_a_map_is_not_finite(bad):
-    with pytest.raises(InputError, match=r"(?s)'gradient' is not finite in regions \[0, 3\].*fix: fill or drop"):
+    with pytest.raises(InputError, match=r"(?s)'gradient' is not finite in regions 1, 4 \(counted.*fix: leave them out"):
         RegionalMaps([[1, 2, 3, 4], [bad, 1, 2, bad]], ("myelin", "gradient"))
 
 

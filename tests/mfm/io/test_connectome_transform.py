@@ -72,7 +72,7 @@ def test_transforms_keep_zeros_order_and_symmetry(n_regions, seed, transform):
 
 
 def test_refuses_an_unknown_transform():
-    with pytest.raises(InputError, match=r"(?s)'log10'.*expected: log \| log1p \| none"):
+    with pytest.raises(InputError, match=r"(?s)'log10'.*expected: log \| log1p \| log1p_relative \| none"):
         transform_connectome(raw_counts(), "log10")
 
 
@@ -95,7 +95,8 @@ def test_refuses_counts_that_are_negative(transform):
     logged = np.log(raw_counts() / 100 + 1e-3)
     n_negative = (logged[~np.eye(4, dtype=bool)] < 0).sum()
     with pytest.raises(
-        InputError, match=rf"(?s)negative entries.*found: {n_negative} negative.*already logged.*fix: undo.*exp"
+        InputError,
+        match=rf"(?s)negative entries.*found: {n_negative} negative.*logarithm of weights.*fix: give the weights",
     ):
         transform_connectome(logged, transform)
 
@@ -104,7 +105,7 @@ def test_refuses_the_logarithm_of_weights_below_one():
     counts = raw_counts()
     counts[0, 2] = counts[2, 0] = 0.25
     with pytest.raises(
-        InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.25.*normalised.*fix: `transform=\"log1p\"`"
+        InputError, match=r"(?s)weights below 1.*found: non-zero entries from 0.25.*averaged.*fix: `transform=\"log1p\"`"
     ):
         transform_connectome(counts)
     assert transform_connectome(counts, "log1p").weights[0, 2] > 0
@@ -206,6 +207,6 @@ def test_a_subjects_weakest_connections_are_noted(shared):
 
 def test_mean_counts_below_one_ask_for_log1p(shared):
     path = shared / "data/schaefer100-7n/group-train706/SC.csv"
-    with pytest.raises(InputError, match=r"(?s)weights below 1.*found: 2 entries, minimum 0.5.*log1p"):
+    with pytest.raises(InputError, match=r"(?s)weights below 1.*found: non-zero entries from 0.5.*log1p"):
         load_connectome(path)
     assert load_connectome(path, "log1p").n_regions == 100

@@ -122,7 +122,7 @@ def test_entries_that_are_no_numbers_are_told(tmp_path, bad):
     text = as_csv(streamline_counts()).split("\n")
     text[2] = ",".join([bad, *text[2].split(",")[1:]])
     (tmp_path / "sc.csv").write_text("\n".join(text))
-    with pytest.raises(InputError, match=r"(?s)not finite.*found: 1 NaN or infinite entries, in rows \[2\]"):
+    with pytest.raises(InputError, match=r"(?s)not finite.*found: 1 NaN or infinite entries, in rows 3 \(counted"):
         load_connectome(tmp_path / "sc.csv")
 
 
@@ -151,7 +151,7 @@ def test_matlab_7_3_is_told(tmp_path):
 def test_keys_of_a_mat_file_are_listed(tmp_path):
     scipy.io.savemat(tmp_path / "sc.mat", {"counts": streamline_counts(), "lengths": streamline_counts(), "age": 31})
     with pytest.raises(
-        InputError, match=r"(?s)several matrices.*found: counts \(12, 12\), lengths \(12, 12\), age .*`key=\"counts\""
+        InputError, match=r"(?s)several matrices.*found: counts \(12, 12\), lengths \(12, 12\)\n.*`key=\"counts\""
     ):
         load_connectome(tmp_path / "sc.mat")
     with pytest.raises(InputError, match=r"(?s)no matrix of real numbers named 'SC'.*names counts.*`key=\"counts\"`"):
@@ -160,7 +160,7 @@ def test_keys_of_a_mat_file_are_listed(tmp_path):
 
 
 def test_a_mat_file_without_a_matrix(tmp_path):
-    scipy.io.savemat(tmp_path / "sc.mat", {"SC": {"weights": streamline_counts()}})
+    scipy.io.savemat(tmp_path / "sc.mat", {"SC": {"weights": np.arange(12.0)}})
     with pytest.raises(InputError, match=r"(?s)holds no matrix.*found: SC"):
         load_connectome(tmp_path / "sc.mat")
 

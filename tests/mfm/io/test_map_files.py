@@ -99,7 +99,7 @@ def test_maps_of_the_other_schaefer_version_are_refused(tmp_path):
 @pytest.mark.parametrize("text", ["n/a", "nan", "inf"])
 def test_regions_without_a_value_are_told(tmp_path, text):
     (tmp_path / "map.csv").write_text(f"1\n{text}\n3\n")
-    with pytest.raises(InputError, match=r"(?s)map 'myelin' is not finite in regions \[1\]"):
+    with pytest.raises(InputError, match=r"(?s)map 'myelin' is not finite in regions 2 \(counted from 1\)"):
         load_maps({"myelin": tmp_path / "map.csv"})
 
 

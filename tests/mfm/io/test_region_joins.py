@@ -148,6 +148,9 @@ def test_columns_below_the_cortex_drop_out_where_the_connectome_has_none(tmp_pat
 
 def test_the_row_of_unassigned_streamlines(tmp_path):
     data = files(tmp_path, ([81, *CORTEX], None), (CORTEX, spelled(DK68)), (CORTEX, DK68))
+    counts = COUNTS[np.ix_([81, *CORTEX], [81, *CORTEX])]
+    counts[0, 1:] = counts[1:, 0] = COUNTS.max() * 5
+    write(tmp_path / "sc.tsv", counts)
     with pytest.raises(InputError, match=r"(?s)-keep_unassigned.*`sc_file=MatrixOptions\(drop_unassigned=True\)`"):
         load_subject(data, TR_S)
     subject = load_subject(replace(data, sc_file=MatrixOptions(drop_unassigned=True)), TR_S)

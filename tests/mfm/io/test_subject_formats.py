@@ -231,7 +231,8 @@ def test_regions_may_be_left_out_of_every_input(sc, tmp_path):
     files = {"timeseries": [path, tsv(tmp_path, 1)["timeseries"]], "maps": {"myelin": myelin}}
     with pytest.raises(InputError, match=r"(?s)run-0_timeseries\.tsv are not finite.*fix: .*`exclude_regions=\[\"lh-b\"\]`"):
         load_subject(DataFiles("s1", sc, **files))
-    data = load_subject(DataFiles("s1", sc, **files, exclude_regions=["lh-b"]))
+    with pytest.warns(InputNote, match=r"Left out as asked \(lh-b\): connectome, time series, map myelin: without lh-b\."):
+        data = load_subject(DataFiles("s1", sc, **files, exclude_regions=["lh-b"]))
     kept = [0, 2, 3]
     assert data.labels == ("lh-a", "lh-c", "lh-d")
     np.testing.assert_array_equal(data.maps.values, [[1, 3, 4]])
@@ -259,6 +260,9 @@ def test_cleaning_and_censoring_are_settings(sc, tmp_path):
 def test_regions_cannot_leave_an_fcd(sc, tmp_path):
     from mfm.io import StageFiles
 
-    files = DataFiles("s1", sc, search=StageFiles("fc.csv", "cdf.csv"), exclude_regions=["lh-a"])
+    fc, cdf = str(tmp_path / "fc.csv"), str(tmp_path / "cdf.csv")
+    write_table(tmp_path / "fc.csv", np.corrcoef(recorded(0).T), NAMES)
+    np.savetxt(cdf, np.linspace(0.1, 1, 10))
+    files = DataFiles("s1", sc, search=StageFiles(fc, cdf), exclude_regions=["lh-a"])
     with pytest.raises(ConfigError, match="cannot be left out of an FCD"):
         load_subject(files, TR_S, 60)

@@ -271,8 +271,14 @@ def test_an_fc_matrix_is_no_time_series(tmp_path):
             load_timeseries(save(tmp_path / "fc.csv", fc), n_regions=4)
 
 
-def test_an_index_column_is_told(tmp_path):
+def test_an_index_column_is_no_region(tmp_path):
     (tmp_path / "run.csv").write_text(",lh-a,lh-b\n0,1.5,2\n1,3,1\n2,2,2.5\n")
+    series = load_timeseries(tmp_path / "run.csv")
+    assert (series.labels, series.values[0].tolist()) == (("lh-a", "lh-b"), [1.5, 2])
+
+
+def test_a_column_without_name_is_told(tmp_path):
+    (tmp_path / "run.csv").write_text(",lh-a,lh-b\n0.3,1.5,2\n1.2,3,1\n2.9,2,2.5\n")
     with pytest.raises(InputError, match=r"(?s)column of .*run\.csv has no name.*number 1.*pandas.*index=False"):
         load_timeseries(tmp_path / "run.csv")
 

@@ -66,7 +66,7 @@ def test_whole_numbers_with_a_scale_do_not_overflow(tmp_path, labels):
 
 
 @pytest.mark.parametrize(
-    ("tr", "unit", "tr_s"), [(0.8, "sec", 0.8), (800, "msec", 0.8), (0, "sec", None), (2.0, "unknown", 2.0)]
+    ("tr", "unit", "tr_s"), [(0.8, "sec", 0.8), (800, "msec", 0.8), (0, "sec", None), (2.0, "unknown", None)]
 )
 def test_the_repetition_time_is_read_in_its_unit(tmp_path, labels, tr, unit, tr_s):
     series = load_timeseries(save_scan(tmp_path / "a.nii.gz", tr=tr, unit=unit), parcellation=labels)

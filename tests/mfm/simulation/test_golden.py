@@ -90,10 +90,10 @@ def test_fc_and_fcd_of_a_recorded_run(shared, golden):
     fc = np.loadtxt(folder / "FC.csv", delimiter=",")
     cdf = np.loadtxt(folder / "FCD_CDF.csv", delimiter=",")
     assert np.abs(mfm.functional_connectivity(run).numpy() - fc).max() < 1e-6
-    assert np.abs(mfm.fcd_cdf(run).numpy() - cdf).max() < 1e-6
+    assert np.abs(mfm.fcd_cdf(run, 83).numpy() - cdf).max() < 1e-6
     single = torch.as_tensor(run, dtype=torch.float32)
     assert np.abs(mfm.functional_connectivity(single).numpy() - fc).max() < 1e-5
-    assert np.abs(mfm.fcd_cdf(single).numpy() - cdf).max() < 1e-5
+    assert np.abs(mfm.fcd_cdf(single, 83).numpy() - cdf).max() < 1e-5
 
 
 @pytest.mark.parametrize("backend", TOLERANCE)

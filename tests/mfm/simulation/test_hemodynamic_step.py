@@ -14,7 +14,7 @@ def statistics():
     found = []
     for hemo_dt_s in (None, 0.03):
         sim = mfm.simulate(p, demo.subject.search.sc, mfm.Protocol(0.72, 1200, hemo_dt_s=hemo_dt_s), 4, seed=3)
-        found.append((mfm.functional_connectivity(sim.bold[0]), mfm.fcd_cdf(sim.bold[0]), sim.rate_E))
+        found.append((mfm.functional_connectivity(sim.bold[0]), mfm.fcd_cdf(sim.bold[0], tr_s=0.72), sim.rate_E))
     return found
 
 

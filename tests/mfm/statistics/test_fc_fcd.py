@@ -36,7 +36,7 @@ def test_fcd_counts_are_those_of_numpy(T, N, window):
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_float32_fcd_is_within_1e_5(seed, offset):
     run = torch.as_tensor(smooth_noise(1200, 30, seed) * 30 + offset, dtype=torch.float32)
-    assert (mfm.fcd_cdf(run) - mfm.fcd_cdf(run.double())).abs().max() < 1e-5
+    assert (mfm.fcd_cdf(run, 83) - mfm.fcd_cdf(run.double(), 83)).abs().max() < 1e-5
 
 
 def test_fcd_on_few_bins():
@@ -50,10 +50,10 @@ def test_fcd_on_few_bins():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_runs_are_never_joined(dtype):
     runs = torch.stack([torch.as_tensor(smooth_noise(seed=s), dtype=dtype) for s in range(5)]).reshape(5, 1, 300, 12)
-    together = mfm.fcd_cdf(runs, n_threads=2)
+    together = mfm.fcd_cdf(runs, 83, n_threads=2)
     assert together.shape == (5, 1, 10000)
     for k in range(5):
-        assert torch.equal(together[k, 0], mfm.fcd_cdf(runs[k, 0], n_threads=1))
+        assert torch.equal(together[k, 0], mfm.fcd_cdf(runs[k, 0], 83, n_threads=1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -61,7 +61,7 @@ def test_a_region_without_signal_gives_nan_for_its_run_only(dtype):
     runs = torch.stack([torch.as_tensor(smooth_noise(seed=s), dtype=dtype) for s in range(4)])
     runs[1, 100:190, 3] = 0.7
     runs[2, 5, 0] = float("nan")
-    cdf = mfm.fcd_cdf(runs)
+    cdf = mfm.fcd_cdf(runs, 83)
     assert torch.isnan(cdf).all(dim=1).tolist() == [False, True, True, False]
     assert not torch.isnan(cdf[[0, 3]]).any()
 
@@ -72,7 +72,7 @@ def test_a_spike_costs_no_accuracy(spike):
     run[150, 3] = spike
     single = torch.as_tensor(run, dtype=torch.float32)
     one_count = 2 / (318 * 317)
-    assert (mfm.fcd_cdf(single) - mfm.fcd_cdf(single.double())).abs().max() < 1.5 * one_count
+    assert (mfm.fcd_cdf(single, 83) - mfm.fcd_cdf(single.double(), 83)).abs().max() < 1.5 * one_count
 
 
 def test_fc_does_not_depend_on_the_batch():
@@ -84,18 +84,18 @@ def test_fc_does_not_depend_on_the_batch():
 def test_fcd_is_scale_and_shift_free():
     run = smooth_noise()
     scale = np.linspace(0.1, 50, 12)
-    assert (mfm.fcd_cdf(run) - mfm.fcd_cdf(run * scale + 5)).abs().max() < 1e-5
+    assert (mfm.fcd_cdf(run, 83) - mfm.fcd_cdf(run * scale + 5, 83)).abs().max() < 1e-5
 
 
 def test_short_runs_are_refused():
     with pytest.raises(mfm.errors.InputError, match=r"166 frames(.|\n)*165 frames(.|\n)*regions x time"):
-        mfm.fcd_cdf(smooth_noise(165))
+        mfm.fcd_cdf(smooth_noise(165), 83)
     with pytest.raises(mfm.errors.InputError, match="three regions"):
-        mfm.fcd_cdf(smooth_noise(200, 2))
+        mfm.fcd_cdf(smooth_noise(200, 2), 83)
     with pytest.raises(mfm.errors.InputError, match="window_frames"):
         mfm.fcd_cdf(smooth_noise(), window_frames=2)
     with pytest.raises(mfm.errors.InputError, match="n_bins"):
-        mfm.fcd_cdf(smooth_noise(), n_bins=0)
+        mfm.fcd_cdf(smooth_noise(), 83, n_bins=0)
 
 
 def test_fc_is_pearson_correlation():

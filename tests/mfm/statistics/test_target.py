@@ -124,7 +124,7 @@ def test_refuses_fc_that_is_not_numeric():
 def test_names_regions_without_fc():
     fc = correlations()
     fc[4, :] = fc[:, 4] = np.nan
-    with pytest.raises(InputError, match=r"(?s)FC has entries that are not finite.*found: 11 NaN.*rows \[0, 1, 2, 3, 4, 5\]"):
+    with pytest.raises(InputError, match=r"(?s)FC has entries that are not finite.*found: 11 NaN.*rows 1, 2, 3, 4, 5, 6 \(cou"):
         Target(fc, distributions())
 
 

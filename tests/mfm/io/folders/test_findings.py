@@ -114,7 +114,7 @@ def not_a_gifti(root):
         (no_gzip, "damaged or of another type", "fetch or write it anew", False),
         (single_volume, "not a series of volumes", "4-D", False),
         (empty_table, "empty (0 bytes)", "again", False),
-        (blank_table, "no rows", "again", False),
+        (blank_table, "is empty", "again", False),
         (annex_link, "git-annex", "datalad get", True),
         (annex_pointer, "placeholder", "datalad get", True),
         (not_an_array, "damaged or of another type", "anew", False),
@@ -245,9 +245,9 @@ def test_connectomes_that_do_not_fit(tmp_path):
 
 def test_runs_that_differ(tmp_path):
     hcp_run(tmp_path, "100307", "rfMRI_REST1_LR")
-    hcp_run(tmp_path, "100307", "rfMRI_REST1_RL", "_Atlas_hp2000_clean.dtseries.nii", tr_s=1.0, frames=390)
+    hcp_run(tmp_path, "100307", "rfMRI_REST1_RL", "_Atlas_hp2000_clean.dtseries.nii", tr_s=1.1, frames=390)
     assert {
-        "runs differ in TR: 0.72 s, 1 s",
+        "runs differ in TR: 0.72 s, 1.1 s",
         "runs differ in length: 390 frames, 400 frames",
         "runs differ in their processing: MSMAll_hp2000_clean, hp2000_clean",
     } <= set(texts(tmp_path))
@@ -269,9 +269,9 @@ def test_repetition_times(tmp_path):
     assert "TR not known" in texts(tmp_path / "unit")
     assert inspect_folder(tmp_path / "unit", Choices(tr_s=0.72)).rows[0].tr_s == 0.72
 
-    dtseries(tmp_path / "two" / DENSE, tr_s=1.0)
+    dtseries(tmp_path / "two" / DENSE, tr_s=1.5)
     sidecar(tmp_path / "two" / DENSE.replace(".dtseries.nii", ".json"), RepetitionTime=2.0)
-    assert "TR 1 s in the header, 2 s in the sidecar" in texts(tmp_path / "two")
+    assert "TR 1.5 s in the header, 2 s in the sidecar" in texts(tmp_path / "two")
     assert inspect_folder(tmp_path / "two").rows[0].tr_s is None
 
     plain_subject(tmp_path / "ms")

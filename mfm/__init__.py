@@ -14,6 +14,7 @@ _HOMES = {
     "PMFMParameters": "mfm.models.pmfm",
     "Connectome": "mfm.brain.connectome",
     "Atlas": "mfm.brain.atlas",
+    "Observation": "mfm.observation",
     "Protocol": "mfm.protocol",
     "feedback_weights": "mfm.models.fic_feedback",
     "resting_state": "mfm.models.fic_feedback",

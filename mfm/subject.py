@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from mfm.brain.connectome import Connectome, check_labels
 from mfm.brain.maps import RegionalMaps
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
+from mfm.observation import Observation
 from mfm.protocol import check_timing, fcd_window_frames
 from mfm.statistics.fc import fisher_mean, functional_connectivity, upper_triangle
 from mfm.statistics.fcd import fcd_cdf
@@ -51,6 +52,8 @@ class Scan:
         What it is, for people.
     bold : tensor of float64, (T, N), optional
         The recorded series, where there is one behind the target; nothing but `optim.refine` needs it.
+    observation : Observation, default nothing
+        What was done to the recording; the simulated scan goes through the same. ``n_frames`` counts every acquired frame.
 
     Raises
     ------
@@ -73,9 +76,11 @@ class Scan:
     n_frames: int
     source: str = ""
     bold: torch.Tensor | None = None
+    observation: Observation = Observation()
 
     def __post_init__(self):
         check_timing(self.tr_s, self.n_frames)
+        self.observation.check_scan(self.tr_s, self.n_frames)
         if self.bold is not None and tuple(self.bold.shape) != (self.n_frames, self.target.n_regions):
             raise InputError(
                 "The series is not that of the scan.",
@@ -220,6 +225,7 @@ def subject_from_runs(
     labels: Sequence[str] | None = None,
     sources: Sequence[Source] = (),
     split: str = "by_run",
+    observation: Observation | Sequence[Observation] | None = None,
 ) -> SubjectData:
     """A subject from the time series of its runs. Statistics are those of each run (or half) by itself; runs are never joined.
 
@@ -242,6 +248,9 @@ def subject_from_runs(
         the third reported on. Two: the second serves for both validation and test. One: its first half is searched on, its
         second half serves for both. ``pooled``: every stage has all runs, FC averaged as Fisher z and FCD CDFs averaged;
         simulated scans last as long as the runs do on average.
+    observation : Observation or a sequence of them, optional
+        What was done to the runs before they came here, one for all or one for each; the simulated scans go through the same.
+        With a mask of kept frames a run holds every acquired frame, those that were lost with any value.
 
     Returns
     -------
@@ -277,11 +286,17 @@ def subject_from_runs(
                 found=f"shape {run.shape}",
                 cause="regions x time instead of time x regions, or another parcellation",
             )
-    parts = [(f"run {k + 1}", run) for k, run in enumerate(series)]
+    observation = observation or Observation()
+    observed = [observation] * len(series) if isinstance(observation, Observation) else list(observation)
+    if len(observed) != len(series):
+        raise InputError("There is not an observation for each run.", expected=f"{len(series)}", found=f"{len(observed)}")
+    parts = [(f"run {k + 1}", run, seen) for k, (run, seen) in enumerate(zip(series, observed, strict=True))]
     if split == "by_run" and len(parts) == 1:
-        half = len(parts[0][1]) // 2
-        parts = [("run 1, first half", parts[0][1][:half]), ("run 1, second half", parts[0][1][half : 2 * half])]
-    scans = [_scan_of_run(source, run, sc, tr_s, names) for source, run in parts]
+        _, run, seen = parts[0]
+        half = len(run) // 2
+        first, second = seen.part(0, half), seen.part(half, 2 * half)
+        parts = [("run 1, first half", run[:half], first), ("run 1, second half", run[half : 2 * half], second)]
+    scans = [_scan_of_run(source, run, sc, tr_s, names, seen) for source, run, seen in parts]
     statistics = tuple(scan.target for scan in scans) if len(series) > 1 else ()
     if split == "pooled":
         stages, note = (_pooled(scans),) * 3, "All runs serve for search, validation and test. The test is not independent."
@@ -306,7 +321,9 @@ def _by_run_note(n_runs: int) -> str:
     return f"Of {n_runs} runs the first three are used; the others only tell how runs differ." if n_runs > 3 else ""
 
 
-def _scan_of_run(source: str, run: np.ndarray, sc: Connectome, tr_s: float, names: tuple[str, ...]) -> Scan:
+def _scan_of_run(
+    source: str, run: np.ndarray, sc: Connectome, tr_s: float, names: tuple[str, ...], observation: Observation
+) -> Scan:
     window = fcd_window_frames(tr_s)
     if run.shape[0] < 2 * window:
         raise InputError(
@@ -315,9 +332,12 @@ def _scan_of_run(source: str, run: np.ndarray, sc: Connectome, tr_s: float, name
             found=f"{run.shape[0]} frames",
             cause="a short scan, a wrong TR, or regions x time instead of time x regions",
         )
-    check_timeseries(run, names, source, window)
+    observation.check_scan(tr_s, len(run))
+    kept = observation.frames_kept(len(run))
+    check_timeseries(run[kept], names, source, window if kept.all() else None)
     bold = torch.as_tensor(run, dtype=torch.float64)
-    return Scan(Target(functional_connectivity(bold), fcd_cdf(bold, window), names), sc, tr_s, len(run), source, bold)
+    target = Target(functional_connectivity(bold[kept]), fcd_cdf(bold, window, kept=kept), names)
+    return Scan(target, sc, tr_s, len(run), source, bold, observation)
 
 
 def _pooled(scans: Sequence[Scan]) -> Scan:
@@ -328,4 +348,9 @@ def _pooled(scans: Sequence[Scan]) -> Scan:
     cdf = torch.stack([scan.target.fcd_cdf for scan in scans]).mean(dim=0)
     n_frames = round(sum(scan.n_frames for scan in scans) / len(scans))
     first = scans[0]
-    return Scan(Target(fc, cdf, first.target.labels), first.sc, first.tr_s, n_frames, f"runs 1 to {len(scans)}, pooled")
+    # Each run lost other frames; a simulated scan that stands for all loses none.
+    seen = {replace(scan.observation, kept=None) for scan in scans}
+    if len(seen) > 1:
+        raise InputError("Runs that went through different things cannot be pooled.", found=" and ".join(map(repr, seen)))
+    target = Target(fc, cdf, first.target.labels)
+    return Scan(target, first.sc, first.tr_s, n_frames, f"runs 1 to {len(scans)}, pooled", observation=seen.pop())

@@ -278,14 +278,22 @@ def _npy(folder: Path) -> Target:
 
 
 def _npz(folder: Path) -> Target:
+    from scipy.sparse import coo_matrix, csr_matrix, save_npz
+
     members = _npy(folder).seeds
+    sparse = {"format": np.array(b"csr"), "shape": np.array([5, 5]), "data": np.ones(5)}
 
     def wrap(content: bytes, rng: np.random.Generator) -> bytes:
         if rng.random() < 0.5:
             return content
         file = io.BytesIO()  # damage inside of the archive, which its checksum does not show
         with zipfile.ZipFile(file, "w", int(rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))) as archive:
-            archive.writestr("bold.npy", _mutated(members, rng))
+            if rng.random() < 0.3:  # indices of a sparse matrix that point anywhere
+                numbers = {member: rng.integers(-2, 9, 6) for member in ("indices", "indptr")}
+                for member, array in {**sparse, **numbers}.items():
+                    archive.writestr(f"{member}.npy", _saved(lambda file, array=array: np.save(file, array)))
+            else:
+                archive.writestr("bold.npy", _mutated(members, rng))
             if rng.random() < 0.3:
                 archive.writestr(str(rng.choice(["fc.npy", "bold.npy", "notes.txt", "../x.npy"])), content[:200])
         return file.getvalue()
@@ -294,6 +302,7 @@ def _npz(folder: Path) -> Target:
     seeds = [
         _saved(lambda file: np.savez(file, bold=x, fc=np.corrcoef(x.T))),
         _saved(lambda file: np.savez_compressed(file, x)),
+        *(_saved(lambda file, one=one: save_npz(file, one)) for one in (csr_matrix(x), coo_matrix(x))),
     ]
     return Target((".npz",), seeds, _read_in_every_role, wrap)
 

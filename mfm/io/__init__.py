@@ -13,7 +13,7 @@ from mfm.io.readers.maps import load_maps, read_map
 from mfm.io.readers.matrix_file import MatrixOptions, read_matrix
 from mfm.io.readers.region_names import read_labels
 from mfm.io.readers.timeseries import TimeSeries, load_timeseries
-from mfm.io.subject.files import DataFiles, StageFiles
+from mfm.io.subject.files import DataFiles, ObservationSettings, StageFiles
 from mfm.io.subject.load import load_subject
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Inventory",
     "ManifestRow",
     "MatrixOptions",
+    "ObservationSettings",
     "StageFiles",
     "SubjectFiles",
     "TimeSeries",

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from mfm.linear.hemodynamics import transfer
 from mfm.linear.network import NetworkSystem
+from mfm.linear.observed import quadrature
 from mfm.linear.system import LinearSystem
+from mfm.observation import Observation
 
 System = LinearSystem | NetworkSystem
 
@@ -58,12 +60,22 @@ def cross_spectrum(system: System, w: Tensor) -> Tensor:
     return gain[..., :, None] * system.neural_spectrum(w) * gain[..., None, :].conj()
 
 
-def covariance(system: System, duration_s: float) -> Tensor:
-    """Expected covariance of BOLD over a scan, its own mean removed: (B, N, N), percent squared."""
-    w, measure = (torch.tensor(x).to(system.sigma) for x in _quadrature(duration_s))
+def covariance(system: System, duration_s: float, observation: Observation | None = None, tr_s: float = 1.0) -> Tensor:
+    """Expected covariance of BOLD over a scan, its own mean removed: (B, N, N), percent squared.
+
+    What `observation` did along time, at a TR of `tr_s`, is done to it.
+    """
+    w, measure = (torch.tensor(x).to(system.sigma) for x in scan_quadrature(duration_s, observation, tr_s))
     size = max(1, _MATRICES // len(w))
     starts = range(0, len(system.sigma), size)
     return torch.cat([_integral(system[slice(k, k + size)], w, measure) for k in starts])
+
+
+def scan_quadrature(duration_s: float, observation: Observation | None, tr_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (rad/s) and weights of the integral over all frequencies / 2 pi of what a scan keeps of a spectrum."""
+    if observation is None or not (observation.is_filtered or observation.detrend):
+        return _quadrature(duration_s)
+    return quadrature(observation, tr_s, duration_s)
 
 
 def _integral(system: System, w: Tensor, measure: Tensor) -> Tensor:
@@ -74,15 +86,6 @@ def abscissa(system: System) -> Tensor:
     """Largest real part of the Jacobian's eigenvalues, (B,), per second."""
     with torch.no_grad():
         return torch.linalg.eigvals(system.jacobian()).real.amax(dim=1)
-
-
-def memory_s(system: System, duration_s: float) -> Tensor:
-    """The integral of the squared autocorrelation of BOLD over all lags, mean over regions: (B,), seconds (Bartlett 1946)."""
-    w, measure = (torch.tensor(x).to(system.sigma) for x in _quadrature(duration_s))
-    with torch.no_grad():
-        spectrum = cross_spectrum(system, w).diagonal(dim1=2, dim2=3).real
-    power = torch.einsum("w,bwi->bi", measure, spectrum)
-    return (torch.einsum("w,bwi->bi", measure, spectrum**2) / power**2).mean(dim=1)
 
 
 def activity_std(system: System) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mfm.linear.hemodynamics import resting_filter
 from mfm.linear.modes import SlowSystem
 from mfm.linear.sampling import sample_bold
 from mfm.linear.system import LinearSystem
@@ -76,7 +77,7 @@ class FisherZLikelihood:
         slow = SlowSystem.of(system)
         if (slow.modes.rate.real <= 0).any():
             return torch.full_like(upper_triangle(self.fc), math.nan)
-        covariance = slow.covariance(self.protocol.scan_s, float(system.activity[0, 0]))[0]
+        covariance = slow.covariance(self.protocol.scan_s, resting_filter(float(system.activity[0, 0])))[0]
         std = covariance.diagonal().sqrt()
         return torch.arctanh(upper_triangle(covariance / (std[:, None] * std)))
 

@@ -56,27 +56,38 @@ class RestingFilter(NamedTuple):
     weight: Tensor
     #: Response to a constant.
     at_zero: float
+    #: H(s) prod_p (s + p) = first + slope s.
+    first: complex = 0.0
+    slope: complex = 0.0
+
+    def numerator(self, s):
+        """H(s) times ``prod_p (s + p)``."""
+        return self.first + self.slope * s
 
     def laplace(self, rate: Tensor, scan_s: float) -> Tensor:
         """Laplace transform of the autocovariance over a scan, at rates per second whose real part is positive."""
         poles = (self._weight(rate) / (self._pole(rate) + rate[..., None])).sum(dim=-1)
-        return self._real_for_real(rate, poles) - self.at_zero**2 * _triangle(rate * scan_s)
+        return self._real_for_real(rate, poles) - self._mean_share(_triangle(rate * scan_s))
 
     def divided_difference(self, a: Tensor, b: Tensor, scan_s: float) -> Tensor:
         """``(laplace(b) - laplace(a)) / (a - b)`` without cancellation."""
         pole = self._pole(a)
         poles = (self._weight(a) / ((pole + a[..., None]) * (pole + b[..., None]))).sum(dim=-1)
-        return self._real_for_real(a, poles) - self.at_zero**2 * scan_s * _triangle_difference(a * scan_s, b * scan_s)
+        return self._real_for_real(a, poles) - self._mean_share(scan_s * _triangle_difference(a * scan_s, b * scan_s))
+
+    def _mean_share(self, triangle: Tensor) -> Tensor | float:
+        return self.at_zero**2 * triangle if self.at_zero else 0.0
 
     def _pole(self, like: Tensor) -> Tensor:
-        return self.pole.to(like.device, _complex(like))
+        # In double precision: weights of a filter that ran twice nearly cancel.
+        return self.pole.to(like.device)
 
     def _weight(self, like: Tensor) -> Tensor:
-        return self.weight.to(like.device, _complex(like))
+        return self.weight.to(like.device)
 
     @staticmethod
     def _real_for_real(rate: Tensor, value: Tensor) -> Tensor:
-        return value if rate.is_complex() else value.real
+        return value.to(_complex(rate)) if rate.is_complex() else value.real.to(rate.dtype)
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -117,4 +128,5 @@ def resting_filter(activity: float) -> RestingFilter:
     numerator = transfer(s, activity) * (s[:, None] + pole).prod(dim=1)
     others = pole[None, :] - pole[:, None] + torch.eye(4)
     residue = (numerator[0] - pole * (numerator[1] - numerator[0])) / others.prod(dim=1)
-    return RestingFilter(pole, residue * transfer(pole, activity), float(transfer(s[0], activity).real))
+    first, slope = complex(numerator[0]), complex(numerator[1] - numerator[0])
+    return RestingFilter(pole, residue * transfer(pole, activity), float(transfer(s[0], activity).real), first, slope)

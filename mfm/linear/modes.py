@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfm.linear.hemodynamics import resting_filter
+from mfm.linear.hemodynamics import RestingFilter
 from mfm.linear.system import LinearSystem
 
 # The two states are told apart by their speed while the mass is near 1; it is above 0.8 within the bounds of FIC fits.
@@ -86,12 +86,12 @@ class SlowSystem(NamedTuple):
         operator, scale, power, relax = (x.to(dtype) for x in (self.operator, self.scale, self.power, self.relax))
         return SlowSystem(operator, scale, power, Modes(*modes), relax)
 
-    def covariance(self, duration_s: float, activity: float) -> Tensor:
+    def covariance(self, duration_s: float, seen_through: RestingFilter) -> Tensor:
         """Covariance of BOLD over a scan of `duration_s`, its mean removed: (B, N, N), percent squared.
 
-        `activity` is that of every region at the fixed point.
+        `seen_through` is the filter of every region: hemodynamics, and what a scan was filtered by.
         """
-        covariance = _FilteredCovariance.apply(self.operator, self.power, duration_s, activity, *self.modes)
+        covariance = _FilteredCovariance.apply(self.operator, self.power, duration_s, seen_through, *self.modes)
         return self.scale[:, :, None] * covariance * self.scale[:, None, :]
 
     def resolve(self, noise: Tensor, w: Tensor) -> Tensor:
@@ -129,10 +129,10 @@ def _conj_sum(rate: Tensor) -> Tensor:
     return rate[:, :, None] + rate.conj()[:, None, :]
 
 
-def _pair_kernel(rate: Tensor, duration_s: float, activity: float) -> Tensor:
+def _pair_kernel(rate: Tensor, duration_s: float, seen_through: RestingFilter) -> Tensor:
     """Covariance over a scan of BOLD of two modes that the same white noise drives, (B, N, N): the integral of
     ``|H|^2 / ((iw + rate_i)(iw + rate_j)*)`` over all frequencies / 2 pi, without the scan's mean."""
-    transform = resting_filter(activity).laplace(rate, duration_s)
+    transform = seen_through.laplace(rate, duration_s)
     return _conj_sum(transform) / _conj_sum(rate)
 
 
@@ -150,14 +150,14 @@ class _FilteredCovariance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(operator, power, duration_s, activity, rate, vectors, inverse):
+    def forward(operator, power, duration_s, seen_through, rate, vectors, inverse):
         noise = (inverse * power[:, None, :]) @ inverse.mH
-        weight = _pair_kernel(_growing_replaced(rate), duration_s, activity)
+        weight = _pair_kernel(_growing_replaced(rate), duration_s, seen_through)
         return (vectors @ (noise * weight) @ vectors.mH).real
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, power, ctx.duration_s, ctx.activity, rate, vectors, inverse = inputs
+        _, power, ctx.duration_s, ctx.seen_through, rate, vectors, inverse = inputs
         saved = (power, _growing_replaced(rate), vectors, inverse)
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*saved)
@@ -166,11 +166,11 @@ class _FilteredCovariance(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         power, rate, vectors, inverse = ctx.saved_tensors
-        pair = _pair_kernel(rate, ctx.duration_s, ctx.activity).mT
+        pair = _pair_kernel(rate, ctx.duration_s, ctx.seen_through).mT
         noise = (inverse * power[:, None, :]) @ inverse.mH
         L = vectors.mH @ (0.5 * (grad + grad.mT)).to(vectors.dtype) @ vectors
         Z = noise / _conj_sum(rate)
-        G = resting_filter(ctx.activity).divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
+        G = ctx.seen_through.divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
         M = (Z @ L) * G + Z @ (pair * L)
         grad_operator = -2 * (vectors @ M @ inverse).real.mT
         grad_power = ((inverse.mH @ (L * pair)) * inverse.mT).sum(dim=2).real
@@ -179,14 +179,14 @@ class _FilteredCovariance(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, d_operator, d_power, *_):
         power, rate, vectors, inverse = ctx.saved_tensors
-        pair = _pair_kernel(rate, ctx.duration_s, ctx.activity)
+        pair = _pair_kernel(rate, ctx.duration_s, ctx.seen_through)
         change = torch.zeros_like(vectors)
         if d_power is not None:
             change = change + ((inverse * d_power[:, None, :]) @ inverse.mH) * pair
         if d_operator is not None:
             noise = (inverse * power[:, None, :]) @ inverse.mH
             D = inverse @ d_operator.to(vectors.dtype) @ vectors
-            G = resting_filter(ctx.activity).divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
+            G = ctx.seen_through.divided_difference(rate[:, :, None], rate[:, None, :], ctx.duration_s)
             half = ((D * G) @ noise + D @ (pair * noise)) / _conj_sum(rate)
             change = change - half - half.mH
         return (vectors @ change @ vectors.mH).real

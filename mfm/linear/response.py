@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -14,9 +15,12 @@ from mfm.brain.connectome import Connectome
 from mfm.checks import as_float_tensor
 from mfm.errors import InputError
 from mfm.linear import exact, modes
+from mfm.linear.exact import System
+from mfm.linear.hemodynamics import resting_filter, transfer
 from mfm.linear.local import LocalBlock
 from mfm.linear.modes import SlowSystem
 from mfm.linear.network import NetworkSystem
+from mfm.linear.observed import has_poles, observed_filter, power_gain, white_share, without_global_signal
 from mfm.linear.sampling import sample_bold
 from mfm.linear.second_order import gating_covariance, mean_reported
 from mfm.linear.system import LinearSystem
@@ -24,6 +28,7 @@ from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from mfm.models.registry import check_same_regions, model_of
 from mfm.models.rest import rest_state
+from mfm.observation import Observation
 from mfm.protocol import Protocol
 from mfm.statistics.fcd import fcd_cdf
 
@@ -102,6 +107,8 @@ class LinearResponse:
     status : tensor of int, (B,)
         `LinearStatus`.
     protocol : Protocol
+    observation : Observation
+        What was done to the scan, and is done to FC, BOLD and its samples.
 
     Examples
     --------
@@ -118,6 +125,7 @@ class LinearResponse:
     abscissa: Tensor
     status: Tensor
     protocol: Protocol
+    observation: Observation
     _parameters: ModelParameters
     _sc: Connectome
     _x: tuple[Tensor, ...]
@@ -143,6 +151,7 @@ class LinearResponse:
             self.abscissa[index],
             self.status[index],
             self.protocol,
+            self.observation,
             self._parameters[index],
             self._sc,
             tuple(x[index] for x in self._x),
@@ -177,7 +186,11 @@ class LinearResponse:
         bold = torch.full(shape, float("nan"), dtype=dtype, device=self.fc.device)
         for index in keep.split(_SAMPLED_TOGETHER) if len(keep) else ():
             system = self._system[index] if self._slow is None else self._slow.take(index).to(dtype)
-            bold[index] = sample_bold(system, self._system.activity[index], self.protocol, n_repeats, seed).to(dtype)
+            noise_std = self._noise_std[index].to(dtype) if self.observation.noise_share else None
+            drawn = sample_bold(
+                system, self._system.activity[index], self.protocol, n_repeats, seed, self.observation, noise_std
+            )
+            bold[index] = drawn.to(dtype)
         return bold
 
     def sample_fcd_cdf(
@@ -197,12 +210,12 @@ class LinearResponse:
         tensor, (B, n_bins)
             float64; NaN where not stable.
         """
-        frames = self.protocol.window_frames
+        frames, kept = self.protocol.window_frames, self.observation.frames_kept(self.protocol.n_frames)
         cdf = torch.full((len(self.fc), n_bins), float("nan"), dtype=torch.float64)
         with torch.no_grad():
             for index in torch.nonzero(self.stable)[:, 0].split(_FCD_TOGETHER) if self.stable.any() else ():
                 bold = self[index].sample_bold(n_repeats, seed, torch.float32)
-                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames).mean(dim=1).cpu()
+                cdf[index] = fcd_cdf(bold, frames, n_bins, n_threads, step_frames, kept=kept).mean(dim=1).cpu()
         return cdf
 
     def cross_spectrum(self, frequencies_hz) -> Tensor:
@@ -219,6 +232,12 @@ class LinearResponse:
         """
         w = 2 * math.pi * as_float_tensor(frequencies_hz, "frequencies_hz").to(self.fc).reshape(-1)
         return exact.cross_spectrum(self._system, w).masked_fill(~self.stable[:, None, None, None], float("nan"))
+
+    @cached_property
+    def _noise_std(self) -> Tensor:
+        """(B, N) standard deviation of the measurement noise, a share of the unfiltered signal's variance."""
+        variance = _raw_variance(self._system, self._slow, self.protocol)
+        return (variance * self.observation.noise_share / (1 - self.observation.noise_share)).sqrt()
 
     @property
     def autocorrelation_time_s(self) -> Tensor:
@@ -258,16 +277,17 @@ class LinearResponse:
         ``(1 - r^2)^2`` over the number of independent samples in a scan (Fisher 1915), one per memory of BOLD: that of the
         modes, weighted by their variance, and that of the hemodynamics. Averaged over R scans it lowers the correlation of FC
         with any target by ``sqrt(v / (v + variance / R))``, v the variance of FC over pairs. Within 30 % of simulation (400
-        sets of FIC on nine connectomes); NaN where not stable. Models without slow modes take the integral of the squared
-        autocorrelation (Bartlett 1946).
+        sets of FIC on nine connectomes); NaN where not stable. Filtered scans, and models without slow modes, take the integral
+        of the squared autocorrelation (Bartlett 1946).
         """
-        if self._slow is None:
-            memory_s = exact.memory_s(self._system, self.protocol.scan_s)
+        protocol = self.protocol
+        if self._slow is None or self.observation.is_filtered or self.observation.noise_share:
+            memory_s = observed_memory_s(self._system, self._slow, protocol, self.observation)
         else:
             time = 1 / self.slow_modes.rate.clamp(min=1e-6)
             memory_s = _MEMORY * (time.square().sum(dim=1) / time.sum(dim=1) + _HEMODYNAMIC_MEMORY_S)
         off_diagonal = (1 - self.fc.square()).square().sum(dim=(1, 2)) / (self.fc.shape[1] * (self.fc.shape[1] - 1))
-        return off_diagonal * memory_s / self.protocol.scan_s
+        return off_diagonal * memory_s / (protocol.scan_s * self.observation.frames_kept(protocol.n_frames).mean())
 
     @property
     def activity_std(self) -> Tensor:
@@ -298,7 +318,12 @@ class LinearResponse:
 
 
 def linear_response(
-    p: ModelParameters, sc: Connectome, protocol: Protocol, at: tuple[Tensor, ...] | None = None, method: str = "auto"
+    p: ModelParameters,
+    sc: Connectome,
+    protocol: Protocol,
+    at: tuple[Tensor, ...] | None = None,
+    method: str = "auto",
+    observation: Observation | None = None,
 ) -> LinearResponse:
     """Predict FC and BOLD statistics of a model from its linearisation at a fixed point.
 
@@ -317,6 +342,11 @@ def linear_response(
         candidate and core at 68 regions. ``modes`` solves it once for all frequencies (`mfm.linear.modes`): for models
         of one state and a faster one, where activity is the same in every region, as at the 3 Hz state of FIC; within 2e-5 of
         ``exact``, and some fifty times faster. ``auto`` takes ``modes`` where it can.
+
+    observation : Observation, optional
+        What was done to the recorded scan, and is done to FC, covariance and samples here: filter, detrending, global signal,
+        measurement noise, frames left out. Default nothing. ``modes`` takes Butterworth filters as analogue ones: FC within
+        1e-4 at a TR of 0.72 s, 3e-4 at 2 s, 2e-3 at 3 s.
 
     Returns
     -------
@@ -344,6 +374,8 @@ def linear_response(
     ([True], tensor(True))
     """
     check_same_regions(p, sc)
+    observation = observation or Observation()
+    observation.check_scan(protocol.tr_s, protocol.n_frames)
     model = model_of(p)
     _check_method(model, p, at, method)
     complete = model.completed(p, sc)
@@ -361,17 +393,20 @@ def linear_response(
             expected="a fixed point with the same activity in every region, and a second state faster than the first",
             fix='method="exact"',
         )
-    if method == "exact" or at is not None or slow is None or not alike:
-        abscissa, covariance = exact.abscissa(system), exact.covariance(system, protocol.scan_s)
+    abscissa = exact.abscissa(system) if slow is None else modes.slowest_abscissa(system, slow)  # type: ignore[arg-type]
+    if slow is None or not alike or at is not None or method == "exact" or not has_poles(observation):
+        covariance = exact.covariance(system, protocol.scan_s, observation, protocol.tr_s)
     else:
-        abscissa = modes.slowest_abscissa(system, slow)  # type: ignore[arg-type]
-        covariance = slow.covariance(protocol.scan_s, float(system.activity[0, 0]))
+        covariance = slow.covariance(protocol.scan_s, observed_filter(observation, float(system.activity[0, 0])))
+    covariance = _as_observed(covariance, system, slow, protocol, observation)
     abscissa = abscissa.masked_fill(~(known & _is_at_rest(block)), float("nan"))
     status = torch.where(abscissa < 0, int(LinearStatus.OK), int(LinearStatus.UNSTABLE))
     covariance = covariance.masked_fill((status != LinearStatus.OK)[:, None, None], float("nan"))
     std = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
     fc = covariance / (std[:, :, None] * std[:, None, :])
-    return LinearResponse(fc, covariance, abscissa, status, protocol, complete, sc, x, block.reported, system, slow)
+    return LinearResponse(
+        fc, covariance, abscissa, status, protocol, observation, complete, sc, x, block.reported, system, slow
+    )
 
 
 def _check_method(model: Model, p: ModelParameters, at, method: str) -> None:
@@ -405,3 +440,53 @@ def _known_state(x: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
 def _is_at_rest(block: LocalBlock) -> Tensor:
     """(B,) whether the state is a fixed point: derivatives below the rounding of float32."""
     return torch.stack([drift.detach().abs().amax(dim=1) for drift in block.drift]).amax(dim=0) < _AT_REST_PER_S
+
+
+def _as_observed(
+    covariance: Tensor, system: System, slow: SlowSystem | None, protocol: Protocol, observation: Observation
+) -> Tensor:
+    """The covariance of filtered BOLD with its measurement noise, and without the global signal if that was regressed."""
+    if observation.noise_share:
+        share = observation.noise_share / (1 - observation.noise_share)
+        left = white_share(observation, protocol.tr_s, protocol.scan_s)
+        covariance = covariance + torch.diag_embed(_raw_variance(system, slow, protocol) * share * left)
+    return without_global_signal(covariance) if observation.global_signal == "regressed" else covariance
+
+
+def _raw_variance(system: System, slow: SlowSystem | None, protocol: Protocol) -> Tensor:
+    """(B, N) variance of BOLD over a scan to which nothing was done."""
+    alike = bool((system.activity[0, 0] == system.activity).all())
+    if slow is None or not alike:
+        raw = exact.covariance(system, protocol.scan_s)
+    else:
+        raw = slow.covariance(protocol.scan_s, resting_filter(float(system.activity[0, 0])))
+    return raw.diagonal(dim1=1, dim2=2)
+
+
+def observed_memory_s(system: System, slow: SlowSystem | None, protocol: Protocol, observation: Observation) -> Tensor:
+    """The integral of the squared autocorrelation of observed BOLD over all lags, (B,), seconds (Bartlett 1946).
+
+    Of models with slow modes that of the modes' mean spectrum, each weighted by its variance.
+    """
+    T, tr = protocol.scan_s, protocol.tr_s
+    w, measure = (torch.tensor(x).to(system.sigma) for x in exact.scan_quadrature(T, observation, tr))
+    gain = torch.tensor(power_gain(observation, tr, w.cpu().numpy())).to(measure)
+    with torch.no_grad():
+        spectrum = _mean_spectrum(system, slow, w)
+        if observation.noise_share:
+            # White up to the Nyquist frequency; its variance is a share of the unfiltered signal's.
+            raw_w, raw_measure = (torch.tensor(x).to(w) for x in exact.scan_quadrature(T, None, tr))
+            variance = (raw_measure * _mean_spectrum(system, slow, raw_w)).sum(dim=1, keepdim=True)
+            share = observation.noise_share / (1 - observation.noise_share)
+            spectrum = spectrum + variance * share * tr * (w < math.pi / tr)
+        # The measure holds one gain of the filter; the square of the spectrum needs two.
+        return (measure * gain * spectrum**2).sum(dim=1) / (measure * spectrum).sum(dim=1) ** 2
+
+
+def _mean_spectrum(system: System, slow: SlowSystem | None, w: Tensor) -> Tensor:
+    """Spectrum of BOLD, (B, W), mean over regions; or in any unit over the modes, where these are known."""
+    if slow is None:
+        return exact.cross_spectrum(system, w).diagonal(dim1=2, dim2=3).real.mean(dim=2)
+    rate = slow.modes.rate.real.clamp(min=1e-6)
+    seen = transfer(1j * w, float(system.activity.mean())).abs() ** 2
+    return (seen[:, None] / (w[:, None] ** 2 + rate[:, None] ** 2)).sum(dim=2)

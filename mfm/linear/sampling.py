@@ -12,11 +12,16 @@ from torch import Tensor
 from mfm.linear.hemodynamics import transfer
 from mfm.linear.modes import SlowSystem
 from mfm.linear.network import NetworkSystem
+from mfm.linear.observed import line_response
 from mfm.linear.system import LinearSystem
+from mfm.observation import Observation
 from mfm.protocol import Protocol
 
 # Time after which a scan may repeat itself, beyond its length: what wraps around is this far away.
 _GAP_S = 120.0
+
+# Added to a seed, it makes the seed of the measurement noise.
+_OTHER_NOISE = 0x632BE59BD9B4E019
 
 # BOLD has 1e-4 of its power above this frequency (the hemodynamic filter alone, for the fastest network there could be).
 _HIGHEST_HZ = 0.5
@@ -30,7 +35,13 @@ def standard_noise(n_regions: int, n_lines: int, n_repeats: int, seed: int) -> T
 
 
 def sample_bold(
-    system: SlowSystem | LinearSystem | NetworkSystem, activity: Tensor, protocol: Protocol, n_repeats: int, seed: int
+    system: SlowSystem | LinearSystem | NetworkSystem,
+    activity: Tensor,
+    protocol: Protocol,
+    n_repeats: int,
+    seed: int,
+    observation: Observation | None = None,
+    noise_std: Tensor | None = None,
 ) -> Tensor:
     """BOLD (B, R, T, N) in percent around its mean, in the precision of `system`; differentiable in what that holds.
 
@@ -43,6 +54,10 @@ def sample_bold(
     protocol : Protocol
     n_repeats, seed : int
         Realisations, and the seed of the noise that all candidates share.
+    observation : Observation, optional
+        Done to the series: its filter, which is exact here, and the global signal.
+    noise_std : tensor, (B, N), optional
+        Standard deviation of measurement noise, percent, before the filter.
     """
     like = system.operator if isinstance(system, SlowSystem) else system.sigma
     T, tr = protocol.n_frames, protocol.tr_s
@@ -60,8 +75,22 @@ def sample_bold(
     response = system.resolve(noise.to(like.device, complex_type), w.to(like))
     if not same_everywhere:
         response = response * gain[..., None].to(response)
-    series = torch.fft.irfft(_fold(response, period), n=period, dim=2)[:, :, :T]
-    return series.permute(0, 3, 2, 1)
+    lines = _fold(response, period)
+    if noise_std is not None:
+        lines = lines + noise_std[:, :, None, None] * _white_lines(like.shape[1], period, n_repeats, seed).to(lines)
+    if observation is not None and observation.is_filtered:
+        lines = lines * torch.from_numpy(line_response(observation, tr, period)).to(lines)[:, None]
+    series = torch.fft.irfft(lines, n=period, dim=2)[:, :, :T].permute(0, 3, 2, 1)
+    if observation is None or observation.global_signal == "kept":
+        return series
+    return Observation(global_signal="regressed", kept=observation.kept).apply(series, tr)
+
+
+def _white_lines(n_regions: int, period: int, n_repeats: int, seed: int) -> Tensor:
+    """The lines of white noise of unit variance, (N, period // 2 + 1, R); another noise than the dynamics'."""
+    generator = torch.Generator().manual_seed((seed + _OTHER_NOISE) % 2**63)
+    noise = torch.randn((n_repeats, n_regions, period), generator=generator, dtype=torch.float64)
+    return torch.fft.rfft(noise, dim=2).permute(1, 2, 0)
 
 
 def _fold(response: Tensor, period: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -26,6 +27,7 @@ def fcd_cdf(
     step_frames: int = 1,
     *,
     tr_s: float | None = None,
+    kept: np.ndarray | None = None,
 ) -> Tensor:
     """Cumulative distribution of the FCD matrix.
 
@@ -48,6 +50,9 @@ def fcd_cdf(
     tr_s : float
         Repetition time in seconds, for windows of 60 s. Either this or `window_frames` must be given: windows of a fixed number
         of frames last otherwise at another TR, and the distribution with them.
+    kept : array of bool, (T,), optional
+        Frames that count; the others, lost to motion, may hold anything. A window spans ``window_frames`` of acquired time,
+        and is left out where fewer than half of its frames count.
 
     Returns
     -------
@@ -94,7 +99,8 @@ def fcd_cdf(
         )
     if N < 3:
         raise InputError("FCD needs at least three regions.", found=f"{N} regions")
-    if bold.is_cuda and bold.dtype == torch.float32 and why_not() is None:
+    kept = None if kept is None else _checked_mask(kept, T, window_frames, step_frames)
+    if bold.is_cuda and bold.dtype == torch.float32 and kept is None and why_not() is None:
         on_device = fcd_cdf_on_device(bold.reshape(-1, T, N), window_frames, n_bins, step_frames)
         return on_device.reshape(*bold.shape[:-2], n_bins)
     device, bold = bold.device, bold.cpu()
@@ -102,7 +108,7 @@ def fcd_cdf(
     one_run = _cdf_float32 if bold.dtype == torch.float32 else _cdf_float64
     cdf = np.empty((len(runs), n_bins))
     with ThreadPoolExecutor(max_workers=n_threads or available_cores()) as pool:
-        for k, result in enumerate(pool.map(lambda run: one_run(run, window_frames, n_bins, step_frames), runs)):
+        for k, result in enumerate(pool.map(lambda run: one_run(run, window_frames, n_bins, step_frames, kept), runs)):
             cdf[k] = result
     return torch.from_numpy(cdf).reshape(*bold.shape[:-2], n_bins).to(device)
 
@@ -129,14 +135,44 @@ def _window(window_frames: int | None, tr_s: float | None) -> int:
     return fcd_window_frames(tr_s)
 
 
-def _cdf_float64(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int) -> np.ndarray:
+def least_frames(window_frames: int) -> int:
+    """Frames that a window must have to count: half of it."""
+    return max(3, math.ceil(window_frames / 2))
+
+
+def _checked_mask(kept, n_frames: int, window_frames: int, step_frames: int) -> np.ndarray | None:
+    """The mask, or None where it keeps every frame."""
+    kept = np.asarray(kept, dtype=bool)
+    if kept.shape != (n_frames,):
+        raise InputError("The mask of kept frames is not that of the run.", expected=f"({n_frames},)", found=str(kept.shape))
+    if kept.all():
+        return None
+    sizes = np.lib.stride_tricks.sliding_window_view(kept, window_frames)[::step_frames].sum(axis=1)
+    full = sizes >= least_frames(window_frames)
+    if full.sum() < 2:
+        raise InputError(
+            "Too few windows have frames enough for functional connectivity dynamics.",
+            expected=f"at least two windows with {least_frames(window_frames)} of {window_frames} frames",
+            found=f"{int(full.sum())} windows; {int(kept.sum())} of {n_frames} frames were kept",
+        )
+    return kept
+
+
+def _cdf_float64(
+    run: np.ndarray, window_frames: int, n_bins: int, step_frames: int, kept: np.ndarray | None = None
+) -> np.ndarray:
     """The definition, in float64."""
-    if not np.isfinite(run).all():
+    if not np.isfinite(run if kept is None else run[kept]).all():
         return np.full(n_bins, np.nan)
     x = np.lib.stride_tricks.sliding_window_view(run.astype(np.float64), window_frames, axis=0)[::step_frames]  # (W, N, w)
     i, j = np.triu_indices(run.shape[1], k=1)
     windows = np.empty((len(x), len(i)))
-    for w, window in enumerate(x):
+    counted = np.ones(len(run), bool) if kept is None else kept
+    masks = np.lib.stride_tricks.sliding_window_view(counted, window_frames)[::step_frames]
+    used = masks.sum(axis=1) >= (0 if kept is None else least_frames(window_frames))
+    windows = windows[: used.sum()]
+    for w, (window, mask) in enumerate(zip(x[used], masks[used], strict=True)):
+        window = window[:, mask]
         deviation = window - window.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(deviation, axis=1, keepdims=True)
         if (norm <= 1e-12 * np.abs(window).max(axis=1, keepdims=True)).any():
@@ -154,11 +190,13 @@ def _cdf_float64(run: np.ndarray, window_frames: int, n_bins: int, step_frames: 
     return cdf / cdf[-1]
 
 
-def _cdf_float32(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int) -> np.ndarray:
+def _cdf_float32(
+    run: np.ndarray, window_frames: int, n_bins: int, step_frames: int, kept: np.ndarray | None = None
+) -> np.ndarray:
     from mfm.statistics.fcd_kernel import fcd_counts
 
-    counts = fcd_counts(run, window_frames, n_bins, step_frames)
+    counts = fcd_counts(run, window_frames, n_bins, step_frames, kept, least_frames(window_frames))
     if counts is None:
-        return _cdf_float64(run, window_frames, n_bins, step_frames)
+        return _cdf_float64(run, window_frames, n_bins, step_frames, kept)
     cdf = np.cumsum(counts)
     return cdf / cdf[-1]

@@ -20,30 +20,45 @@ _LOST = 1e-8
 _ROWS = 4
 
 
-def fcd_counts(run: np.ndarray, window_frames: int, n_bins: int, step_frames: int = 1) -> np.ndarray | None:
+def fcd_counts(
+    run: np.ndarray, window_frames: int, n_bins: int, step_frames: int = 1, kept: np.ndarray | None = None, least: int = 3
+) -> np.ndarray | None:
     """Histogram counts on [-1, 1] of the FCD matrix's upper triangle.
 
     Parameters
     ----------
     run : array of float32, (T, N)
+    kept : array of bool, (T,), optional
+        Frames that count; windows with fewer than `least` of them are left out.
 
     Returns
     -------
     array of int64, (n_bins,), or None where float64 must judge: a region that is not finite, constant in some window, or
     so much larger elsewhere (a spike) that running sums lose its variance in that window.
     """
-    if not np.isfinite(run).all() or _constant_in_a_window(run, window_frames):
+    kept = np.ones(len(run), bool) if kept is None else kept
+    if not np.isfinite(run[kept]).all() or _constant_in_a_window(run, window_frames):
         return None
-    n_frames, n_regions = run.shape
-    n_windows = (n_frames - window_frames) // step_frames + 1
+    n_regions = run.shape[1]
+    sizes = window_sizes(kept, window_frames, step_frames, least)
+    n_windows = int((sizes > 0).sum())
     n_pairs = n_regions * (n_regions - 1) // 2
     panels = np.zeros(-(-n_windows // LANES) * n_pairs * LANES, np.float32)
-    x = run.astype(np.float64)
-    if not _window_patterns(x - x.mean(axis=0), window_frames, step_frames, panels):
+    # Frames that do not count are zero: they add nothing to sums and products.
+    x = np.where(kept[:, None], run.astype(np.float64), 0.0)
+    x = np.where(kept[:, None], x - x.sum(axis=0) / kept.sum(), 0.0)
+    if not _window_patterns(x, window_frames, step_frames, sizes, n_windows, panels):
         return None
     counts = np.zeros(n_bins, np.int64)
     _count_products(panels, n_windows, n_pairs, counts)
     return counts
+
+
+def window_sizes(kept: np.ndarray, window_frames: int, step_frames: int, least: int) -> np.ndarray:
+    """Frames that count in every window; 0 for windows that are left out, because they have fewer than `least`."""
+    counted = np.concatenate([[0], np.cumsum(kept)])
+    sizes = (counted[window_frames:] - counted[:-window_frames])[::step_frames]
+    return np.where(sizes >= least, sizes, 0)
 
 
 def _constant_in_a_window(run: np.ndarray, window_frames: int) -> bool:
@@ -68,14 +83,15 @@ def _move_window(new, old, sums, products):
 
 
 @kernel
-def _window_patterns(x, window, step, panels):
+def _window_patterns(x, window, step, sizes, n_windows, panels):
     """FC of each window as a centred vector of unit length; a panel holds LANES windows, pair by pair, window innermost.
 
-    `x` is (T, N), float64 and centred. The correlations are made in float64: where a region varies little within a window,
-    float32 sums would cost digits. False where even float64 running sums do.
+    `x` is (T, N), float64 and centred; `sizes` the frames that count in each window, 0 where it is left out. The
+    correlations are made in float64: where a region varies little within a window, float32 sums would cost digits. False
+    where even float64 running sums do.
     """
     n_frames, n_regions = x.shape
-    n_windows = (n_frames - window) // step + 1
+    w = -1
     sums = np.zeros(n_regions)
     products = np.zeros((n_regions, n_regions))
     inverse = np.empty(n_regions)
@@ -87,16 +103,19 @@ def _window_patterns(x, window, step, panels):
             largest[i] = max(largest[i], products[i, i])
         if t < window - 1 or (t - window + 1) % step != 0:
             continue
-        w = (t - window + 1) // step
+        size = sizes[(t - window + 1) // step]
+        if size == 0:
+            continue
+        w += 1
         for i in range(n_regions):
-            variance = products[i, i] - sums[i] * sums[i] / window
+            variance = products[i, i] - sums[i] * sums[i] / size
             if not variance > _LOST * largest[i]:
                 return False
             inverse[i] = 1.0 / np.sqrt(variance)
         k = (w // LANES) * (n_regions * (n_regions - 1) // 2) * LANES + w % LANES
         for i in range(n_regions):
             row = products[i]
-            mean_i = sums[i] / window
+            mean_i = sums[i] / size
             inverse_i = inverse[i]
             for j in range(i + 1, n_regions):
                 panels[k] = _f((row[j] - mean_i * sums[j]) * inverse_i * inverse[j])

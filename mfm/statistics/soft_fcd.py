@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mfm.checks import as_float_tensor
+from mfm.statistics.fcd import least_frames
 
 # Points at which smooth CDFs are compared, and the width of the step that counts an FCD entry: the spread of one realisation's
 # CDF against another's is about 0.1, so that a width of 0.02 blurs nothing that is known.
@@ -16,7 +18,7 @@ _WIDTH = 0.02
 _SOFTNESS = 0.02
 
 
-def soft_fcd_cdf(bold: Tensor, window_frames: int, step_frames: int = 10) -> Tensor:
+def soft_fcd_cdf(bold: Tensor, window_frames: int, step_frames: int = 10, kept: np.ndarray | None = None) -> Tensor:
     """CDF of the FCD matrix at 100 points of [-1, 1], differentiable in BOLD.
 
     Parameters
@@ -26,6 +28,8 @@ def soft_fcd_cdf(bold: Tensor, window_frames: int, step_frames: int = 10) -> Ten
     window_frames : int, default 83
     step_frames : int, default 10
         Frames from one window to the next.
+    kept : array of bool, (T,), optional
+        As in `mfm.fcd_cdf`.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def soft_fcd_cdf(bold: Tensor, window_frames: int, step_frames: int = 10) -> Ten
     (torch.Size([2, 100]), True)
     """
     runs = bold.reshape(-1, *bold.shape[-2:]).float()
-    return torch.stack([_one_run(run, window_frames, step_frames) for run in runs]).reshape(*bold.shape[:-2], _POINTS)
+    return torch.stack([_one_run(run, window_frames, step_frames, kept) for run in runs]).reshape(*bold.shape[:-2], _POINTS)
 
 
 def soft_cdf_of_target(fcd_cdf) -> Tensor:
@@ -65,9 +69,15 @@ def _points() -> Tensor:
     return (torch.arange(_POINTS) + 0.5) * (2 / _POINTS) - 1
 
 
-def _one_run(run: Tensor, window_frames: int, step_frames: int) -> Tensor:
+def _one_run(run: Tensor, window_frames: int, step_frames: int, kept: np.ndarray | None) -> Tensor:
     windows = run.unfold(0, window_frames, step_frames)  # (W, N, w)
-    windows = windows - windows.mean(dim=-1, keepdim=True)
+    if kept is None or kept.all():
+        windows = windows - windows.mean(dim=-1, keepdim=True)
+    else:
+        masks = torch.from_numpy(kept).unfold(0, window_frames, step_frames)  # (W, w)
+        full = masks.sum(dim=1) >= least_frames(window_frames)
+        windows, counts = windows[full], masks[full][:, None].to(run)
+        windows = (windows - (windows * counts).sum(dim=-1, keepdim=True) / counts.sum(dim=-1, keepdim=True)) * counts
     windows = windows / windows.norm(dim=-1, keepdim=True)
     i, j = torch.triu_indices(run.shape[1], run.shape[1], offset=1)
     fc = torch.bmm(windows, windows.mT).flatten(1)[:, i * run.shape[1] + j]

@@ -101,41 +101,17 @@ def _prepared_folder(subject, config):
     output_space(subject, config)
     check_backend(stages)
     check_folder(folder)
-    for note in notes_on_setup(subject, config):  # those of a surrogate are warned of where it is read
+    for note in notes_on_setup(subject, config):  # the others were warned of
         say(f"note: {as_settings(note)}")
     return stages, folder, folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
 
 
-def fit_and_write(subject, config):
-    """Fit into the configured folder; None where that very fit is already there."""
-    from optim.report.lock import FolderLock
-
-    stages, folder, done = _prepared_folder(subject, config)
-    result = None
-    if not done:
-        with FolderLock(folder.path, say) as lock:
-            # Another job may have ended this very fit since.
-            done = folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
-            if not done:
-                result = _fitted(stages, folder, lock)
-    if result is None:
-        say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
-        _add_series(stages, folder)
-        print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
-        return None
-    if not result.in_range:
-        say("warning: the chosen parameters leave the model's range in validation or test; do not use this fit")
-    say(f"results: {folder.path}")
-    return result
-
-
-def _fitted(stages, folder, lock):
-    """The fit of `stages`, written into a folder that is locked."""
+def _fit_into(folder, stages, lock):
+    """Fit and write, as long as the lock on the folder is ours."""
     from optim.fit.pace import STAGE_NAMES
     from optim.fit.protocol import fit_prepared
     from optim.report.tables import write_fit
 
-    folder.begin(stages.fingerprint, stages.facts)
     config = stages.config
     later = len(STAGE_NAMES) - 1 - (not config.model.regional)
     progress = Progress(config.optimizer.starts, config.optimizer.generations, later)
@@ -146,11 +122,34 @@ def _fitted(stages, folder, lock):
 
     try:
         result = fit_prepared(stages, folder.work, generation_done, progress.note, progress.stage)
-        progress.stage("figures")
         lock.check()
+        progress.stage("figures")
         write_fit(result, folder)
     finally:
         progress.close()
+    return result
+
+
+def fit_and_write(subject, config):
+    """Fit into the configured folder; None where that very fit is already there."""
+    from optim.report.lock import FolderLock
+
+    stages, folder, done = _prepared_folder(subject, config)
+    if not done:
+        with FolderLock(folder.path, say) as lock:
+            # Another job may have ended this very fit since.
+            done = folder.is_done(stages.fingerprint, config.output.overwrite, stages.facts)
+            if not done:
+                folder.begin(stages.fingerprint, stages.facts)
+                result = _fit_into(folder, stages, lock)
+    if done:
+        say(f"this fit is already done: {folder.path} (output.overwrite=true does it anew)")
+        _add_series(stages, folder)
+        print(folder.file("fit.tsv").read_text(encoding="utf-8"), end="")
+        return None
+    if not result.in_range:
+        say("warning: the chosen parameters leave the model's range in validation or test; do not use this fit")
+    say(f"results: {folder.path}")
     return result
 
 

@@ -32,6 +32,7 @@ def fit_facts(subject: SubjectData, config: FitConfig, surrogate: Surrogate | No
     for stage in STAGES:
         scan: Scan = getattr(subject, stage)
         facts[f"TR of {stage} (s)"], facts[f"frames of {stage}"] = json.dumps(scan.tr_s), json.dumps(scan.n_frames)
+        facts[f"observation of {stage}"] = json.dumps(scan.observation.as_record())
         arrays = {"connectome": scan.sc.weights, "FC": scan.target.fc.numpy(), "FCD CDF": scan.target.fcd_cdf.numpy()}
         facts |= {f"{name} of {stage}": _digest(array) for name, array in arrays.items()}
     facts["region names"] = _digest(np.array([str(label) for label in subject.labels], dtype=np.str_))

@@ -165,7 +165,7 @@ def identifiability(
     if not model.has_linear_response:
         return nothing("the model has no linear response: it is observed directly")
     p = model.parameters(**_values(space, theta, offset))
-    lin = mfm.linear_response(p, scan.sc, protocol)
+    lin = mfm.linear_response(p, scan.sc, protocol, observation=scan.observation)
     if lin.status[0] != LinearStatus.OK:
         return nothing("the fixed point is not linearly stable: the theory says nothing of FC there")
     J = _derivatives(space, theta, offset, scan, protocol, torch.from_numpy(scale))
@@ -252,7 +252,7 @@ def _derivatives(
         p = _parameters(space, moved, offset)
         if p is not None:
             with torch.no_grad():
-                lin = mfm.linear_response(p, scan.sc, protocol)
+                lin = mfm.linear_response(p, scan.sc, protocol, observation=scan.observation)
             if lin.stable.all():
                 plus, minus = torch.arctanh(upper_triangle(lin.fc)).chunk(2)
                 return ((plus - minus) / (2 * step)).T.numpy()
@@ -266,5 +266,6 @@ def _projected_noise(lin: mfm.LinearResponse, U: np.ndarray, seed: int) -> np.nd
     for part in range(_SCANS // _SCANS_AT_A_TIME):
         with torch.no_grad():
             bold = lin.sample_bold(_SCANS_AT_A_TIME, (seed + part * 0x9E3779B97F4A7C15) % 2**63)[0]
-        projections.append(torch.arctanh(upper_triangle(mfm.functional_connectivity(bold))).numpy() @ U)
+        kept = lin.observation.frames_kept(lin.protocol.n_frames)
+        projections.append(torch.arctanh(upper_triangle(mfm.functional_connectivity(bold[:, kept]))).numpy() @ U)
     return np.atleast_2d(np.cov(np.concatenate(projections), rowvar=False))

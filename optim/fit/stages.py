@@ -71,11 +71,9 @@ class Stages:
             If the surrogate was not trained for such a scan, or the data that are fitted decide a range.
         """
         stages = cls(subject, config)
-        for note in stages.notes:
-            warnings.warn(InputNote(note), stacklevel=2)
         if stages.surrogate is not None:
             _check_surrogate(stages.surrogate, config)
-        for note in stages.surrogate_notes:
+        for note in (*config.model.notes(subject), *stages.surrogate_notes):
             warnings.warn(InputNote(note), stacklevel=2)
         for stage in STAGES:
             stages.objective(stage)

@@ -69,7 +69,7 @@ class LinearObjective:
         sc, target = self.scan.sc, self.scan.target
         K = len(target.fcd_cdf)
         with torch.no_grad():
-            lin = mfm.linear_response(p, sc, self.protocol)
+            lin = mfm.linear_response(p, sc, self.protocol, observation=self.scan.observation)
             reported, returns = self._after_displacement(p, lin)
             fc = lin.fc.double().masked_fill(~returns[:, None, None], float("nan"))
             cdf = torch.full((len(returns), K), float("nan"), dtype=torch.float64)

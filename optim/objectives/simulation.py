@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 import mfm
 from mfm import Scan, SimStatus
@@ -24,7 +25,7 @@ class SimulationObjective:
     Parameters
     ----------
     scan : Scan
-        Target, connectome and timing.
+        Target, connectome, timing, and what was done to the recording, which is done to the simulations.
     protocol : Protocol
         Of the simulation; TR and frames are the scan's.
     n_repeats : int, default 3
@@ -64,6 +65,13 @@ class SimulationObjective:
         starts = range(0, p.n_candidates, size)
         return Evaluation.concatenate([self._evaluate(p[k : k + size], seeds[k : k + size]) for k in starts])
 
+    def _observed(self, bold: Tensor, seeds: list[int]) -> Tensor:
+        """Simulated BOLD (B, R, T, N) after all that the recording went through; noise of a candidate follows its seed."""
+        observation = self.scan.observation
+        if observation.is_identity:
+            return bold
+        return torch.stack([observation.apply(x, self.scan.tr_s, seed) for x, seed in zip(bold, seeds, strict=True)])
+
     def _evaluate(self, p: ModelParameters, seeds: list[int]) -> Evaluation:
         # On a GPU, BOLD stays where FC and FCD are made of it.
         p = p.to(compute_device(p, self.backend))
@@ -79,9 +87,12 @@ class SimulationObjective:
         fc = torch.full((B, R, N, N), float("nan"), dtype=torch.float64)
         cdf = torch.full((B, R, n_bins), float("nan"), dtype=torch.float64)
         if scored.any():
-            bold = sim.bold[scored]
-            fc[scored.cpu()] = mfm.functional_connectivity(bold).cpu()
-            cdf[scored.cpu()] = mfm.fcd_cdf(bold, self.protocol.window_frames, n_bins, self.n_threads).cpu()
+            which = torch.nonzero(scored)[:, 0].tolist()
+            bold = self._observed(sim.bold[scored], [seeds[k] for k in which])
+            kept = self.scan.observation.frames_kept(self.protocol.n_frames)
+            fc[scored.cpu()] = mfm.functional_connectivity(bold[..., kept, :]).cpu()
+            window = self.protocol.window_frames
+            cdf[scored.cpu()] = mfm.fcd_cdf(bold, window, n_bins, self.n_threads, kept=kept).cpu()
         target = self.scan.target
         each = mfm.cost(fc.reshape(B * R, N, N), cdf.reshape(B * R, n_bins), target)
         mean_fc, mean_cdf = fc.mean(dim=1), cdf.mean(dim=1)

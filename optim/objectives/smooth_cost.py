@@ -71,7 +71,7 @@ class SmoothCost:
 
     def response(self, p: ModelParameters) -> LinearResponse:
         """What linear response predicts: all that is known of a candidate follows from one such solution."""
-        return mfm.linear_response(p, self.scan.sc, self.protocol)
+        return mfm.linear_response(p, self.scan.sc, self.protocol, observation=self.scan.observation)
 
     def terms(self, lin: LinearResponse) -> Cost:
         """The terms, each (B,), differentiable in the parameters; infinite where the fixed point is not stable.
@@ -100,7 +100,8 @@ class SmoothCost:
     def _ks(self, lin: LinearResponse) -> Tensor:
         window = self.protocol.window_frames
         bold = lin.sample_bold(self.n_samples, self.seed, torch.float32)
-        cdf = soft_fcd_cdf(bold, window, max(1, window // _WINDOW_STEPS))
+        kept = self.scan.observation.frames_kept(self.protocol.n_frames)
+        cdf = soft_fcd_cdf(bold, window, max(1, window // _WINDOW_STEPS), kept)
         return soft_kolmogorov_smirnov(cdf.mean(dim=1), self._target_cdf).double()
 
     def return_rate(self, p: ModelParameters, lin: LinearResponse | None = None) -> Tensor:

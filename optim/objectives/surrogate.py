@@ -17,7 +17,7 @@ from mfm.models.rest import rest_state
 from optim.config.objective import GATES
 from optim.objectives.audits import Correction, Place
 from optim.objectives.base import Evaluation
-from surrogate.bundle import Surrogate
+from surrogate.bundle import Prediction, Surrogate
 
 # Probability of staying in range in all realisations, below which a candidate counts as out of range.
 _LEAST_PROBABILITY = 0.5
@@ -71,11 +71,17 @@ class SurrogateObjective:
     @property
     def notes(self) -> tuple[str, ...]:
         """What of the scan and its connectome lies outside of what the surrogate was trained on."""
-        outside = self.surrogate.outside(None, self.scan.sc, self.protocol)
-        if not outside:
-            return ()
-        told = "The surrogate was not trained for this scan: " + "; ".join(outside)
-        return (f"{told}. Audits will show how it does; objective=linear needs no training.",)
+        found = []
+        if not self.scan.observation.is_identity:
+            found.append(
+                "The surrogate was trained on scans to which nothing was done, unlike this one "
+                f"({'; '.join(self.scan.observation.in_words())}): it tells which candidates stay within range, and FC and FCD "
+                "are those of linear response."
+            )
+        if outside := self.surrogate.outside(None, self.scan.sc, self.protocol):
+            told = "The surrogate was not trained for this scan: " + "; ".join(outside)
+            found.append(f"{told}. Audits will show how it does; objective=linear needs no training.")
+        return tuple(found)
 
     def evaluate(self, p: FICParameters, seed: int | Sequence[int]) -> Evaluation:
         """Score B candidates; a surrogate has no noise, so that the seed does not matter."""
@@ -97,12 +103,11 @@ class SurrogateObjective:
             within = within & (found.p_within_range**self.n_repeats >= _LEAST_PROBABILITY)
         elif self.gate == "rate":
             within = within & mfm.within_range(found.rate_E)
-        fc = found.fc.double().masked_fill(~within[:, None, None], float("nan"))
-        cdf = found.fcd_cdf.double().masked_fill(~within[:, None], float("nan"))
-        cost = mfm.attenuated(mfm.cost(fc, cdf, target), fc, found.fc_sampling_variance, self.n_repeats)
+        fc, cdf, variance = self._statistics(p, found, within)
+        cost = mfm.attenuated(mfm.cost(fc, cdf, target), fc, variance, self.n_repeats)
         place = Place(found.place, torch.full_like(cost.ks, float("nan")))
         if compare or correction.places:
-            lin = mfm.linear_response(p, self.scan.sc, self.protocol)
+            lin = mfm.linear_response(p, self.scan.sc, self.protocol, observation=self.scan.observation)
             step = min(_WINDOW_STEP, self.protocol.window_frames)
             sampled = torch.full_like(cdf, float("nan"))
             sampled[within] = lin[within].sample_fcd_cdf(_SAMPLES, _KEY, len(target.fcd_cdf), step)
@@ -114,6 +119,20 @@ class SurrogateObjective:
         rate = torch.where(within[:, None], found.rate_E.double(), RATE_RANGE_HZ[1] + excess)
         states = rest_state(model_of(p), p, self.scan.sc)
         return Evaluation.predicted(model_of(p), states, rate[:, None], cost, within, fc, cdf), place
+
+    def _statistics(self, p: FICParameters, found: Prediction, within: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """FC, FCD's distribution and the sampling variance of correlations; NaN for candidates that are not within range.
+
+        The surrogate was trained on scans to which nothing was done. Of others it knows the firing rates; FC and FCD are
+        then those of linear response, which the observation goes into exactly, and audits tell how well that does.
+        """
+        fc, cdf, variance = found.fc.double(), found.fcd_cdf.double(), found.fc_sampling_variance
+        if not self.scan.observation.is_identity:
+            lin = mfm.linear_response(p, self.scan.sc, self.protocol, observation=self.scan.observation)
+            step = min(_WINDOW_STEP, self.protocol.window_frames)
+            fc, variance = lin.fc.double(), lin.fc_sampling_variance
+            cdf[within] = lin[within].sample_fcd_cdf(_SAMPLES, _KEY, cdf.shape[1], step)
+        return fc.masked_fill(~within[:, None, None], float("nan")), cdf.masked_fill(~within[:, None], float("nan")), variance
 
     def errors(self, p: FICParameters, simulated: Evaluation) -> tuple[Place, Tensor]:
         """Where simulated candidates lie, and simulated minus predicted terms of their costs against this scan, uncorrected.

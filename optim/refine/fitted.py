@@ -17,6 +17,7 @@ import mfm
 from mfm import FICParameters, RegionalMaps, Scan, SubjectData
 from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
 from mfm.io import load_maps, load_subject
+from mfm.observation import Observation
 from optim.config.fit import FitConfig
 from optim.config.refine import RefineConfig, check_refinable
 from optim.fit.record import model_of_record, read_parameters
@@ -161,6 +162,13 @@ def task_of(fit: FittedSubject, config: RefineConfig) -> Task:
         If the fit's stages share one scan, or maps do not fit.
     """
     train, held_out = Recording.of(*training_scans(fit.subject, config.learn_from)), Recording.of(fit.subject.test)
+    if (seen := fit.subject.search.observation) != Observation():
+        raise InputError(
+            "A refinement has no theory yet of what was done to the data after the scanner.",
+            expected="scans as the scanner gave them",
+            found=", ".join(seen.in_words()),
+            fix="leave out `data.observation` and `data.cleaning`, fit again, and refine that fit",
+        )
     if _same_scan(fit.subject.search, fit.subject.test):
         raise InputError(
             "A refinement is judged on a scan that it did not learn from.",

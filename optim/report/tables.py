@@ -214,6 +214,7 @@ def _record(result: FitResult, columns: tuple[RegionalColumn, ...]) -> dict:
         "bounds": result.parameterisation.bounds.as_dict(),
         "stages": [as_record(score) for score in result.stages],
         "noise_ceiling": asdict(result.ceiling),
+        "observation": {stage: getattr(subject, stage).observation.as_record() for stage in ("search", "validation", "test")},
         "protocols": {
             stage: asdict(result.config.objective.protocol(getattr(subject, stage), stage))
             for stage in ("search", "validation", "test")

@@ -266,9 +266,10 @@ def read_manifest(path: str | Path) -> tuple[ManifestRow, ...]:
     path = existing_file(path, "manifest")
     folder = path.absolute().parent.resolve()
     try:
-        header, *lines = split_lines(text_lines(path), "\t", path, quoted=False) or [[]]
+        read = text_lines(path)
     except OSError as error:
         raise cannot_read(path, "manifest", error) from error
+    header, *lines = split_lines(read, "\t", path, quoted=False) or [[]]
     missing = [name for name in COLUMNS if name not in header]
     unknown = [name for name in header if name not in COLUMNS and not name.startswith(_PARTICIPANT)]
     if missing or unknown or len(set(header)) < len(header):

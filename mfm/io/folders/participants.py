@@ -20,19 +20,20 @@ def read_participants(folder: Path) -> tuple[Participants, list[Finding]]:
     InputError
         If it is read, but is no list of participants, or lists one twice.
     """
-    try:
-        return _lines(folder), []
-    except OSError as error:
-        text = f"participants.tsv cannot be read, and is passed over ({error})"
-        return {}, [Finding(SUSPICIOUS, text, "ask its owner for permission")]
-
-
-def _lines(folder: Path) -> Participants:
-    """Return the lines of ``participants.tsv``; ids stay text, with their leading zeros."""
     path = folder / "participants.tsv"
     if not path.is_file():
-        return {}
-    header, *lines = split_lines(text_lines(path), "\t", path) or [[]]
+        return {}, []
+    try:
+        rows = split_lines(text_lines(path), "\t", path)
+    except (OSError, InputError) as error:
+        text = f"participants.tsv cannot be read, and is passed over ({str(error).splitlines()[0]})"
+        return {}, [Finding(SUSPICIOUS, text, "save it anew: tabs between columns, UTF-8")]
+    return _participants(rows, path), []
+
+
+def _participants(rows: list[list[str]], path: Path) -> Participants:
+    """What the rows tell of each subject; ids stay text, with their leading zeros."""
+    header, *lines = rows or [[]]
     if not header or header[0] != "participant_id":
         raise InputError(
             f"{path} is not a list of participants.", expected="participant_id as the first column", found=str(header[:1])

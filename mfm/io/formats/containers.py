@@ -14,6 +14,8 @@ from mfm.io.formats.arrays import is_matrix
 
 # Names of what lies beside connectomes: it is offered last.
 _OTHER_THAN_WEIGHTS = re.compile(r"dist|len|coord|centre|center|xyz|delay|tract_?time|label|area|^fc|_fc$", re.IGNORECASE)
+# Of a sparse matrix: more than 5000 rows and columns are no regions.
+_MOST_ENTRIES = 5000**2
 _LARGEST_DEPTH, _MOST_MATRICES, _MOST_LISTED = 6, 5000, 6
 
 
@@ -41,7 +43,10 @@ def matrices_by_name(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _inside(name: str, array, depth: int) -> Iterator[tuple[str, np.ndarray]]:
     if hasattr(array, "toarray"):
-        array = dense(array)
+        try:
+            array = dense(array)
+        except ValueError:
+            return  # not one of regions
     if not isinstance(array, np.ndarray) or depth > _LARGEST_DEPTH:
         return
     if is_matrix(array):
@@ -68,8 +73,10 @@ def _axis_of_stack(shape: tuple[int, ...]) -> int | None:
 
 def dense(matrix) -> np.ndarray:
     """Return a sparse matrix as an array; a ValueError for one that no parcellation has, and no memory holds."""
-    if np.prod([float(n) for n in matrix.shape]) > 1e8:
+    if np.prod([float(n) for n in matrix.shape]) > _MOST_ENTRIES:
         raise ValueError(f"a sparse matrix of shape {matrix.shape}: vertices or voxels, not regions")
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)  # indices of a damaged file point beyond the matrix, where scipy would write
     return matrix.toarray()
 
 

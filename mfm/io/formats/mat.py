@@ -16,8 +16,6 @@ from mfm.io.formats.mat_elements import check_elements
 
 _HDF5 = b"\x89HDF"
 _MATLAB_7_3 = b"MATLAB 7.3"
-# Bytes of a sparse matrix written out: what is larger is damaged, or no matrix of regions.
-_LARGEST = 1 << 28
 
 
 class MatFormat(Format):
@@ -67,9 +65,6 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
         found = loadmat(io.BytesIO(content))
     except MatReadError as error:
         raise ValueError(str(error)) from error
-    for name, value in found.items():
-        if issparse(value) and 8 * value.shape[0] * value.shape[1] > _LARGEST:
-            raise ValueError(f"{name} is a sparse matrix of {value.shape[0]} x {value.shape[1]}")
     return {name: dense(value) if issparse(value) else np.asarray(value) for name, value in found.items() if name[:2] != "__"}
 
 

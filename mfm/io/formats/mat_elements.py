@@ -102,7 +102,7 @@ def _check_array(content: bytes, order: str, depth: int) -> None:
     if kind == 17:
         return  # an object of MATLAB, which has no dimensions; scipy passes it over
     shape = np.frombuffer(elements.numbers((5,))[0], f"{order}i4").tolist()
-    if not shape or min(shape) < 0 or math.prod(shape) > _LARGEST:
+    if not shape or min(shape) < 0 or (math.prod(shape) > _LARGEST and kind != _SPARSE):
         raise ValueError(f"an array of shape {tuple(shape)}")
     elements.numbers((1, 2, 16))
     n = math.prod(shape)

@@ -156,9 +156,11 @@ def looks_halved(cells: np.ndarray, separator: str) -> bool:
         return False
     whole = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
     padded = re.compile(r"0\d+", re.ASCII).fullmatch
-    if any(padded(b) and whole(a) for row in cells.tolist() for a, b in itertools.pairwise(row)):
+    flat = cells.ravel().tolist()
+    maybe = any(cell[:1] == "0" and cell.isdecimal() and len(cell) > 1 for cell in flat)
+    if maybe and any(padded(b) and whole(a) for row in cells.tolist() for a, b in itertools.pairwise(row)):
         return True
-    if not all(whole(cell) or is_missing(cell) for cell in cells.ravel().tolist()):
+    if not all(whole(cell) or is_missing(cell) for cell in flat):
         return False
     cells = cells[[all(map(whole, row)) for row in cells.tolist()]]
     if cells.shape[1] % 2 or not len(cells):

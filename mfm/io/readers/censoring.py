@@ -13,6 +13,7 @@ import numpy as np
 from mfm.errors import InputError, InputNote
 from mfm.io.formats.bids import Sidecar, entities, file_of_same_scan
 from mfm.io.formats.tables import read_table
+from mfm.observation import Observation
 
 _GLOBAL_SIGNAL = re.compile(r"(?<![a-z0-9])(gsr|36p|27p|global[ _-]?signal([ _-]?regression)?)(?![a-z0-9])", re.IGNORECASE)
 _DELETED = re.compile(r"censor|scrub", re.IGNORECASE)
@@ -119,11 +120,20 @@ def check_censoring(censoring: Censoring, path: Path, allowed: bool) -> None:
     warnings.warn(InputNote(f"Frames of {path} were {censoring.kind} for motion ({censoring}); FCD is affected."), stacklevel=3)
 
 
-def note_processing(path: Path, sidecar: Sidecar) -> None:
-    """Warn of what was done to a series, and is not done to simulated ones."""
-    if (found := removes_global_signal(path, sidecar)) is not None:
-        note = f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not."
+def note_processing(path: Path, sidecar: Sidecar, observation: Observation | None = None) -> None:
+    """Warn of what was done to a series and not to simulated ones, because `observation` does not say so."""
+    observation = observation or Observation()
+    regressed = observation.global_signal == "regressed"
+    if not regressed and (found := removes_global_signal(path, sidecar)) is not None:
+        note = (
+            f"{path} was cleaned of the global signal ({found}): mean FC and FCD are not those of data that were not. "
+            'Simulated scans are cleaned alike with `observation=ObservationSettings(global_signal="regressed")`.'
+        )
         warnings.warn(InputNote(note), stacklevel=3)
-    if (found := filters_frequencies(sidecar)) is not None:
-        note = f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations."
+    if not observation.is_filtered and (found := filters_frequencies(sidecar)) is not None:
+        note = (
+            f"{path} was filtered ({found}): simulated BOLD is not, and FCD rises without fast fluctuations. Simulated "
+            "scans are filtered alike with `observation=ObservationSettings(high_pass_hz=0.01, low_pass_hz=0.08)`, at the "
+            "filter's cut-offs."
+        )
         warnings.warn(InputNote(note), stacklevel=3)

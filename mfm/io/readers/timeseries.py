@@ -25,6 +25,7 @@ from mfm.io.readers.cleaning import Cleaning, clean_timeseries
 from mfm.io.readers.frames import Trim, check_recorded, check_steady, frame_counts
 from mfm.io.readers.timing import agreed_tr, run_lengths
 from mfm.io.readers.versions import check_magnitude
+from mfm.observation import Observation
 from mfm.protocol import check_timing
 from mfm.subject import Source
 from mfm.timeseries_checks import check_timeseries
@@ -209,6 +210,8 @@ class SeriesOptions:
         What the argument `key` is called where it was given, for messages.
     trim : Trim
         `drop_frames` and `drop_last_frames`, and which of a subject's runs the file holds.
+    observation : Observation
+        What is known to have been done to the data, and needs no note.
     allow_other_regions : bool
         Return series of another number of regions than `n_regions`, which the caller judges, as it knows the other inputs.
     digest : callable
@@ -226,6 +229,7 @@ class SeriesOptions:
     allow_censored: bool = False
     allow_missing_regions: bool = False
     allow_other_regions: bool = False
+    observation: Observation = Observation()
     digest: Callable[[Path], str] = file_digest
 
     def __post_init__(self):
@@ -256,7 +260,7 @@ def read_timeseries(path: str | Path, options: SeriesOptions, tr_s: float | None
         lengths = run_lengths(path, options.run_frames, len(content.values))
         censoring = find_censoring(path, sidecar, len(content.values))
         check_censoring(censoring, path, options.allow_censored)
-        note_processing(path, sidecar)
+        note_processing(path, sidecar, options.observation)
         _check_plausible(content.values, path)
         spans = options.trim.spans(lengths, path)
         check_recorded(content.values, spans, options.trim, path, options.allow_censored)

@@ -130,7 +130,8 @@ def _from_timeseries(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s) ->
             check_timeseries(values, names, str(path), fcd_window_frames(tr_s))
         series += np.split(values, np.cumsum(run.run_frames)[:-1])
     check_distinct_runs(files.timeseries, series)
-    return subject_from_runs(files.subject, series, sc, tr_s, maps, names, raw.sources, files.split)
+    observation = files.observation.observation(files.cleaning)
+    return subject_from_runs(files.subject, series, sc, tr_s, maps, names, raw.sources, files.split, observation)
 
 
 def _from_statistics(files: DataFiles, raw: RawInputs, sc, maps, names, tr_s, n_frames) -> SubjectData:
@@ -175,4 +176,6 @@ def _scan(files: DataFiles, raw: RawStage, stage: str, sc: Connectome, names, tr
     target = Target(torch.from_numpy(fc), cdf, names if len(fc) == sc.n_regions else None)
     if raw.sc is not None:
         sc = _weighted(files, raw.sc, names)
-    return Scan(target, sc, tr_s, n_frames, Path(str(raw.fc.path)).as_posix())
+    observation = files.observation.observation(files.cleaning)
+    observation.check_scan(tr_s, n_frames)
+    return Scan(target, sc, tr_s, n_frames, Path(str(raw.fc.path)).as_posix(), observation=observation)

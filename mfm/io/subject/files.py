@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from mfm.errors import InputError
 from mfm.io.readers.cleaning import Cleaning
 from mfm.io.readers.frames import frame_counts
 from mfm.io.readers.matrix_file import MatrixOptions
+from mfm.observation import Observation
+
+# Order of the Butterworth filter of `nilearn.signal.clean`.
+_NILEARN_ORDER = 5
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,55 @@ class StageFiles:
     fc: str | None = None
     fcd_cdf: str | None = None
     sc: str | None = None
+
+
+@dataclass(frozen=True)
+class ObservationSettings:
+    """What was done to recorded data before they came here: `mfm.Observation`, but for the frames that were lost.
+
+    Parameters
+    ----------
+    high_pass_hz, low_pass_hz, filter, filter_order, zero_phase, detrend, global_signal, noise_share
+        As in `mfm.Observation`.
+    """
+
+    high_pass_hz: float | None = None
+    low_pass_hz: float | None = None
+    filter: str = "butterworth"
+    filter_order: int = 2
+    zero_phase: bool = True
+    detrend: int = 0
+    global_signal: str = "kept"
+    noise_share: float = 0.0
+
+    def observation(self, cleaning: Cleaning) -> Observation:
+        """What simulated scans go through: what is said here or, of data that are cleaned here, what that does.
+
+        Raises
+        ------
+        InputError
+            If a setting is out of range, or filters are told here and applied by `cleaning` too.
+        """
+        told = Observation(**asdict(self))
+        cleaned = Observation(
+            high_pass_hz=cleaning.high_pass_hz,
+            low_pass_hz=cleaning.low_pass_hz,
+            filter_order=_NILEARN_ORDER,
+            detrend=int(cleaning.detrend),
+            global_signal="regressed" if "global_signal" in cleaning.strategy else "kept",
+            noise_share=self.noise_share,
+        )
+        if told.is_filtered and cleaned.is_filtered:
+            raise InputError(
+                "The data were filtered before they came here, and are filtered here again.",
+                found=f"{told!r}, and a filter of `cleaning`",
+                fix="leave one of them out",
+            )
+        if cleaned.is_filtered or cleaned.detrend or cleaned.global_signal == "regressed":
+            both = told.global_signal == "regressed" or cleaned.global_signal == "regressed"
+            base = cleaned if cleaned.is_filtered else replace(told, detrend=max(told.detrend, cleaned.detrend))
+            return replace(base, global_signal="regressed" if both else "kept")
+        return told
 
 
 @dataclass(frozen=True)
@@ -64,6 +118,9 @@ class DataFiles:
         Names of the values of an image of labels.
     cleaning : Cleaning
         Nuisance regression and filters; by default none.
+    observation : ObservationSettings
+        What was done to the data before they came here, which is then done to simulated scans too; filters of `cleaning` are
+        known without it.
     allow_censored : bool
         Accept runs whose frames were deleted or interpolated for motion, or are no signal (`load_timeseries`).
     exclude_regions : list of str
@@ -95,6 +152,7 @@ class DataFiles:
     parcellation: str | None = None
     label_table: str | None = None
     cleaning: Cleaning = field(default_factory=Cleaning)
+    observation: ObservationSettings = field(default_factory=ObservationSettings)
     allow_censored: bool = False
     exclude_regions: list[str] = field(default_factory=list)
     split: str = "by_run"

@@ -166,6 +166,7 @@ class _Reading:
             allow_censored=files.allow_censored,
             allow_missing_regions=True,
             allow_other_regions=True,
+            observation=files.observation.observation(files.cleaning),
             digest=self._digest,
         )
         check_versions(files.timeseries)

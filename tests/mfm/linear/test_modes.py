@@ -74,7 +74,9 @@ def test_closed_form_of_the_frequency_integral(scan_s):
     rate = torch.tensor([[0.001, 0.02, 0.4, 3.0, 25.0]], dtype=torch.float64)
     integrand = 1 / ((1j * w + rate[0][:, None, None]) * (-1j * w + rate[0][None, :, None]))
     assert torch.allclose(
-        _pair_kernel(rate, scan_s, excitatory_resting_point()[0])[0], (integrand.real * measure * gain).sum(dim=-1), rtol=2e-4
+        _pair_kernel(rate, scan_s, resting_filter(excitatory_resting_point()[0]))[0],
+        (integrand.real * measure * gain).sum(dim=-1),
+        rtol=2e-4,
     )
 
 

@@ -105,11 +105,6 @@ def write_regions_by_frames():
     np.savetxt("run-1.tsv", np.loadtxt("run-1.tsv", skiprows=1).T, delimiter="\t")
 
 
-def write_numbered_header():
-    run = np.loadtxt("run-1.tsv", skiprows=1)
-    np.savetxt("run-1.tsv", run, delimiter="\t", header="\t".join(map(str, range(8))), comments="")
-
-
 def write_constant_region():
     run = np.loadtxt("run-1.tsv", skiprows=1)
     run[:, 2] = 7.0
@@ -178,7 +173,6 @@ def write_histogram():
         (None, ("objective.n_threads=0",), 2, "at least 1"),
         (None, ("objective.dt_test_s=0",), 65, "dt_s must be a positive duration"),
         (None, ("model.min_std.w_EI=50",), 65, "Hardly any candidate"),
-        (write_numbered_header, (), 65, "counts the columns"),
         (None, ("acquisition.tr_s=720",), 65, "milliseconds"),
         (None, ("objective.dt_search_s=0.0061",), 65, "dt_s = 0.00609756"),
         (None, ("acquisition.n_frames=71",), 65, "70 frames"),

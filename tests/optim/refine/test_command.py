@@ -158,6 +158,12 @@ def test_a_scan_that_was_learned_from_judges_nothing(subject, folder):
         task_of(read_fit(folder, from_values, pooled), QUICK)
 
 
+def test_a_scan_that_was_filtered_is_not_refined(subject, folder):
+    filtered = replace(subject, search=replace(subject.search, observation=mfm.Observation(high_pass_hz=0.01)))
+    with pytest.raises(InputError, match=r"no theory yet of what was done(.|\n)*found: high-pass 0.01 Hz"):
+        task_of(replace(read_fit(folder, from_values, subject), subject=filtered), QUICK)
+
+
 def test_a_third_scan_is_learned_from_too(subject, folder):
     fit = read_fit(folder, from_values, subject)
     learned = task_of(fit, QUICK).train

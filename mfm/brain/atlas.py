@@ -278,8 +278,8 @@ def _other_regions(names: tuple[str, ...], wanted: tuple[str, ...], what: str) -
     return InputError(
         f"The regions of {what} are not those of the other inputs.",
         expected=f"the {len(wanted)} names {', '.join(wanted[:3])}, ...",
-        found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {listed_names(missing)}; more than expected: {listed_names(extra)}"
-        + (f"; twice: {listed_names(twice)}" if twice else ""),
+        found=f"{len(names)} names {', '.join(names[:3])}, ...; missing: {some_names(missing)}; "
+        f"more than expected: {some_names(extra)}" + (f"; twice: {some_names(twice)}" if twice else ""),
         cause=("regions that one extraction left out, having no voxels or streamlines; " if few else "")
         + "another parcellation or another naming of its regions",
     )
@@ -301,7 +301,7 @@ def differing(names: Sequence[str], wanted: Sequence[str]) -> tuple[tuple[str, .
     return missing, extra
 
 
-def listed_names(names: Sequence[str], most: int = 6) -> str:
+def some_names(names: Sequence[str], most: int = 6) -> str:
     """The first names, how many there are where they are more, and "none"."""
     return ", ".join(names[:most]) + (f", ... ({len(names)})" if len(names) > most else "") or "none"
 

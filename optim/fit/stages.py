@@ -68,7 +68,8 @@ class Stages:
         Warns
         -----
         InputNote
-            If the surrogate was not trained for such a scan, or the data that are fitted decide a range.
+            If the surrogate was not trained for such a scan, or the data that are fitted decide a range. What else `notes` hold
+            is no warning.
         """
         stages = cls(subject, config)
         if stages.surrogate is not None:

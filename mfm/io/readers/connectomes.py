@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfm.brain.atlas import explain_count, listed_names, order_by_name, same_name
+from mfm.brain.atlas import explain_count, order_by_name, same_name, some_names
 from mfm.brain.connectome import Connectome
 from mfm.errors import InputError, InputNote
 from mfm.io.readers.connectome_checks import check_after_transform, check_before_transform, check_sign
@@ -119,8 +119,8 @@ def without_regions(raw: RawMatrix, excluded: Sequence[str]) -> RawMatrix:
     if len(kept) == len(names):
         raise InputError(
             "`exclude_regions` names regions that are not there.",
-            expected=f"some of {listed_names(names)}" + ("" if raw.labels else f", or numbers from 1 to {len(names)}"),
-            found=listed_names(excluded),
+            expected=f"some of {some_names(names)}" + ("" if raw.labels else f", or numbers from 1 to {len(names)}"),
+            found=some_names(excluded),
         )
     return of_regions(raw, kept)
 

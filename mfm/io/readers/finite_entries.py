@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mfm.checks import listed
 from mfm.errors import InputError
 
 
@@ -39,12 +40,12 @@ def check_entries(values: np.ndarray, names: Sequence[str] | None, what: str) ->
     scattered = bad.copy()
     scattered[gone] = scattered[:, gone] = False
     problem, expected = f"{what} has entries that are not finite.", "finite numbers"
-    found = f"{int(bad.sum())} NaN or infinite entries, in rows {told(np.flatnonzero(bad.any(axis=1)), names)}"
+    found = f"{int(bad.sum())} NaN or infinite entries, in rows {listed(np.flatnonzero(bad.any(axis=1)), names)}"
     if len(gone) and not scattered.any():
         raise InputError(
             problem,
             expected=expected,
-            found=f"no number in the rows and columns of {told(gone, names)}",
+            found=f"no number in the rows and columns of {listed(gone, names)}",
             cause="regions that the tool found no voxels or no streamlines for",
             fix=f"leave them out of every input: {exclusion(gone, names)}",
         )
@@ -63,13 +64,6 @@ def check_entries(values: np.ndarray, names: Sequence[str] | None, what: str) ->
         cause="pairs of regions without connection, which were saved as missing, or a division by zero",
         fix="put 0 where there is no connection (numpy.nan_to_num), if that is what they mean",
     )
-
-
-def told(positions: Sequence[int] | np.ndarray, names: Sequence[str] | None, most: int = 8) -> str:
-    """Regions by name or, where they have none, by number; counted from 1."""
-    shown = [names[k] if names else str(k + 1) for k in list(positions)[:most]]
-    counted = "" if names else " (counted from 1)"
-    return ", ".join(shown) + (f", ... ({len(positions)} in all)" if len(positions) > most else "") + counted
 
 
 def exclusion(positions: Sequence[int] | np.ndarray, names: Sequence[str] | None) -> str:

@@ -12,10 +12,11 @@ from mfm.brain.atlas import order_by_name
 from mfm.brain.connectome import Connectome
 from mfm.brain.fc_gradient import fc_gradient
 from mfm.brain.maps import RegionalMaps
+from mfm.checks import listed
 from mfm.errors import ConfigError, InputError, InputNote
 from mfm.io.readers.connectomes import Weighting, connectome_of, with_warnings
 from mfm.io.readers.fcd_file import fcd_cdf_of
-from mfm.io.readers.finite_entries import check_entries, exclusion, told, with_diagonal
+from mfm.io.readers.finite_entries import check_entries, exclusion, with_diagonal
 from mfm.io.readers.maps import map_in_order
 from mfm.io.readers.matrix_file import RawMatrix, completed_matrix
 from mfm.io.subject.files import DataFiles
@@ -114,7 +115,7 @@ def _check_map(name: str, value: np.ndarray, names: tuple[str, ...] | None) -> N
     raise InputError(
         f"The map {name!r} is not finite.",
         expected="a number for every region",
-        found=f"{len(bad)} of {len(value)} without: {told(bad.tolist(), names)}",
+        found=f"{len(bad)} of {len(value)} without: {listed(bad, names)}",
         cause=cause,
         fix=fix,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mfm.brain.atlas import listed_names, same_name
+from mfm.brain.atlas import same_name, some_names
 from mfm.brain.connectome import Connectome
 from mfm.errors import ConfigError, InputNote
 from mfm.io.readers.connectomes import kept_regions, of_regions
@@ -74,7 +74,7 @@ class _Exclusion:
         if unknown:
             raise ConfigError(
                 "`exclude_regions` names regions that are not there.",
-                expected=f"some of {listed_names(known[0])}" + ("" if lists else f", or numbers from 1 to {n_rows}"),
+                expected=f"some of {some_names(known[0])}" + ("" if lists else f", or numbers from 1 to {n_rows}"),
                 found=", ".join(unknown),
                 cause=None if lists else "no input names its regions, which therefore have numbers",
             )
@@ -96,7 +96,7 @@ class _Exclusion:
                 return every
         kept = kept_regions(names, self.excluded, not self.lists)
         gone = [names[k] for k in every if k not in kept]
-        self.done[what] = f"without {listed_names(gone)}" if gone else "lacks them anyway"
+        self.done[what] = f"without {some_names(gone)}" if gone else "lacks them anyway"
         return kept
 
     def labels(self, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfm.brain.atlas import differing, explain_count, listed_names
+from mfm.brain.atlas import differing, explain_count, some_names
 from mfm.errors import InputError
 from mfm.io.readers.finite_entries import exclusion
 from mfm.io.readers.matrix_file import RawMatrix
@@ -99,7 +99,7 @@ def _check_names(raw: RawInputs, names: tuple[str, ...] | None) -> None:
     raise InputError(
         f"The regions of the {what} are not those of the other inputs.",
         expected=f"{len(names)} regions, as {reference}",
-        found=f"{n_own} regions; missing: {listed_names(missing)}; more than expected: {listed_names(extra)}",
+        found=f"{n_own} regions; missing: {some_names(missing)}; more than expected: {some_names(extra)}",
         cause="an extraction that leaves out regions without voxels, or tractography that leaves out those without streamlines",
         fix=f"leave them out of every input: {exclusion(range(len(all_missing)), all_missing)}",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -309,7 +310,7 @@ def load_pretrained(name: str | Path = "fic") -> Surrogate:
     ...     surrogate.load_pretrained(folder).scheme
     'exponential'
     """
-    folder = Path(__file__).parent / "pretrained" / str(name) if str(name) in PRETRAINED else Path(name).expanduser()
+    folder = Path(__file__).parent / "pretrained" / str(name) if str(name) in PRETRAINED else Path(os.path.expanduser(name))
     for file in (CARD, WEIGHTS):
         if not (folder / file).is_file():
             raise MissingInputError(

@@ -25,6 +25,9 @@ _OTHER_NAMES = {
     "fc": "data.search.fc",
     "fcd_cdf": "data.search.fcd_cdf",
     "zscore": "data.maps_zscore",
+    # What cleaning does to recordings is called alike; messages of `mfm.Observation` say what a simulation goes through.
+    "low_pass_hz": "data.observation.low_pass_hz",
+    "high_pass_hz": "data.observation.high_pass_hz",
 }
 #: Groups whose names come before those of all others, and after them; between equals a name stays as it is.
 _RANKS = {"data": 0, "acquisition": 0, "refine": 2, "second": 2}

@@ -137,6 +137,9 @@ def test_every_setting_that_a_name_becomes_is_one_that_a_fit_takes():
     assert accepted == set(fit_settings().values())
 
 
+_ALIKE = ("cleaning", "observation")
+
+
 def test_every_setting_of_the_data_has_a_name():
     def paths(kind, prefix):
         for f in fields(kind):
@@ -145,6 +148,9 @@ def test_every_setting_of_the_data_has_a_name():
     by_stage = {f"data.{stage}.{name}" for stage in ("validation", "test") for name in ("fc", "fcd_cdf", "sc")}
     # A connectome of one stage only, and names that several files have, are for the reader to tell apart.
     unnamed = by_stage | {"data.search.sc", "data.sc_file.labels"}
+    # Done to the recording, or to the simulated scan too: the group must be said.
+    both = [{path.rpartition(".")[2] for path in paths(DataConfig, "data.") if f".{group}." in path} for group in _ALIKE]
+    unnamed |= {f"data.{group}.{name}" for group in _ALIKE for name in both[0] & both[1]}
     assert set(paths(DataConfig, "data.")) - unnamed <= set(fit_settings().values())
 
 

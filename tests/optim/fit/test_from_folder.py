@@ -224,7 +224,10 @@ def test_orientation_of_a_file_with_names_is_not_overruled(tmp_path, capsys):
 
 def test_a_manifest_whose_files_changed(study, capsys):
     assert main(["inspect", "data", "--write", "manifest.tsv"]) == 0
-    os.utime("data/sub-01/SC.csv", (0, 0))
+    os.utime("data/sub-02/SC.csv", (0, 0))  # a copy
+    assert main(["fit", "--check", *TINY, "data.manifest=manifest.tsv", "data.subject=02"]) == 0
+    content = Path("data/sub-01/SC.csv").read_text()
+    Path("data/sub-01/SC.csv").write_text(content[::-1])
     assert main(["fit", *TINY, "data.manifest=manifest.tsv", "data.subject=01"]) == 65
     assert "has changed" in capsys.readouterr().err
     Path("data/sub-02/SC.csv").unlink()

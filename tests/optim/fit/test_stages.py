@@ -77,7 +77,7 @@ def test_columns_are_those_of_the_published_tables():
 def test_a_checkpoint_of_another_fit_is_refused(subject, config, tmp_path):
     fit_subject(subject, config, tmp_path / "work")
     kept = tmp_path / "work/search-0.safetensors"
-    assert b"numpy" not in kept.read_bytes()  # as a pickle of arrays would name it
+    assert b"numpy.core" not in kept.read_bytes().replace(b"numpy._core", b"numpy.core")  # as a pickle of arrays would name it
     other = replace(config, optimizer=replace(config.optimizer, seed=2))
     with pytest.raises(OutputError, match=r"search-0.safetensors is of other data, settings or version"):
         fit_subject(subject, other, tmp_path / "work")

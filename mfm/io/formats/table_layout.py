@@ -297,10 +297,10 @@ class _Line:
     def _is_far_off(self, whole: np.ndarray) -> bool:
         """Whether all of the line is farther from the rest than the rest is wide."""
         rest = np.array([_floats(row) for row in self.rest.tolist()])
-        if not np.isfinite(rest).all(axis=0).any():
+        known = np.isfinite(rest).any(axis=0)
+        if not known.any():
             return False
-        known = np.isfinite(rest).all(axis=0)
-        low, high = rest[:, known].min(axis=0), rest[:, known].max(axis=0)
+        low, high = np.nanmin(rest[:, known], axis=0), np.nanmax(rest[:, known], axis=0)
         span, line = high - low, whole[known]
         return bool(((line < low - span) | (line > high + span)).all() and (span > 0).any())
 

@@ -93,8 +93,9 @@ class DataFiles:
         Id, kept as text.
     sc : path
         Structural connectome.
-    sc_transform : {"log", "log1p", "none"}
-        Of streamline counts: ``log`` of non-zero entries; ``none`` for a matrix that is logged already.
+    sc_transform : {"log", "log1p", "log1p_relative", "none"}
+        Of streamline counts: ``log`` of non-zero entries; ``log1p_relative`` of normalised ones;
+        ``none`` for a matrix that is logged already.
     sc_scale_max : float or None
         The largest weight after scaling.
     sc_scale_mean : float, optional
@@ -124,7 +125,8 @@ class DataFiles:
     allow_censored : bool
         Accept runs whose frames were deleted or interpolated for motion, or are no signal (`load_timeseries`).
     exclude_regions : list of str
-        Regions that are left out of every input, such as those that a scan does not cover.
+        Regions that are left out of every input before it is checked, such as those that a scan does not cover: by name or,
+        where no input has names, by number, counted from 1.
     split : {"by_run", "pooled"}
         Whether the stages of a fit get different runs or each all of them (`subject_from_runs`).
     search, validation, test : StageFiles

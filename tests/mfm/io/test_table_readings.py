@@ -77,6 +77,13 @@ def test_a_table_with_one_reading_is_read_without_a_word(tmp_path, text, values,
             tuple(map(str, range(1001, 1009))),
             "a header of region ids",
         ),
+        (
+            ",".join(map(str, range(1001, 1009))) + "\n" + "\n".join([*WHOLE, "," * 7]),
+            (21, 8),
+            None,
+            tuple(map(str, range(1001, 1009))),
+            "a header of region ids",
+        ),
         ("\n".join(f"{k},{row}" for k, row in enumerate(DECIMALS)), (20, 3), None, None, "taken as an index, not as data"),
         ("\n".join(f"{k * 0.72:.2f},{row}" for k, row in enumerate(DECIMALS)), (20, 3), None, None, "an index or the time"),
         (

@@ -157,8 +157,8 @@ def as_word(path: str, text: str) -> str:
     Examples
     --------
     >>> from optim.cli.messages import as_word
-    >>> as_word("data.folder", "my study"), as_word("data.folder", "study")
-    ('\'data.folder="my study"\'', 'data.folder=study')
+    >>> print(as_word("data.folder", "my study"), as_word("data.folder", "study"))
+    'data.folder="my study"' data.folder=study
     """
     return shlex.quote(f"{path}={_text_in_hydra(text)}")
 

@@ -69,7 +69,7 @@ def test_errors_say_what_is_missing(machine, monkeypatch):
             mfm.simulate(small.alike(n_regions, [3.0, 3.0], G=1.0), uniform_network(n_regions), PROTOCOL, backend="triton")
         text = str(caught.value)
         assert text.startswith("The triton backend cannot be used here.")
-        assert 'fix: backend="numba"' in text
+        assert 'fix: `backend="numba"`' in text
         return text
 
     assert "found: 513 regions; the kernel takes at most 512" in message(513)

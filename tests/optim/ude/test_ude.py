@@ -169,7 +169,6 @@ def test_a_mechanism_of_the_users_own(folder):
         (["model.states=[y]", "residual.target=y", "residual.inputs=[y]"], 65, "no state x"),
         (["model.states=[]"], 2, "names of its states"),
         (["residual.target="], 2, "residual.target has no value"),
-        (["residual.target=null"], 2, "residual.target is not given"),
         (["residual.kind=forest"], 2, "residual.kind has an unknown value"),
         (["residual.maps=[h]"], 2, "maps that are not given: h"),
         (["residual.hidden=[60,60]"], 65, "fewer samples than parameters"),

@@ -10,13 +10,13 @@ from importlib.machinery import PathFinder
 
 def main():
     """Run the command line; returns its exit code."""
-    ours = os.path.join(os.path.dirname(os.path.realpath(__file__)), "optim", "__init__.py")
     spec = PathFinder.find_spec("optim")
     found = None if spec is None else spec.origin
-    if found is None or os.path.realpath(found) != ours:
+    # An editable install has this file and the package in different places.
+    if found is None or not os.path.isfile(os.path.join(os.path.dirname(found), "cli", "start.py")):
         print(
             "error: The package optim of mfmfit cannot be imported.\n"
-            f"  expected: {ours}\n"
+            "  expected: the folder optim of mfmfit, with cli/start.py in it\n"
             f"  found: {found or 'a folder without __init__.py, or nothing'}\n"
             "  likely cause: a file of yours is called as the package, and lies on Python's path\n"
             "  fix: rename it, or start mfmfit in another folder and with another PYTHONPATH",

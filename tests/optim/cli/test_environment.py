@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,14 @@ def test_the_entry_point_looks_before_it_imports(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     assert entry.main() == 70
     assert f"found: {tmp_path / 'optim.py'}" in capsys.readouterr().err
+
+
+def test_the_entry_point_of_an_editable_install(tmp_path):
+    """It lies among the installed packages, and the packages in the checkout."""
+    entry = shutil.copy(ROOT / "_mfmfit.py", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run([sys.executable, entry, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_python_m_with_a_persons_own_surrogate(tmp_path):

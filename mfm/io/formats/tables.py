@@ -49,7 +49,10 @@ class TextTable(Format):
             lines = table_lines(lines_of(text), path)
             begin = [k for k, line in enumerate(lines.lines) if line.strip() or "\t" in line][: SAMPLE_ROWS + 1]
             kept = slice(0, begin[-1] + 1 if begin else 0)
-            reading = _reading(replace(lines, lines=lines.lines[kept], numbers=lines.numbers[kept]), path)
+            try:
+                reading = _reading(replace(lines, lines=lines.lines[kept], numbers=lines.numbers[kept]), path)
+            except InputError:
+                reading = _reading(lines, path)  # a later row may decide between two readings
             rows = rows_without_gaps(lines, reading.separator, path)
         except InputError as error:
             return Peek(flaw=_flaw(error))

@@ -237,3 +237,10 @@ def test_bins_beside_a_distribution_are_left_out(tmp_path):
     np.savetxt(tmp_path / "cdf.txt", np.c_[np.linspace(-1, 1, 50), np.linspace(0, 1, 50) ** 2])
     with pytest.warns(InputNote, match="first column .* was taken as an index or the time"):
         np.testing.assert_array_equal(read_fcd_cdf(tmp_path / "cdf.txt"), np.linspace(0, 1, 50) ** 2)
+
+
+def test_inspection_reads_on_where_only_a_later_row_decides(tmp_path):
+    (tmp_path / "run.csv").write_text("a;b\n" + "1.875;79\n" * 250 + "1.234.567;79\n")
+    table = parse_table((tmp_path / "run.csv").read_bytes(), tmp_path / "run.csv")[0]
+    assert table.values[0].tolist() == [1875, 79]
+    assert TextTable().peek(tmp_path / "run.csv").shape == table.values.shape == (251, 2)

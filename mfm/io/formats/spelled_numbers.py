@@ -146,8 +146,8 @@ def looks_halved(cells: np.ndarray, separator: str) -> bool:
     """Whether whole numbers (R, C) look like the halves of numbers that were split at a mark of theirs.
 
     Separated by commas: the second of each pair holds the digits behind a decimal comma, which begin with zeros, are more than
-    those before it, or equally many throughout. Two columns of whole numbers may be either. Separated by spaces: two columns,
-    the second of three digits throughout.
+    those before it, equally many throughout, or of other lengths column by column. Two columns of whole numbers may be either.
+    Separated by spaces: two columns, the second of three digits throughout.
     """
     if separator == " ":
         pairs = cells.shape[1] == 2 and len(cells) > 2
@@ -174,4 +174,13 @@ def looks_halved(cells: np.ndarray, separator: str) -> bool:
     lengths = {b for _, b in digits}
     outnumbered = all(a < b for a, b in digits)
     alike = len(lengths) == 1 and min(lengths) > 1 and {a for a, _ in digits} != lengths
-    return (len(digits) >= 6 and (outnumbered or alike)) or (cells.shape[1] == 2 and len(cells) > 2)
+    lengthy = np.array([[len(cell.lstrip("+-")) for cell in row] for row in cells.tolist()]).mean(axis=0)
+    apart = lengthy[::2].min() > lengthy[1::2].max() + 0.5 or lengthy[1::2].min() > lengthy[::2].max() + 0.5
+    return (len(digits) >= 6 and (outnumbered or alike or apart)) or (cells.shape[1] == 2 and len(cells) > 2)
+
+
+def may_be_halved(cells: np.ndarray, separator: str) -> bool:
+    """Whether numbers (R, C) between commas could be halves of others, though nothing shows it: whole, C even, no matrix."""
+    if separator != "," or cells.shape[1] % 2 or cells.shape[1] == len(cells) or len(cells) < 3:
+        return False
+    return all(one.isdecimal() or is_missing(one) or one[1:].isdecimal() for one in cells.ravel().tolist())

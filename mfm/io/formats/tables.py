@@ -14,7 +14,7 @@ from mfm.errors import InputError, InputNote
 from mfm.io.formats.format import Content, Flaw, Format, Peek, Request, as_table
 from mfm.io.formats.input_file import InputFile, existing_file, file_digest
 from mfm.io.formats.npy import array_of_npy
-from mfm.io.formats.spelled_numbers import Numbers, is_missing, is_number, looks_halved, numbers_of, whole_number
+from mfm.io.formats.spelled_numbers import Numbers, is_missing, is_number, looks_halved, may_be_halved, numbers_of, whole_number
 from mfm.io.formats.table_cells import SEPARATORS, Lines, RaggedError, cells_of, rows_without_gaps, table_lines
 from mfm.io.formats.table_layout import SAMPLE_ROWS, TIME_WORDS, TableLayout, counts_or_steps, layout_of, steps_equally
 from mfm.io.formats.text import begins_as_text, decode_text, lines_of
@@ -49,7 +49,10 @@ class TextTable(Format):
             lines = table_lines(lines_of(text), path)
             begin = [k for k, line in enumerate(lines.lines) if line.strip() or "\t" in line][: SAMPLE_ROWS + 1]
             kept = slice(0, begin[-1] + 1 if begin else 0)
-            reading = _reading(replace(lines, lines=lines.lines[kept], numbers=lines.numbers[kept]), path)
+            try:
+                reading = _reading(replace(lines, lines=lines.lines[kept], numbers=lines.numbers[kept]), path)
+            except InputError:
+                reading = _reading(lines, path)  # a later row may decide between two readings
             rows = rows_without_gaps(lines, reading.separator, path)
         except InputError as error:
             return Peek(flaw=_flaw(error))
@@ -208,6 +211,10 @@ def _read_with(separator: str, lines: Lines, path: Path) -> _Reading:
     if layout.column_names is None and looks_halved(cells, separator):
         raise _two_readings_of_pairs(cells, separator, path)
     notes = (*rows.notes, *layout.notes, *((f"{path}: {numbers.note}.",) if numbers.note else ()))
+    if layout.column_names is None and may_be_halved(cells, separator):
+        notes += (
+            f"{path} was read as {cells.shape[1]} columns of whole numbers, not as {cells.shape[1] // 2} with decimal commas.",
+        )
     return _Reading(separator, Table(numbers.values, row_names, layout.column_names), layout, notes)
 
 

@@ -109,6 +109,7 @@ def test_a_table_with_one_reading_is_read_without_a_word(tmp_path, text, values,
         ),
         ("# 1001,1002,1003\n" + BODY, (20, 3), None, ("1001", "1002", "1003"), "named as in its comment: 1001"),
         ("1.5,2,\n3,4,\n", (2, 2), None, None, "ends in a separator"),
+        ("12,34,7,15\n71,5,33,8\n9,60,1,44\n", (3, 4), None, None, "4 columns of whole numbers, not as 2 with decimal commas"),
         ("1.5,2\n\n3,4\n\n5,6\n", (3, 2), None, None, "an empty line after every row"),
         ("1.5,2\n# 9,9\n3,4\n", (2, 2), None, None, "comments among its rows.*line 2"),
         ("1.234.567;2\n3;1.000\n", (2, 2), None, None, "points between thousands: 1.234.567 was read as 1234567"),
@@ -140,6 +141,7 @@ def test_a_likely_reading_is_noted(tmp_path, text, shape, rows, columns, note):
         ("0,5\n0,3\n1,2\n", r"2 columns of whole numbers \(\.\.\., 0, 5\); or fewer, with decimal commas \(\.\.\., 0\.5\)"),
         ("0,05,1,25\n0,33,2,31\n", r"4 columns of whole numbers .*decimal commas"),
         ("0,123,1,234,7,456\n9,456,2,341,12,345\n", r"6 columns of whole numbers .*decimal commas"),
+        ("4999,48,4999,59\n5001,8,5001,14\n5000,77,5000,28\n", r"4 columns of whole numbers .*decimal commas"),
         ("1 875\n2 300\n9 999\n", r"2 columns of whole numbers .*spaces between thousands"),
         (
             ";a;b\na;0;1.875\nb;79;0\n",
@@ -237,3 +239,10 @@ def test_bins_beside_a_distribution_are_left_out(tmp_path):
     np.savetxt(tmp_path / "cdf.txt", np.c_[np.linspace(-1, 1, 50), np.linspace(0, 1, 50) ** 2])
     with pytest.warns(InputNote, match="first column .* was taken as an index or the time"):
         np.testing.assert_array_equal(read_fcd_cdf(tmp_path / "cdf.txt"), np.linspace(0, 1, 50) ** 2)
+
+
+def test_inspection_reads_on_where_only_a_later_row_decides(tmp_path):
+    (tmp_path / "run.csv").write_text("a;b\n" + "1.875;79\n" * 250 + "1.234.567;79\n")
+    table = parse_table((tmp_path / "run.csv").read_bytes(), tmp_path / "run.csv")[0]
+    assert table.values[0].tolist() == [1875, 79]
+    assert TextTable().peek(tmp_path / "run.csv").shape == table.values.shape == (251, 2)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfm.errors import ConfigError, InputError, InputNote
+from mfm.timeseries_checks import spans
 
 # Recordings stay below 3.3 times the median of the RMS over regions, and within 5.1 robust standard deviations of the regional
 # mean (20 runs of HCP of 1200 frames, three parcellations); neighbours of a frame far out belong to it from the lower bound on.
@@ -162,7 +163,7 @@ def note_high_fc(mean_fc: float, path: Path) -> None:
 
 
 def _tell(problem: str, bad: _Bad, n_frames: int, start: int, place: tuple[Trim, int], note_only: bool) -> None:
-    found = f"frame{'' if len(bad.frames) == 1 else 's'} {ranges(bad.frames + start)}, counted from 0: {bad.why}"
+    found = f"frame{'' if len(bad.frames) == 1 else 's'} {spans(bad.frames + start)}: {bad.why}"
     trim, run = place
     first, last = _longest_stretch(bad.frames, n_frames)
     kept = n_frames - first - last
@@ -176,21 +177,6 @@ def _tell(problem: str, bad: _Bad, n_frames: int, start: int, place: tuple[Trim,
         warnings.warn(InputNote(f"{problem[:-1]}: {found}; {fix}."), stacklevel=4)
         return
     raise InputError(problem, expected="BOLD in every frame", found=found, cause=bad.cause, fix=fix)
-
-
-def ranges(frames: np.ndarray) -> str:
-    """Return frames as ranges: ``0-3, 396-399``; of many, the first.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mfm.io.readers.frames import ranges
-    >>> ranges(np.array([0, 1, 2, 3, 7, 396, 397]))
-    '0-3, 7, 396-397'
-    """
-    blocks = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
-    texts = [f"{b[0]}" if len(b) == 1 else f"{b[0]}-{b[-1]}" for b in blocks]
-    return ", ".join(texts[:8]) + (f", ... ({len(frames)} in all)" if len(texts) > 8 else "")
 
 
 def _longest_block(frames: np.ndarray) -> int:
@@ -261,7 +247,7 @@ def _copied(x: np.ndarray) -> list[_Bad]:
     frames = np.flatnonzero(lag > 0)
     if len(frames) < max(10, 0.02 * len(x)):
         return []
-    originals = ranges(np.unique(frames - lag[frames]))
+    originals = spans(np.unique(frames - lag[frames]))
     return [_Bad(frames, f"copies of frames {originals}", "a run that was joined to itself, or a padded one")]
 
 

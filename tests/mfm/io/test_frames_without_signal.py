@@ -82,17 +82,17 @@ def _missing(x):
 
 
 BAD = {
-    _zero_end: ("380-399", "zero in all regions", "`drop_last_frames=20`"),
-    _zero_start: ("0-4", "zero in all regions", "`drop_frames=5`"),
-    _both_ends: ("0-2, 393-399", "zero in all regions", "`drop_frames=3, drop_last_frames=7`"),
-    _held: ("369-399", "alike from frame to frame", "`drop_last_frames=31`"),
-    _one_value: ("390-399", "one value in all regions", "`drop_last_frames=10`"),
-    _steady: (r"0-\d", "far out over regions", r"`drop_frames=\d`"),
-    _dip: ("390-399", "far out over regions", "`drop_last_frames=10`"),
-    _spike: ("7", "far out over regions", "`drop_frames=8`"),
-    _spike_of_a_region: ("12", "far out over regions", "`drop_frames=13`"),
-    _huge: ("2", "far out over regions", "`drop_frames=3`"),
-    _missing: ("0-5", "no numbers", "`drop_frames=6`"),
+    _zero_end: ("381 to 400", "zero in all regions", "`drop_last_frames=20`"),
+    _zero_start: ("1 to 5", "zero in all regions", "`drop_frames=5`"),
+    _both_ends: ("1 to 3, 394 to 400", "zero in all regions", "`drop_frames=3, drop_last_frames=7`"),
+    _held: ("370 to 400", "alike from frame to frame", "`drop_last_frames=31`"),
+    _one_value: ("391 to 400", "one value in all regions", "`drop_last_frames=10`"),
+    _steady: (r"1 to \d", "far out over regions", r"`drop_frames=\d`"),
+    _dip: ("391 to 400", "far out over regions", "`drop_last_frames=10`"),
+    _spike: ("8", "far out over regions", "`drop_frames=8`"),
+    _spike_of_a_region: ("13", "far out over regions", "`drop_frames=13`"),
+    _huge: ("3", "far out over regions", "`drop_frames=3`"),
+    _missing: ("1 to 6", "no numbers", "`drop_frames=6`"),
 }
 
 
@@ -106,9 +106,7 @@ def advised(error) -> dict:
 def test_frames_without_signal_are_refused_and_the_advice_helps(tmp_path, change):
     path = save(tmp_path / "run.csv", changed(change))
     frames, why, fix = BAD[change]
-    with pytest.raises(
-        InputError, match=rf"(?s)Frames of .*run\.csv.*frames? {frames}, counted from 0: {why}.*fix: {fix}"
-    ) as told:
+    with pytest.raises(InputError, match=rf"(?s)Frames of .*run\.csv.*frames? {frames}: {why}.*fix: {fix}") as told:
         load_timeseries(path)
     kept = load_timeseries(path, **advised(told.value))
     original = changed(change)
@@ -155,7 +153,7 @@ def test_both_runs_with_bad_frames_are_told_one_after_the_other(tmp_path):
 
 def test_runs_in_one_file_are_judged_and_cut_one_by_one(tmp_path):
     path = save(tmp_path / "all.csv", np.concatenate([bold(2), changed(_zero_start)]))
-    with pytest.raises(InputError, match=r"(?s)frames 400-404.*`drop_frames=\[0,5\]`") as told:
+    with pytest.raises(InputError, match=r"(?s)frames 401 to 405.*`drop_frames=\[0,5\]`") as told:
         load_timeseries(path, run_frames=(T, T))
     series = load_timeseries(path, run_frames=(T, T), **advised(told.value))
     assert (series.run_frames, series.left_out) == ((T, T - 5), (0, 5))
@@ -166,12 +164,12 @@ def test_frames_in_the_middle_may_be_accepted(tmp_path):
         x[200:210] = 0
 
     path = save(tmp_path / "run.csv", changed(change))
-    with pytest.raises(InputError, match=r"(?s)200-209.*`allow_censored=True`.*`drop_last_frames=200` keeps the longest"):
+    with pytest.raises(InputError, match=r"(?s)201 to 210.*`allow_censored=True`.*`drop_last_frames=200` keeps the longest"):
         load_timeseries(path)
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         series = load_timeseries(path, allow_censored=True)
-    assert any("frames 200-209, counted from 0: zero in all regions" in note for note in series.notes)
+    assert any("frames 201 to 210: zero in all regions" in note for note in series.notes)
     assert load_timeseries(path, drop_last_frames=200).n_frames == 200
 
 
@@ -194,13 +192,13 @@ def test_the_join_of_two_runs_is_noted_and_the_advice_helps(tmp_path):
 def test_frames_far_out_that_do_not_decide_fc_are_noted(tmp_path):
     x = bold(n_frames=1200)
     x[600] += 12.5 * np.sign(np.sin(np.arange(N)))
-    with pytest.warns(InputNote, match=r"run\.csv lie far out: frame 600"):
+    with pytest.warns(InputNote, match=r"run\.csv lie far out: frame 601"):
         assert load_timeseries(save(tmp_path / "run.csv", x)).n_frames == 1200
 
 
 def test_a_run_joined_to_itself(tmp_path):
     path = save(tmp_path / "run.csv", np.concatenate([bold(), bold()]))
-    with pytest.raises(InputError, match=r"(?s)frames 400-799.*copies of frames 0-399.*drop_last_frames=400"):
+    with pytest.raises(InputError, match=r"(?s)frames 401 to 800.*copies of frames 1 to 400.*drop_last_frames=400"):
         load_timeseries(path)
     assert load_timeseries(path, drop_last_frames=400).n_frames == T
 

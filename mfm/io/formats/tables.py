@@ -169,7 +169,7 @@ def _reading(lines: Lines, path: Path) -> _Reading:
             return _read_with(_ONE_COLUMN, lines, path)
         except InputError as error:
             failed[_ONE_COLUMN] = error
-    firmest = sorted(failed, key=lambda mark: (mark not in regular, "\t;|, ".index(mark) if mark else 0))
+    firmest = sorted(failed, key=lambda mark: (mark not in regular, "\t;|, ".index(mark) if mark else 9))
     raise failed[next((mark for mark in firmest if mark in first), firmest[0])]
 
 

@@ -169,7 +169,8 @@ def _reading(lines: Lines, path: Path) -> _Reading:
             return _read_with(_ONE_COLUMN, lines, path)
         except InputError as error:
             failed[_ONE_COLUMN] = error
-    raise failed[next((mark for mark in (*regular, *failed) if mark in first), next(iter(failed)))]
+    firmest = sorted(failed, key=lambda mark: (mark not in regular, "\t;|, ".index(mark) if mark else 9))
+    raise failed[next((mark for mark in firmest if mark in first), firmest[0])]
 
 
 def _spaced(names: Sequence[str]) -> bool:

@@ -161,6 +161,7 @@ def test_a_likely_reading_is_noted(tmp_path, text, shape, rows, columns, note):
         ("a,b\n1,2\na,b\n3,4\n", r"holds text.*'a' in line 3, column 1.*a header that stands in the table twice"),
         ("a,b\nmm,mm\n1,2\n", r"holds text.*'mm' in line 2.*a second header line"),
         ("a,s,b\n1,x,2\n3,x,2\n", r"holds text.*'x' in line 2, column 2.*a column of text"),
+        ("lh-a|1,5|3\nlh-b|2,5|low\n", r"holds text.*'low' in line 2, column 3"),
         ("a;b\n1;1 875,5\n", r"holds text.*marks between thousands"),
         ("a,b\n1,#DIV/0!\n3,2\n", r"holds text.*'#DIV/0!' in line 2.*spreadsheet's formula"),
         ("a;b\n1.5;2,5\n", r"holds text.*'2,5' in line 2, column 2"),

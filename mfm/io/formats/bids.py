@@ -136,10 +136,15 @@ def _check_alike(files: list[Path], read: dict[Path, dict[str, Any]], path: Path
             )
 
 
+def _whole(digits: str) -> int | float:
+    """Return a whole number; one beyond any quantity as a float, which may be infinite: integers of Python never are."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
 def _read_json(path: Path) -> dict:
     path = existing_file(path, "sidecar")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise InputError(f"The sidecar {path} is not JSON.", found=str(error)) from error
     if not isinstance(content, dict):

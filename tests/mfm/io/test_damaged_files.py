@@ -155,6 +155,14 @@ def test_brackets_without_end_are_no_sidecar(tmp_path):
         read_sidecar(tmp_path / "x.csv")
 
 
+@pytest.mark.parametrize("content", ['{"RepetitionTime": %s}', '{"VolumeTiming": [0, %s]}'])
+def test_a_number_beyond_floats_is_no_duration(tmp_path, content):
+    (tmp_path / "x.csv").write_text("1,2\n")
+    (tmp_path / "x.json").write_text(content % ("9" * 400))
+    with pytest.raises(InputError, match="is no duration|is no list of times"):
+        _ = read_sidecar(tmp_path / "x.csv").tr_s
+
+
 def test_an_error_of_the_system_is_none_of_the_file(tmp_path, monkeypatch):
     from mfm.io.formats.npy import NpyFormat
 

@@ -159,7 +159,7 @@ def test_brackets_without_end_are_no_sidecar(tmp_path):
 def test_a_number_beyond_floats_is_no_duration(tmp_path, content):
     (tmp_path / "x.csv").write_text("1,2\n")
     (tmp_path / "x.json").write_text(content % ("9" * 400))
-    with pytest.raises(InputError, match="is no duration|is no list of times"):
+    with pytest.raises(InputError, match=r"is no duration|is no list of times"):
         _ = read_sidecar(tmp_path / "x.csv").tr_s
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mfm.errors import ConfigError, InputError
+import mfm
+from mfm.errors import ConfigError, InputError, MissingInputError
 from mfm.io.formats.tables import read_table
 from mfm.models.fic import FIC
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from mfm.models.registry import get_model
+from optim.config.fit import FitConfig
 
 
 def fit_record(parameters: Path) -> dict:
@@ -25,6 +29,44 @@ def fit_record(parameters: Path) -> dict:
     except ValueError as error:
         raise InputError(f"{beside} is not valid JSON.", found=str(error)) from error
     return record if isinstance(record, dict) else {}
+
+
+def record_path(folder: Path) -> Path:
+    """The ``regional.json`` of the one fit in a folder.
+
+    Raises
+    ------
+    MissingInputError
+        If there is none, or more than one.
+    """
+    # Refined models were called *_refine_regional in earlier versions.
+    found = [path for path in sorted(folder.glob("*_regional.json")) if not path.name.endswith("_refine_regional.json")]
+    if len(found) != 1:
+        raise MissingInputError(
+            f"{folder} is not the folder of one fit.",
+            expected="sub-<id>/ as mfmfit fit writes it, with one *_regional.json",
+            found=f"{len(found)} such files" if folder.is_dir() else "no such folder",
+        )
+    return found[0]
+
+
+def config_of_record(record: dict, folder: Path, configure: Callable[[dict[str, Any]], FitConfig]) -> FitConfig:
+    """The configuration of a fit's record, made of its plain values by `configure`.
+
+    Raises
+    ------
+    InputError
+        If it holds settings that are not known, as one of another version may.
+    """
+    try:
+        return configure(record["config"])
+    except ConfigError as error:
+        made_by = record.get("versions", {}).get("mfmfit", "an unknown version")
+        raise InputError(
+            f"The fit in {folder} has settings that this version of mfmfit does not know.",
+            found=f"a fit by {made_by}, here is {mfm.__version__}: {error}",
+            fix="fit anew with this version",
+        ) from error
 
 
 def model_of_record(record: dict) -> Model:

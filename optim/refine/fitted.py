@@ -15,12 +15,12 @@ import numpy as np
 
 import mfm
 from mfm import FICParameters, RegionalMaps, Scan, SubjectData
-from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
+from mfm.errors import InputError, InputNote
 from mfm.io import load_maps, load_subject
 from mfm.observation import Observation
 from optim.config.fit import FitConfig
 from optim.config.refine import RefineConfig, check_refinable
-from optim.fit.record import model_of_record, read_parameters
+from optim.fit.record import config_of_record, model_of_record, read_parameters, record_path
 from optim.refine.task import Recording, Task
 from optim.refine.tunable_fit import TunableFit
 
@@ -66,25 +66,18 @@ def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
     ConfigError
         If it is of a model that cannot be refined.
     """
-    # Refined models were called *_refine_regional in earlier versions.
-    found = [path for path in sorted(folder.glob("*_regional.json")) if not path.name.endswith("_refine_regional.json")]
-    if len(found) != 1:
-        raise MissingInputError(
-            f"{folder} is not the folder of one fit.",
-            expected="sub-<id>/ as mfmfit fit writes it, with one *_regional.json",
-            found=f"{len(found)} such files" if folder.is_dir() else "no such folder",
-        )
+    path = record_path(folder)
     status = folder / "status.json"
     if status.exists() and json.loads(status.read_text(encoding="utf-8")).get("state") != "done":
         raise InputError(f"The fit in {folder} is not finished.", fix="run mfmfit fit again: it goes on where it stopped")
     try:
-        record = json.loads(found[0].read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
         if not {"config", "coefficients", "inputs", "fingerprint"} <= set(record):
             raise ValueError("keys are missing")
     except ValueError as error:
-        raise InputError(f"{found[0]} was not written by a fit.", found=str(error)) from error
+        raise InputError(f"{path} was not written by a fit.", found=str(error)) from error
     check_refinable(model_of_record(record).name)
-    return found[0].name.removesuffix("_regional.json"), record
+    return path.name.removesuffix("_regional.json"), record
 
 
 def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig], subject: SubjectData | None = None):
@@ -109,15 +102,7 @@ def read_fit(folder: str | Path, configure: Callable[[dict[str, Any]], FitConfig
     """
     folder = Path(folder)
     stem, record = read_record(folder)
-    try:
-        config = configure(record["config"])
-    except ConfigError as error:
-        made_by = record.get("versions", {}).get("mfmfit", "an unknown version")
-        raise InputError(
-            f"The fit in {folder} has settings that this version of mfmfit does not know.",
-            found=f"a fit by {made_by}, here is {mfm.__version__}: {error}",
-            fix="fit anew with this version",
-        ) from error
+    config = config_of_record(record, folder, configure)
     if subject is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputNote)  # told when the fit was made

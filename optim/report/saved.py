@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from dataclasses import dataclass, replace
@@ -15,12 +14,14 @@ from torch import Tensor
 
 import mfm
 from mfm import Connectome, CostValues, Protocol
-from mfm.errors import ConfigError, InputError, InputNote, MissingInputError
+from mfm.errors import InputError, InputNote, MissingInputError
+from mfm.io.formats.input_file import file_digest
+from mfm.io.formats.tables import read_table
 from mfm.models.model import Model
 from mfm.models.parameters import ModelParameters
 from optim.config.fit import FitConfig
 from optim.config.plain import config_from_plain
-from optim.fit.record import model_of_record, read_parameters
+from optim.fit.record import config_of_record, model_of_record, read_parameters, record_path
 from optim.fit.result import FitResult, StageScore
 from optim.report.folder import FitFolder
 from optim.report.tables import SCHEMA, write_fit
@@ -137,12 +138,12 @@ def load_fit(folder: str | Path) -> SavedFit:
     torch.Size([1, 1, 60, 3])
     """
     folder = Path(folder)
-    path = _record_of(folder)
+    path = record_path(folder)
     record = _read_record(path)
     stem = path.name.removesuffix("_regional.json")
     for name, digest in record["files"].items():
         _check_file(folder / f"{stem}_{name}", digest)
-    config = _config_of(record, folder)
+    config = config_of_record(record, folder, config_from_plain)
     model = model_of_record(record)
     table = folder / f"{stem}_regional.tsv"
     parameters, labels = read_parameters(table, record, model)
@@ -162,18 +163,6 @@ def load_fit(folder: str | Path) -> SavedFit:
         averages=_averages(table, model),
         record=record,
     )
-
-
-def _record_of(folder: Path) -> Path:
-    """The JSON of the one finished fit in a folder."""
-    found = [path for path in sorted(folder.glob("*_regional.json")) if not path.name.endswith("_refine_regional.json")]
-    if len(found) != 1:
-        raise MissingInputError(
-            f"{folder} is not the folder of one fit.",
-            expected="sub-<id>/ as mfmfit fit writes it, with one *_regional.json",
-            found=f"{len(found)} such files" if folder.is_dir() else "no such folder",
-        )
-    return found[0]
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -206,7 +195,7 @@ def _check_file(path: Path, digest: str) -> None:
     """Raise an error unless a file of the fit is there, and what the fit wrote."""
     if not path.is_file():
         raise MissingInputError(f"A file of the fit is missing: {path}.", fix="copy the whole folder of the fit")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = file_digest(path)
     if found != digest:
         raise InputError(
             f"{path} is not what the fit wrote.",
@@ -215,17 +204,6 @@ def _check_file(path: Path, digest: str) -> None:
             cause="it was edited, saved by a spreadsheet, or belongs to another fit",
             fix="copy the fit's own file back",
         )
-
-
-def _config_of(record: dict[str, Any], folder: Path) -> FitConfig:
-    try:
-        return config_from_plain(record["config"])
-    except ConfigError as error:
-        raise InputError(
-            f"The fit in {folder} has settings that this version of mfmfit does not know.",
-            found=f"a fit by {record['versions'].get('mfmfit')}, here is {mfm.__version__}: {error}",
-            fix="fit anew with this version",
-        ) from error
 
 
 def _stage(row: dict[str, Any]) -> StageScore:
@@ -240,11 +218,9 @@ def _number(value: float | None) -> float:
 
 def _averages(table: Path, model: Model) -> dict[str, Tensor]:
     """Columns of the regional table that are no parameters, by the names that they have in Python."""
-    header, *rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+    read = read_table(table, "parameter")
+    header = read.column_names or ()
     quantities = [*model.reported, *(one.quantity for one in model.derived)]
     headings = {state.name: state.name for state in model.states} | {q.name: q.heading for q in quantities}
     places = {name: header.index(heading) for name, heading in headings.items()}
-    return {
-        name: torch.tensor([float("nan" if row[k] == "n/a" else row[k]) for row in rows], dtype=torch.float64)
-        for name, k in places.items()
-    }
+    return {name: torch.tensor(read.values[:, k], dtype=torch.float64) for name, k in places.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
@@ -19,6 +18,7 @@ import mfm
 from mfm import SubjectData
 from mfm.errors import InputError, InputNote
 from mfm.io import CiftiSpace, cifti_space, write_json, write_npy, write_scalars, write_tsv
+from mfm.io.formats.input_file import file_digest
 from optim.config.fit import FitConfig
 from optim.fit.columns import RegionalColumn, regional_columns
 from optim.fit.result import FitResult, StageScore
@@ -104,7 +104,7 @@ def output_space(subject: SubjectData, config: FitConfig) -> CiftiSpace | None:
 def _digests(folder: FitFolder) -> dict[str, str]:
     """The sha256 of every file of the fit, by what its name ends in."""
     files = sorted(folder.path.glob(f"{folder.stem}_*"))
-    return {file.name.removeprefix(f"{folder.stem}_"): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {file.name.removeprefix(f"{folder.stem}_"): file_digest(file) for file in files}
 
 
 def _write_regional(result: FitResult, columns: tuple[RegionalColumn, ...], folder: FitFolder) -> None:

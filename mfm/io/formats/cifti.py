@@ -132,12 +132,14 @@ def _read_series(image, axes, file: InputFile, request: Request) -> Content:
     return Content(path, {"": values}, None, names, "frames_by_regions", time.tr_s, untold=time)
 
 
-def required_regions(regions: RegionFile | None, path: Path) -> RegionFile:
+def required_regions(
+    regions: RegionFile | None, path: Path, expected: str = "a parcellation to average them over"
+) -> RegionFile:
     """Return `regions`; a ConfigError says that a file of grayordinates needs them."""
     if regions is None:
         raise ConfigError(
             f"{path} holds grayordinates, not regions.",
-            expected="a parcellation to average them over",
+            expected=expected,
             fix='`parcellation="ATLAS.dlabel.nii"` (HCP: MNINonLinear/fsaverage_LR32k/SUBJECT.aparc.32k_fs_LR.dlabel.nii)',
         )
     return regions
@@ -174,13 +176,7 @@ def _read_maps(image, axes, file: InputFile, request: Request) -> Content:
     own = [str(one) for one in axes[0].name]
     regions = None
     if isinstance(axes[1], BrainModelAxis):
-        if request.regions is None:
-            raise ConfigError(
-                f"{path} holds grayordinates, not regions.",
-                expected="the parcellation that the time series were averaged over",
-                fix='`parcellation="ATLAS.dlabel.nii"`',
-            )
-        regions = request.regions
+        regions = required_regions(request.regions, path, "the parcellation that the time series were averaged over")
     arrays, names = {}, tuple(str(one) for one in axes[1].name)
     for name in request.names or ("",):
         if len(own) > 1 and name not in own:

@@ -59,10 +59,6 @@ class _Elements:
     def __init__(self, content: bytes, order: str):
         self._content, self._order, self._at = content, order, 0
 
-    @property
-    def at_end(self) -> bool:
-        return self._at >= len(self._content)
-
     def next(self) -> tuple[int, bytes]:
         kind, size = _tag(self._content, self._at, self._order)
         if kind >> 16:  # a small element: its size stands beside its type, its data in the tag

@@ -22,13 +22,16 @@ from optim.config.fit import FitConfig
 def fit_record(parameters: Path) -> dict:
     """The JSON that a fit wrote beside its table of parameters; empty where there is none."""
     beside = parameters.with_suffix(".json")
-    if not beside.is_file():
-        return {}
+    return read_json(beside) if beside.is_file() else {}
+
+
+def read_json(path: Path) -> dict:
+    """The mapping that a JSON file holds, empty if it holds something else; an InputError if it is no JSON."""
     try:
-        record = json.loads(beside.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{beside} is not valid JSON.", found=str(error)) from error
-    return record if isinstance(record, dict) else {}
+        raise InputError(f"{path} is not valid JSON.", found=str(error)) from error
+    return content if isinstance(content, dict) else {}
 
 
 def record_path(folder: Path) -> Path:

@@ -20,7 +20,7 @@ from mfm.io import load_maps, load_subject
 from mfm.observation import Observation
 from optim.config.fit import FitConfig
 from optim.config.refine import RefineConfig, check_refinable
-from optim.fit.record import config_of_record, model_of_record, read_parameters, record_path
+from optim.fit.record import config_of_record, model_of_record, read_json, read_parameters, record_path
 from optim.refine.task import Recording, Task
 from optim.refine.tunable_fit import TunableFit
 
@@ -68,7 +68,7 @@ def read_record(folder: Path) -> tuple[str, dict[str, Any]]:
     """
     path = record_path(folder)
     status = folder / "status.json"
-    if status.exists() and json.loads(status.read_text(encoding="utf-8")).get("state") != "done":
+    if status.exists() and read_json(status).get("state") != "done":
         raise InputError(f"The fit in {folder} is not finished.", fix="run mfmfit fit again: it goes on where it stopped")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

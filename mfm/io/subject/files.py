@@ -76,11 +76,9 @@ class ObservationSettings:
                 found=f"{told!r}, and a filter of `cleaning`",
                 fix="leave one of them out",
             )
-        if cleaned.is_filtered or cleaned.detrend or cleaned.global_signal == "regressed":
-            both = told.global_signal == "regressed" or cleaned.global_signal == "regressed"
-            base = cleaned if cleaned.is_filtered else replace(told, detrend=max(told.detrend, cleaned.detrend))
-            return replace(base, global_signal="regressed" if both else "kept")
-        return told
+        base = cleaned if cleaned.is_filtered else told
+        regressed = "regressed" in (told.global_signal, cleaned.global_signal)
+        return replace(base, detrend=max(told.detrend, cleaned.detrend), global_signal="regressed" if regressed else "kept")
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ def test_what_cleaning_does_is_known():
     seen = ObservationSettings(noise_share=0.2).observation(Cleaning(**BAND, detrend=True))
     assert seen == Observation(**BAND, filter_order=5, detrend=1, noise_share=0.2)
     assert ObservationSettings(detrend=2).observation(Cleaning(detrend=True)) == Observation(detrend=2)
+    both = ObservationSettings(detrend=2, global_signal="regressed").observation(Cleaning(**BAND))
+    assert both == Observation(**BAND, filter_order=5, detrend=2, global_signal="regressed")
 
 
 def test_filters_are_not_applied_twice_in_silence():

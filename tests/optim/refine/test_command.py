@@ -135,6 +135,9 @@ def test_folders_that_hold_no_finished_fit(subject, folder, tmp_path):
     status.write_text(json.dumps({**json.loads(status.read_text(encoding="utf-8")), "state": "running"}), encoding="utf-8")
     with pytest.raises(InputError, match="is not finished"):
         read_fit(folder, from_values, subject)
+    status.write_text("{", encoding="utf-8")  # a disk that was full
+    with pytest.raises(InputError, match=r"status\.json is not valid JSON"):
+        read_fit(folder, from_values, subject)
 
 
 def test_a_fit_of_another_version_is_told(subject, folder):
